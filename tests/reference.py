@@ -1,0 +1,1 @@
+"""Plain NumPy twins in float64 of what the library computes with Keras."""
