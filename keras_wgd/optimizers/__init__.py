@@ -1,0 +1,1 @@
+"""The wrapper, its means, and RAdam."""

@@ -1,0 +1,248 @@
+"""Which variables are convolution kernels, and the axes of their means."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras import layers
+
+MEANS = ("filters", "fan_in", "kernels")
+
+_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+_ORDINARY = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvKernel:
+    """A convolution kernel and how its layer reads it.
+
+    Attributes:
+        path: The path of the variable, such as `"conv2d/kernel"`.
+        shape: The shape of the variable.
+        layer: The class of its layer, such as `"Conv2DTranspose"`, with a
+            question mark where only the variable's name and shape tell.
+        kind: `"ordinary"` `(*k, in / groups, out)`, `"transposed"`
+            `(*k, out, in)` or `"depthwise"` `(*k, in, multiplier)`.
+        groups: The groups of the layer; each reads channels of its own.
+        index: The position of the variable among the trainable variables it
+            was found with, or `None` where it was not among them.
+        variable: The variable itself, or `None` after loading.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    layer: str
+    kind: str = "ordinary"
+    groups: int = 1
+    index: int | None = None
+    variable: Any = dataclasses.field(default=None, compare=False, repr=False)
+
+    def axes(self, mean_over: str) -> tuple[int, ...]:
+        """The axes of the mean named `mean_over`, counted from the last."""
+        if mean_over == "kernels":
+            return (-2, -1)
+        spatial = tuple(range(-len(self.shape), -2))
+        filters = -2 if self.kind == "transposed" else -1
+        if mean_over == "filters":
+            return (filters,)
+        if self.kind == "depthwise":
+            return spatial
+        return (*spatial, -3 - filters)
+
+    def mean_groups(self, mean_over: str) -> int:
+        """Into how many runs the last axis is split, each with its own mean."""
+        return self.groups if mean_over == "filters" else 1
+
+    def mean_size(self, mean_over: str) -> int:
+        """How many elements each mean is taken over.
+
+        A mean over P elements removes 1/P of the kernel's freedom; a mean over
+        one element would remove all of it and is never subtracted.
+        """
+        elements = math.prod(self.shape[axis] for axis in self.axes(mean_over))
+        return elements // self.mean_groups(mean_over)
+
+    def get_config(self) -> dict[str, Any]:
+        """What identifies the kernel in a file: all but the variable."""
+        config = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "variable"
+        }
+        return {**config, "shape": list(self.shape)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ConvKernel":
+        """The reverse of `get_config`."""
+        return cls(**{**config, "shape": tuple(config["shape"])})
+
+
+def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
+    """The convolution kernels of a model, with their layers' types and axes.
+
+    Every layer inside the model is looked at, at any depth, by its class:
+    `Conv1D/2D/3D` (with groups), their transposes, `DepthwiseConv1D/2D`,
+    `SeparableConv1D/2D` and subclasses of these. Recurrent convolutions,
+    `Dense`, `EinsumDense`, embeddings, attention and the factors of LoRA are
+    not convolution kernels here. Each kernel is listed once, in the order of
+    the layers, frozen ones too.
+
+    Args:
+        model: A built model or layer.
+
+    Returns:
+        A list of `ConvKernel`. Pass the model, or a part of this list, to
+        `WGD(..., kernels=...)`.
+
+    Raises:
+        ValueError: If `model` is no Keras layer or model, or is not built.
+
+    Example:
+
+    ```python
+    head = model.get_layer("mask")
+    kernels = [k for k in conv_kernels(model) if k.variable is not head.kernel]
+    WGD("adam", kernels=kernels)
+    ```
+    """
+    if not isinstance(model, layers.Layer):
+        raise ValueError(f"model must be a Keras model or layer. Received: {model!r}")
+    if not model.built:
+        raise ValueError(
+            "The model must be built before its kernels can be found: call "
+            f"model.build(input_shape) first. Received: {model.name!r}, not built"
+        )
+    positions = {id(v): i for i, v in enumerate(model.trainable_variables)}
+    found: dict[int, ConvKernel] = {}
+    for layer in model._flatten_layers():
+        parts = _kernel_kinds(layer)
+        for variable in layer.variables:
+            if variable.name in parts and id(variable) not in found:
+                found[id(variable)] = ConvKernel(
+                    path=variable.path,
+                    shape=tuple(variable.shape),
+                    layer=type(layer).__name__,
+                    kind=parts[variable.name],
+                    groups=getattr(layer, "groups", 1),
+                    index=positions.get(id(variable)),
+                    variable=variable,
+                )
+    return list(found.values())
+
+
+def _kernel_kinds(layer) -> dict[str, str]:
+    """The names of a layer's kernels and the kind of each."""
+    # Conv2DTranspose and DepthwiseConv2D are no subclasses of Conv2D.
+    if isinstance(layer, _TRANSPOSED):
+        return {"kernel": "transposed"}
+    if isinstance(layer, _DEPTHWISE):
+        return {"kernel": "depthwise"}
+    if isinstance(layer, _SEPARABLE):
+        return {"depthwise_kernel": "depthwise", "pointwise_kernel": "ordinary"}
+    if isinstance(layer, _ORDINARY):
+        return {"kernel": "ordinary"}
+    return {}
+
+
+def guess_kernel(variable, index: int) -> ConvKernel | str:
+    """What a variable alone tells: a convolution kernel, or why it is none.
+
+    An optimizer is given variables and no layers, so this goes by the name,
+    the rank and the path. It is right for layers that keep the names Keras
+    gives them; it cannot see groups, nor that a layer called `"up1"` is
+    transposed. `conv_kernels(model)` knows.
+
+    Args:
+        variable: A `keras.Variable` or a variable of the backend.
+        index: Its position among the optimizer's variables.
+
+    Returns:
+        The kernel, or the reason to leave the variable alone.
+    """
+    path = variable_path(variable)
+    *scopes, name = path.lower().split("/")
+    layer = scopes[-1] if scopes else ""
+    shape = tuple(variable.shape)
+    if name not in ("kernel", "depthwise_kernel", "pointwise_kernel"):
+        return f"{name}: not a convolution kernel"
+    if len(shape) not in (3, 4, 5):
+        return f"{name} of rank {len(shape)}: not a convolution kernel"
+    if "conv_lstm" in path.lower():
+        return "recurrent kernel"
+    if len(shape) == 3 and "conv" not in layer:
+        return "rank 3 and no 'conv' in its layer's name"
+    if "depthwise" in layer or name == "depthwise_kernel":
+        kind, pattern = "depthwise", "DepthwiseConv{}D"
+    elif "transpose" in layer:
+        kind, pattern = "transposed", "Conv{}DTranspose"
+    elif shape[-1] == 1 and name == "kernel":
+        return "last dimension 1, of one filter or of a depthwise kernel"
+    else:
+        kind, pattern = "ordinary", "Conv{}D"
+    return ConvKernel(
+        path=path,
+        shape=shape,
+        layer=pattern.format(len(shape) - 2) + "?",
+        kind=kind,
+        index=index,
+        variable=variable,
+    )
+
+
+def variable_path(variable) -> str:
+    """The path of a Keras variable, or the name of one of the backend's."""
+    return getattr(variable, "path", None) or variable.name.split(":")[0]
+
+
+def locate(kernels: Sequence[ConvKernel], variables: Sequence[Any], index_of):
+    """Find kernels that a user or a file names among an optimizer's variables.
+
+    Args:
+        kernels: Live ones, from `conv_kernels`, are found by their variable.
+            Those read from a file are found by path and shape, or, where the
+            paths are new (a subclassed model), by position and shape.
+        variables: The optimizer's trainable variables.
+        index_of: Maps a variable to its position in `variables`, or `None`.
+
+    Returns:
+        A dictionary from position to kernel.
+
+    Raises:
+        ValueError: If the kernels belong to another model.
+    """
+    live = {
+        i: k
+        for k in kernels
+        if k.variable is not None and (i := index_of(k.variable)) is not None
+    }
+    if live or not any(_expected(k) for k in kernels):
+        return live
+    by_path = {(variable_path(v), tuple(v.shape)): i for i, v in enumerate(variables)}
+    loaded = [k for k in kernels if k.variable is None]
+    for positions in (
+        [by_path.get((k.path, k.shape)) for k in loaded],
+        [k.index if _fits(k, variables) else None for k in loaded],
+    ):
+        if loaded and None not in positions:
+            return dict(zip(positions, loaded, strict=True))
+    raise ValueError(
+        "kernels must belong to the model that the optimizer trains: none of them "
+        "is among its trainable variables. Pass kernels=model, or a part of "
+        f"conv_kernels(model). Received: {[k.path for k in kernels][:5]}"
+    )
+
+
+def _expected(kernel):
+    return kernel.variable is None or kernel.variable.trainable
+
+
+def _fits(kernel, variables):
+    """Whether the variable at the kernel's position could be the kernel."""
+    if kernel.index is None or kernel.index >= len(variables):
+        return False
+    variable = variables[kernel.index]
+    names = {path.split("/")[-1] for path in (variable_path(variable), kernel.path)}
+    return tuple(variable.shape) == kernel.shape and len(names) == 1

@@ -1,0 +1,405 @@
+"""The wrapper: any Keras optimizer, fed with centred gradients."""
+
+import warnings
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from keras_wgd.optimizers.kernels import MEANS, ConvKernel, conv_kernels
+from keras_wgd.optimizers.plan import WhiteningPlan
+from keras_wgd.optimizers.radam import RAdam
+
+PLACEMENTS = ("gradient", "update")
+
+# Private state of the inner optimizer that Keras's trainers, callbacks and
+# base class read on whatever optimizer they are given.
+_FORWARDED = (
+    "_iterations",
+    "_learning_rate",
+    "_model_variables_moving_average",
+    "_trainable_variables",
+    "_trainable_variables_indices",
+    "_variables",
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_wgd")
+class WGDWrapper(keras.optimizers.Optimizer):
+    """Whitened gradient descent around any Keras optimizer.
+
+    The gradient `g` of each convolution kernel is replaced by the gradient
+    less a mean before the inner optimizer sees it:
+
+    ```
+    h = g - mean(g)            theta <- inner_optimizer(theta, h)
+    ```
+
+    All else (dense and recurrent kernels, biases, normalisation, embeddings)
+    goes to the inner optimizer as it is. Three readings of the mean exist:
+
+    | `mean_over` | the mean is taken over |
+    | --- | --- |
+    | `"filters"` | the filters that read the same input channels, at each kernel position and input channel (Eq. 11 of the paper) |
+    | `"fan_in"` | each filter's own elements (Gradient Centralization, and the code that the authors released) |
+    | `"kernels"` | all 2-D kernels of the layer, at each kernel position |
+
+    The wrapper has no state of its own: its `variables` are the inner
+    optimizer's, so checkpoints of `Adam()` and of `WGD(Adam())` load into each
+    other, and every attribute of the inner optimizer can be read and set on it.
+    Clipping, weight decay, EMA and gradient accumulation stay with the inner
+    optimizer, after the centring. A NaN in a gradient reaches every element
+    that shares its mean.
+
+    Args:
+        inner_optimizer: A `keras.optimizers.Optimizer`, the name of one, such
+            as `"adam"` or `"radam"`, or its config.
+        mean_over: `"filters"` (default), `"fan_in"` or `"kernels"`.
+        placement: `"gradient"` (default) centres what goes into the inner
+            optimizer, as Algorithm 2 of the paper; `"update"` centres the
+            step that the inner optimizer takes on each kernel, decoupled weight
+            decay included, as the authors' released RAdam does.
+        kernels: Which variables are convolution kernels. `None` (default) goes
+            by the variables' names and shapes; a model, or a list from
+            `conv_kernels(model)`, goes by the layers, which is exact for
+            grouped convolutions and for layers with names of their own.
+        name: The name of the optimizer.
+
+    Raises:
+        ValueError: If an argument is not one of the above, if
+            `inner_optimizer` is a `LossScaleOptimizer`, or, when it is built,
+            if `kernels` belong to another model.
+
+    Example:
+
+    ```python
+    model.compile(optimizer=WGD(RAdam(1e-3)), loss="sparse_categorical_crossentropy")
+    model.fit(x, y)
+    model.optimizer.summary()
+    ```
+
+    References:
+        Gholamalinejad and Khosravi, "Whitened gradient descent, a new updating
+        method for optimizers in deep neural networks", 2022, Algorithm 2.
+        Yong et al., "Gradient Centralization", 2020, arXiv 2004.01461.
+    """  # noqa: E501, a table row is one line
+
+    def __init__(
+        self,
+        inner_optimizer,
+        mean_over: str = "filters",
+        placement: str = "gradient",
+        kernels=None,
+        name: str | None = None,
+    ):
+        if mean_over not in MEANS:
+            raise ValueError(
+                f"mean_over must be one of {MEANS}. Received: {mean_over!r}"
+            )
+        if placement not in PLACEMENTS:
+            raise ValueError(
+                f"placement must be one of {PLACEMENTS}. Received: {placement!r}"
+            )
+        inner_optimizer = _get_optimizer(inner_optimizer)
+        find_kernels = _kernel_finder(kernels)
+        super().__init__(learning_rate=0.0, name=name)
+        # What the base class has just set is the inner optimizer's to say:
+        # forget it, so that reads and writes go through.
+        own = ("name", "_lock", "_tracker", "_distribution_strategy")
+        for attribute in [a for a in vars(self) if a not in own and "_self_" not in a]:
+            delattr(self, attribute)
+        self.mean_over = mean_over
+        self.placement = placement
+        self._find_kernels = find_kernels
+        self._plan = None
+        self.inner_optimizer = inner_optimizer
+        if inner_optimizer.built:
+            self.build(inner_optimizer._trainable_variables)
+
+    def build(self, variables):
+        """Build the inner optimizer and decide what is centred.
+
+        Args:
+            variables: The model's trainable variables.
+        """
+        inner = self.inner_optimizer
+        if not inner.built:
+            inner.build(variables)
+        if self._plan is not None:
+            return
+        self._plan = WhiteningPlan(
+            inner._trainable_variables,
+            self.mean_over,
+            self._find_kernels(),
+            self._index_of,
+        )
+        if not any(row.axes for row in self._plan.rows):
+            warnings.warn(
+                f"{type(self).__name__} found nothing to centre among "
+                f"{len(self._plan.rows)} trainable variables: training goes as with "
+                "the inner optimizer alone. Pass kernels=model if the model has "
+                "convolutions; summary() gives the reasons.",
+                stacklevel=2,
+            )
+        if self.placement == "update":
+            for optimizer in getattr(inner, "optimizers", [inner]):
+                self._whiten_updates(optimizer)
+
+    def apply(self, grads, trainable_variables=None):
+        """Centre the gradients of the kernels and let the inner optimizer step.
+
+        Args:
+            grads: A gradient, or `None`, for each variable.
+            trainable_variables: The variables, in any order, or `None` for all
+                that the optimizer was built with.
+        """
+        grads = list(grads)
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+            self.build(trainable_variables)
+        self.inner_optimizer.apply(
+            self._whiten_gradients(grads, trainable_variables), trainable_variables
+        )
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        """The stateless version of `apply`, for JAX.
+
+        Args:
+            optimizer_variables: The values of `variables`.
+            grads: A gradient, or `None`, for each variable.
+            trainable_variables: The values of the variables that the optimizer
+                was built with, in that order.
+
+        Returns:
+            The new values of the trainable and of the optimizer's variables.
+        """
+        return self.inner_optimizer.stateless_apply(
+            optimizer_variables, self._whiten_gradients(grads), trainable_variables
+        )
+
+    def summary(self, print_fn=None):
+        """Print which variables are centred, over what, and why others are not.
+
+        Args:
+            print_fn: Called with the text; by default it goes to the terminal.
+
+        Raises:
+            ValueError: If the optimizer is not built yet.
+        """
+        if self._plan is None:
+            raise ValueError(
+                "The optimizer must be built before its summary: fit the model or "
+                "call optimizer.build(model.trainable_variables). Received: "
+                f"{self.name!r}, not built"
+            )
+        title = (
+            f'{type(self.inner_optimizer).__name__}, mean_over="{self.mean_over}", '
+            f'placement="{self.placement}"'
+        )
+        self._plan.print(title, print_fn)
+
+    def _index_of(self, variable):
+        inner = self.inner_optimizer
+        return inner._trainable_variables_indices.get(inner._var_key(variable))
+
+    def _whiten_gradients(self, grads, variables=None):
+        if self.placement != "gradient" or self._plan is None:
+            return grads
+        if variables is None:
+            indices = range(len(self._plan.rows))
+        else:
+            indices = [self._index_of(variable) for variable in variables]
+        if len(indices) != len(grads):
+            raise ValueError(
+                "There must be one gradient, or None, for each trainable variable. "
+                f"Received: {len(grads)} gradients for {len(indices)} variables"
+            )
+        # An unknown variable is for the inner optimizer to complain of.
+        return [
+            gradient if index is None else self._plan.whiten(gradient, index)
+            for index, gradient in zip(indices, grads, strict=True)
+        ]
+
+    def _whiten_updates(self, optimizer):
+        """Make `optimizer` centre the step that it takes on each kernel.
+
+        Decay and step stand next to each other in Keras's base class, with
+        EMA and constraints after them, so taking both in one gives these the
+        centred weights, and leaves accumulation and clipping where they were.
+        """
+        apply_weight_decay = optimizer._apply_weight_decay
+        update_step = optimizer._backend_update_step
+
+        def whitened_update_step(grads, trainable_variables, learning_rate):
+            kernels = [
+                (index, variable, ops.stop_gradient(ops.copy(variable)))
+                for variable in trainable_variables
+                if self._plan.whitens(index := self._index_of(variable))
+            ]
+            apply_weight_decay(trainable_variables)
+            update_step(grads, trainable_variables, learning_rate)
+            for index, variable, before in kernels:
+                step = ops.subtract(ops.stop_gradient(variable), before)
+                after = ops.add(before, self._plan.whiten(step, index))
+                optimizer.assign(variable, after)
+
+        optimizer._apply_weight_decay = lambda variables: None
+        optimizer._backend_update_step = whitened_update_step
+
+    @property
+    def variables(self):
+        """The inner optimizer's variables; the wrapper adds none."""
+        return self.inner_optimizer.variables
+
+    @property
+    def learning_rate(self):
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self):
+        """The inner optimizer's count of steps."""
+        return self.inner_optimizer.iterations
+
+    @iterations.setter
+    def iterations(self, iterations):
+        self.inner_optimizer.iterations = iterations
+
+    def scale_loss(self, loss):
+        """Scale the loss as the inner optimizer does."""
+        return self.inner_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list):
+        """Let the inner optimizer set the final values, as with EMA."""
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Exclude variables from the inner optimizer's weight decay."""
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def set_weights(self, weights):
+        """Set the inner optimizer's variables."""
+        self.inner_optimizer.set_weights(weights)
+
+    def save_own_variables(self, store):
+        """Save the inner optimizer's variables, in its own layout."""
+        self.inner_optimizer.save_own_variables(store)
+
+    def load_own_variables(self, store):
+        """Load the inner optimizer's variables."""
+        self.inner_optimizer.load_own_variables(store)
+
+    def get_config(self):
+        """The config; `kernels=` is written as paths, positions and shapes."""
+        kernels = self._find_kernels() if self._plan is None else self._plan.kernels
+        if self._find_kernels is _by_name:
+            kernels = None
+        return {
+            "name": self.name,
+            "inner_optimizer": _serialize(self.inner_optimizer),
+            "mean_over": self.mean_over,
+            "placement": self.placement,
+            "kernels": kernels and [kernel.get_config() for kernel in kernels],
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The reverse of `get_config`."""
+        inner_optimizer = keras.saving.deserialize_keras_object(
+            config["inner_optimizer"], custom_objects=custom_objects
+        )
+        kernels = config["kernels"]
+        if kernels is not None:
+            kernels = [ConvKernel.from_config(kernel) for kernel in kernels]
+        return cls(**{**config, "inner_optimizer": inner_optimizer, "kernels": kernels})
+
+    def __getattr__(self, name):
+        if "inner_optimizer" in vars(self) and _is_forwarded(name):
+            return getattr(self.inner_optimizer, name)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def __setattr__(self, name, value):
+        own = name in vars(self) or hasattr(type(self), name)
+        if not own and hasattr(self, name):
+            setattr(self.inner_optimizer, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __dir__(self):
+        # Saving walks dir(): listed, the inner optimizer would be stored twice.
+        return [name for name in super().__dir__() if name != "inner_optimizer"]
+
+
+WGD = WGDWrapper
+
+
+def _is_forwarded(name):
+    return name in _FORWARDED or not name.startswith("_")
+
+
+def _get_optimizer(identifier):
+    """The optimizer that an object, a name or a config stands for."""
+    optimizer = identifier
+    if isinstance(identifier, str) and identifier.lower() == "radam":
+        return RAdam()
+    if isinstance(identifier, (str, dict)):
+        try:
+            optimizer = keras.optimizers.get(identifier)
+        except (ValueError, TypeError, KeyError):
+            optimizer = None
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(
+            "inner_optimizer must not scale the loss: the gradients would be centred "
+            "and unscaled in the wrong order. Write LossScaleOptimizer(WGD(inner)) "
+            f"instead of WGD(LossScaleOptimizer(inner)). Received: {optimizer.name!r}"
+        )
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    names = sorted(
+        name.lower()
+        for name, value in vars(keras.optimizers).items()
+        if isinstance(value, type)
+        and issubclass(value, keras.optimizers.Optimizer)
+        and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+    )
+    raise ValueError(
+        "inner_optimizer must be a Keras optimizer, its config, or one of the names "
+        f"{', '.join([*names, 'radam'])}. Received: {identifier!r}"
+    )
+
+
+def _serialize(optimizer):
+    """The config of an optimizer, loadable under every backend."""
+    config = keras.saving.serialize_keras_object(optimizer)
+    # On torch Keras swaps its classes for faster ones and writes their module,
+    # which the other backends cannot import.
+    if config["module"].startswith("keras.src.backend."):
+        config.update(module="keras.optimizers", registered_name=None)
+    return config
+
+
+def _by_name():
+    """No kernels are given: go by the variables' names."""
+    return None
+
+
+def _kernel_finder(kernels):
+    """A function that finds the kernels once the model is built."""
+    if kernels is None:
+        return _by_name
+    if isinstance(kernels, keras.layers.Layer):
+        # A function, so that neither tracking nor saving walks into the model.
+        return lambda: conv_kernels(kernels)
+    if isinstance(kernels, Sequence) and all(
+        isinstance(k, ConvKernel) for k in kernels
+    ):
+        kernels = tuple(kernels)
+        return lambda: kernels
+    raise ValueError(
+        "kernels must be None, a model, or a list from conv_kernels(model). "
+        f"Received: {kernels!r}"
+    )

@@ -1,0 +1,71 @@
+"""The whole idea as one pure function: subtract a mean from a gradient."""
+
+from collections.abc import Sequence
+
+from keras import ops
+
+
+def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
+    """Subtract from a kernel's gradient its mean over `axes` (Eq. 11).
+
+    ```
+    h = g - mean(g, axes)
+    ```
+
+    This is an orthogonal projection: it is linear, applying it twice changes
+    nothing, and `||h||^2 = ||g||^2 - ||g - h||^2 <= ||g||^2` (Eq. 17). A NaN
+    or an infinity spreads to the elements that share its mean, and no further.
+
+    Args:
+        gradient: Shape `(*kernel_size, channels, filters)`, or any other; loss
+            per unit of weight.
+        axes: The axes that the mean runs over. `-1`, the default, is the mean
+            of the filters of an ordinary convolution kernel; `conv_kernels`
+            gives the axes of every other layer.
+        groups: Into how many runs of equal length the last axis is split, each
+            with a mean of its own, as in a grouped convolution.
+
+    Returns:
+        Same shape, dtype and units; its mean over `axes` is zero.
+
+    Raises:
+        ValueError: If an axis is out of range or named twice, or if `groups`
+            does not divide the last axis. The message ends in "Received: ...".
+
+    Example:
+
+    ```python
+    whiten(ops.array([[1.0, 2.0, 6.0]]))  # [[-2., -1., 3.]]
+    ```
+
+    References:
+        Gholamalinejad and Khosravi, 2022, Eq. 11 and 17.
+    """
+    shape = tuple(gradient.shape)
+    axes = _canonical_axes(axes, len(shape))
+    if groups == 1:
+        return _subtract_mean(gradient, axes)
+    last = len(shape) - 1
+    if groups < 1 or last not in axes or shape[last] % groups:
+        raise ValueError(
+            "groups must divide the last axis, and the mean must run over it. "
+            f"Received: groups={groups}, axes={axes}, shape={shape}"
+        )
+    runs = ops.reshape(gradient, (*shape[:last], groups, shape[last] // groups))
+    axes = tuple(axis + 1 if axis == last else axis for axis in axes)
+    return ops.reshape(_subtract_mean(runs, axes), shape)
+
+
+def _subtract_mean(gradient, axes):
+    return ops.subtract(gradient, ops.mean(gradient, axis=axes, keepdims=True))
+
+
+def _canonical_axes(axes, rank):
+    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    canonical = tuple(sorted(axis % rank for axis in given if -rank <= axis < rank))
+    if not canonical or len(set(canonical)) != len(given):
+        raise ValueError(
+            f"axes must name different axes between {-rank} and {rank - 1}. "
+            f"Received: axes={axes}"
+        )
+    return canonical
