@@ -1,0 +1,143 @@
+import keras
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_wgd import whiten
+from keras_wgd.optimizers.kernels import MEANS, ConvKernel
+
+# Every kernel shape of the library's table, with odd ones among them.
+KERNELS = [
+    ("ordinary", (3, 4, 6), 1),
+    ("ordinary", (3, 3, 4, 6), 1),
+    ("ordinary", (3, 1, 2, 4, 6), 1),
+    ("ordinary", (3, 3, 2, 6), 3),
+    ("ordinary", (1, 1, 5, 3), 1),
+    ("transposed", (3, 6, 4), 1),
+    ("transposed", (3, 3, 6, 4), 1),
+    ("transposed", (2, 2, 2, 6, 4), 1),
+    ("depthwise", (3, 4, 2), 1),
+    ("depthwise", (3, 3, 4, 2), 1),
+]
+
+
+def drawn(shape, seed=0, dtype="float32"):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("mean_over", MEANS)
+@pytest.mark.parametrize(("kind", "shape", "groups"), KERNELS)
+def test_every_mean_equals_the_loops(kind, shape, groups, mean_over):
+    kernel = ConvKernel("conv/kernel", shape, "Conv", kind, groups)
+    gradient = drawn(shape)
+    whitened = whiten(
+        ops.convert_to_tensor(gradient),
+        kernel.axes(mean_over),
+        kernel.mean_groups(mean_over),
+    )
+    expected = reference.whiten(gradient, kind, mean_over, groups)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(whitened), expected, rtol=0, atol=1e-6
+    )
+
+
+cases = st.tuples(
+    st.sampled_from(KERNELS), st.sampled_from(MEANS), st.integers(0, 2**16)
+)
+
+
+def project(case, gradient):
+    (kind, shape, groups), mean_over, _ = case
+    kernel = ConvKernel("conv/kernel", shape, "Conv", kind, groups)
+    axes, groups = kernel.axes(mean_over), kernel.mean_groups(mean_over)
+    tensor = ops.convert_to_tensor(gradient)
+    return ops.convert_to_numpy(whiten(tensor, axes, groups)).astype("float64")
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases)
+def test_applying_it_twice_changes_nothing(case):
+    once = project(case, drawn(case[0][1], case[2]))
+    np.testing.assert_allclose(
+        project(case, once.astype("float32")), once, rtol=0, atol=1e-6
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases)
+def test_the_norm_splits_as_equation_17_says(case):
+    gradient = drawn(case[0][1], case[2])
+    whitened = project(case, gradient)
+    removed = gradient - whitened
+    np.testing.assert_allclose(
+        np.sum(whitened**2),
+        np.sum(gradient.astype("float64") ** 2) - np.sum(removed**2),
+        rtol=1e-5,
+    )
+    assert np.sum(whitened**2) <= np.sum(gradient.astype("float64") ** 2)
+    assert np.sum(removed**2) > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases, st.floats(-8, 8, width=32), st.floats(-8, 8, width=32))
+def test_it_is_linear(case, a, b):
+    one, two = (drawn(case[0][1], case[2] + i) for i in range(2))
+    np.testing.assert_allclose(
+        project(case, np.float32(a) * one + np.float32(b) * two),
+        a * project(case, one) + b * project(case, two),
+        rtol=0,
+        atol=3e-5,
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases, st.integers(-20, 20))
+def test_it_commutes_with_powers_of_two_bit_for_bit(case, exponent):
+    gradient, scale = drawn(case[0][1], case[2]), np.float32(2.0**exponent)
+    np.testing.assert_array_equal(
+        project(case, gradient * scale), project(case, gradient) * scale
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_the_dtype_is_kept_and_its_precision_reached(dtype):
+    gradient = ops.cast(drawn((3, 3, 16, 32)), dtype)
+    exact = ops.convert_to_numpy(ops.cast(gradient, "float64"))
+    whitened = whiten(gradient)
+    assert keras.backend.standardize_dtype(
+        whitened.dtype
+    ) == keras.backend.standardize_dtype(gradient.dtype)
+    eps = {"float16": 2**-11, "bfloat16": 2**-8, "float64": 2**-23}[dtype]
+    error = ops.convert_to_numpy(ops.cast(whitened, "float64")) - reference.whiten(
+        exact, "ordinary", "filters"
+    )
+    assert np.abs(error).max() <= 2 * eps * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_number_reaches_its_own_mean_and_no_other(bad):
+    gradient = drawn((3, 3, 4, 6))
+    gradient[1, 2, 3, 4] = bad
+    whitened = ops.convert_to_numpy(whiten(ops.convert_to_tensor(gradient)))
+    spread = ~np.isfinite(whitened)
+    assert spread[1, 2, 3].all()
+    assert spread.sum() == 6
+
+
+@pytest.mark.parametrize(
+    ("axes", "groups", "message"),
+    [
+        (4, 1, "between -4 and 3. Received: axes=4"),
+        ((-1, 3), 1, r"different axes .* Received: axes=\(-1, 3\)"),
+        ((), 1, r"Received: axes=\(\)"),
+        (-1, 4, "groups must divide the last axis.* Received: groups=4"),
+        (-2, 2, "the mean must run over it. Received: groups=2"),
+        (-1, 0, "Received: groups=0"),
+    ],
+)
+def test_wrong_axes_and_groups_are_refused(axes, groups, message):
+    with pytest.raises(ValueError, match=message):
+        whiten(ops.zeros((3, 3, 4, 6)), axes, groups)
