@@ -1,7 +1,9 @@
 """The whole idea as one pure function: subtract a mean from a gradient."""
 
+import math
 from collections.abc import Sequence
 
+import keras
 from keras import ops
 
 
@@ -57,7 +59,13 @@ def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
 
 
 def _subtract_mean(gradient, axes):
-    return ops.subtract(gradient, ops.mean(gradient, axis=axes, keepdims=True))
+    if keras.backend.standardize_dtype(gradient.dtype) == "float64":
+        # On torch and JAX, ops.mean computes in float32 what is given in float64.
+        size = math.prod(gradient.shape[axis] for axis in axes)
+        mean = ops.sum(gradient, axis=axes, keepdims=True) / size
+    else:
+        mean = ops.mean(gradient, axis=axes, keepdims=True)
+    return ops.subtract(gradient, mean)
 
 
 def _canonical_axes(axes, rank):
