@@ -1,0 +1,313 @@
+"""RAdam for every Keras backend, with a foreach path on PyTorch."""
+
+import math
+from numbers import Real
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_wgd")
+class RAdam(keras.optimizers.Optimizer):
+    """Optimizer that implements the RAdam (rectified Adam) algorithm.
+
+    In the first steps Adam divides by a second moment that it has seen too few
+    gradients to know. RAdam counts how many gradients the moving average is
+    worth, leaves the division out while they are too few, and scales the step
+    by the variance that is left once they are enough. With gradient `g`, step
+    `t = 1, 2, ...` and all operations element by element:
+
+    ```
+    m = beta_1 * m + (1 - beta_1) * g
+    v = beta_2 * v + (1 - beta_2) * g**2
+    m_hat = m / (1 - beta_1**t)
+    rho_inf = 2 / (1 - beta_2) - 1
+    rho = rho_inf - 2 * t * beta_2**t / (1 - beta_2**t)
+    if rho > rho_threshold:
+        r = sqrt((rho - 4) * (rho - 2) * rho_inf
+                 / ((rho_inf - 4) * (rho_inf - 2) * rho))
+        w -= learning_rate * r * m_hat * sqrt(1 - beta_2**t) / (sqrt(v) + epsilon)
+    elif early_steps == "momentum":
+        w -= learning_rate * m_hat
+    ```
+
+    These are the semantics of `torch.optim.RAdam`. The paper rectifies from
+    `rho > 4` on, its authors' code from `rho >= 5` on, where it also leaves the
+    weights alone before that (`early_steps="skip"`). `rho` is a count of
+    gradients: with `beta_2=0.999` the sixth step is the first rectified one.
+
+    The scalars of a step are computed in float32 (in float64 for float64
+    variables), in a form that does not cancel. For float16 and bfloat16
+    variables the whole step is made in float32 and rounded once.
+
+    Args:
+        learning_rate: A float, a
+            `keras.optimizers.schedules.LearningRateSchedule` instance, or
+            a callable that takes no arguments and returns the actual value to
+            use. The learning rate. Defaults to `0.001`.
+        beta_1: A float in `[0, 1)`. The exponential decay rate for the 1st
+            moment estimates. Defaults to `0.9`.
+        beta_2: A float in `[0, 1)`. The exponential decay rate for the 2nd
+            moment estimates. Where `2 / (1 - beta_2) - 1` is not above
+            `rho_threshold`, no step is ever rectified. Defaults to `0.999`.
+        epsilon: A float above 0, in units of the gradient. Added to the square
+            root of the 2nd moment as it is, before the correction of its
+            bias. Defaults to `1e-8`, as in PyTorch (the paper's is `1e-10`).
+        rho_threshold: A float of at least 4. The number of gradients from
+            which on the steps are rectified. Defaults to `5.0`.
+        early_steps: What the steps before that do: `"momentum"` moves the
+            weights by `learning_rate * m_hat`, `"skip"` leaves them as they
+            are; the moments are updated by both. Defaults to `"momentum"`.
+        weight_decay: Float. If set, every step first takes
+            `learning_rate * weight_decay` of each weight (decoupled, as in
+            `keras.optimizers.AdamW`), in the early steps too.
+        clipnorm: Float. If set, the gradient of each weight is individually
+            clipped so that its norm is no higher than this value.
+        clipvalue: Float. If set, the gradient of each weight is clipped to be
+            no higher than this value.
+        global_clipnorm: Float. If set, the gradient of all weights is clipped
+            so that their global norm is no higher than this value.
+        use_ema: Boolean. Whether to keep an exponential moving average of the
+            weights. Defaults to `False`.
+        ema_momentum: Float. The momentum of that average. Defaults to `0.99`.
+        ema_overwrite_frequency: Int or `None`. Every so many steps the weights
+            are overwritten by their average.
+        loss_scale_factor: Float or `None`. The loss is multiplied by this
+            factor, the gradients by its inverse.
+        gradient_accumulation_steps: Int or `None`. If set, the gradients of so
+            many calls are averaged into one step.
+        name: String. The name of the optimizer. Defaults to `"radam"`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `early_steps="skip"`
+            comes with a `beta_2` that never lets a step be rectified.
+
+    Example:
+
+    >>> optimizer = RAdam(learning_rate=1e-3)
+    >>> model.compile(optimizer=optimizer, loss="mse")
+
+    References:
+        - [Liu et al., 2020](https://arxiv.org/abs/1908.03265), Algorithm 2.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        rho_threshold=5.0,
+        early_steps="momentum",
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name="radam",
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate=learning_rate,
+            name=name,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
+            loss_scale_factor=loss_scale_factor,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            **kwargs,
+        )
+        for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not isinstance(beta, Real) or not 0 <= beta < 1:
+                raise ValueError(
+                    f"`{argument}` must be a float in [0, 1). "
+                    f"Received: {argument}={beta!r}"
+                )
+        if not isinstance(epsilon, Real) or not 0 < epsilon < math.inf:
+            raise ValueError(
+                f"`epsilon` must be a float above 0. Received: epsilon={epsilon!r}"
+            )
+        if not isinstance(rho_threshold, Real) or not 4 <= rho_threshold < math.inf:
+            raise ValueError(
+                "`rho_threshold` must be a float of at least 4. "
+                f"Received: rho_threshold={rho_threshold!r}"
+            )
+        if early_steps not in ("momentum", "skip"):
+            raise ValueError(
+                '`early_steps` must be "momentum" or "skip". '
+                f"Received: early_steps={early_steps!r}"
+            )
+        self.beta_1 = float(beta_1)
+        self.beta_2 = float(beta_2)
+        self.epsilon = float(epsilon)
+        self.rho_threshold = float(rho_threshold)
+        self.early_steps = early_steps
+        if early_steps == "skip" and self._rho_inf <= self.rho_threshold:
+            raise ValueError(
+                '`early_steps="skip"` needs 2 / (1 - beta_2) - 1 > rho_threshold, '
+                "else the weights never change. Received: "
+                f"beta_2={beta_2!r}, rho_threshold={rho_threshold!r}"
+            )
+
+    def build(self, variables):
+        """Create a momentum and a velocity for each variable, in Adam's order.
+
+        Args:
+            variables: List of model variables to build RAdam variables on.
+        """
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update step given gradient and the associated model variable."""
+        dtype = keras.backend.result_type(variable.dtype, "float32")
+        adaptive, plain = self._step_sizes(learning_rate, dtype)
+        # Dense, since the square of a sum is not the sum of the squares that
+        # the repeated indices of an IndexedSlices would give.
+        gradient = ops.convert_to_tensor(gradient, dtype)
+        momentum = self._momentums[self._get_variable_index(variable)]
+        velocity = self._velocities[self._get_variable_index(variable)]
+
+        m = ops.cast(momentum, dtype)
+        v = ops.cast(velocity, dtype)
+        m = m + (gradient - m) * (1 - self.beta_1)
+        v = v + (ops.square(gradient) - v) * (1 - self.beta_2)
+        self.assign(momentum, m)
+        self.assign(velocity, v)
+        self.assign_sub(variable, m * (adaptive / (ops.sqrt(v) + self.epsilon) + plain))
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if keras.backend.backend() != "torch":
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        import torch
+
+        groups = {}
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            index = self._get_variable_index(variable)
+            w = variable.value
+            tensors = (
+                w,
+                gradient.to_dense() if gradient.is_sparse else gradient,
+                self._momentums[index].value,
+                self._velocities[index].value,
+            )
+            groups.setdefault((w.device, w.dtype), []).append(tensors)
+        with torch.no_grad():
+            for (device, dtype), group in groups.items():
+                self._foreach_update_step(device, dtype, group, learning_rate)
+
+    def _foreach_update_step(self, device, dtype, group, learning_rate):
+        """Step all of a group's `(w, g, m, v)` at once; nothing waits for the device.
+
+        With `adaptive` and `plain` as `_step_sizes` gives them, the step is
+        `m / (sqrt(v) * slope + intercept)`: one division, two scalars.
+        """
+        import torch
+
+        scalar_dtype = torch.promote_types(dtype, torch.float32)
+        adaptive, plain = self._step_sizes(
+            learning_rate, keras.backend.standardize_dtype(scalar_dtype)
+        )
+        rectified = adaptive != 0
+        # Where not rectified the slope is tiny, not 0: it adds nothing to the
+        # intercept, and an overflowed v gives no step instead of 0 * inf = nan.
+        tiny = torch.finfo(scalar_dtype).tiny
+        slope = torch.where(rectified, 1 / adaptive, tiny).to(device)
+        intercept = torch.where(rectified, self.epsilon / adaptive, 1 / plain)
+        intercept = intercept.to(device)
+
+        stored = [list(tensors) for tensors in zip(*group, strict=True)]
+        w, g, m, v = [[x.to(scalar_dtype) for x in tensors] for tensors in stored]
+        torch._foreach_lerp_(m, g, 1 - self.beta_1)
+        torch._foreach_mul_(v, self.beta_2)
+        torch._foreach_addcmul_(v, g, g, value=1 - self.beta_2)
+        denominator = torch._foreach_sqrt(v)
+        torch._foreach_mul_(denominator, slope)
+        torch._foreach_add_(denominator, intercept)
+        torch._foreach_addcdiv_(w, m, denominator, value=-1)
+        if dtype != scalar_dtype:
+            for target, source in zip(stored, (w, g, m, v), strict=True):
+                torch._foreach_copy_(target, source)
+
+    def _step_sizes(self, learning_rate, dtype):
+        """What multiplies `m` in this step: `adaptive / (sqrt(v) + epsilon) + plain`.
+
+        Returns:
+            `adaptive` and `plain`, scalars; one of them is zero.
+        """
+        # Tensors meet Python numbers in operators alone: `ops` would copy the
+        # number to the device, which on PyTorch waits for the device.
+        t = ops.cast(self.iterations, dtype) + 1
+        size = ops.cast(learning_rate, dtype) / _bias_correction(self.beta_1, t)
+        if self._rho_inf <= self.rho_threshold:
+            return 0 * size, size
+        rho = _rho(self.beta_2, t)
+        rectified = ops.cast(rho > self.rho_threshold, dtype)
+        # relu: no root of a negative number in the steps that are not rectified.
+        rectification = ops.sqrt(
+            ops.relu(rho - 4)
+            / (self._rho_inf - 4)
+            * (rho - 2)
+            / (self._rho_inf - 2)
+            * (self._rho_inf / rho)
+            * _bias_correction(self.beta_2, t)
+        )
+        plain = (1 - rectified) * size if self.early_steps == "momentum" else 0 * size
+        return rectified * rectification * size, plain
+
+    @property
+    def _rho_inf(self):
+        return 2 / (1 - self.beta_2) - 1
+
+    def get_config(self):
+        """Returns the config of the optimizer."""
+        config = super().get_config()
+        config.update(
+            {
+                "beta_1": self.beta_1,
+                "beta_2": self.beta_2,
+                "epsilon": self.epsilon,
+                "rho_threshold": self.rho_threshold,
+                "early_steps": self.early_steps,
+            }
+        )
+        return config
+
+
+def _bias_correction(beta, t):
+    """`1 - beta**t`, exact to the rounding of `t`'s dtype for any `beta` in [0, 1)."""
+    return -ops.expm1((math.log(beta) if beta else -math.inf) * t)
+
+
+def _rho(beta_2, t):
+    """How many gradients the moving average of `v` is worth after `t` of them.
+
+    `2 / (1 - beta_2) - 1 - 2 t beta_2**t / (1 - beta_2**t)` is, in the first
+    steps, a small difference of large numbers. With `a = -ln(beta_2)` and
+    `L(x) = coth(x) - 1 / x` it equals `t - t L(a t / 2) + L(a / 2)`, where
+    nothing cancels as long as `a t / 2` is small.
+    """
+    a = -math.log(beta_2)
+    x = a / 2 * t
+    early = t - t * _langevin(x) + _langevin(a / 2)
+    late = 1 / math.tanh(a / 2) - 2 * t / ops.expm1(a * t)
+    return ops.where(x < 0.5, early, late)
+
+
+def _langevin(x):
+    """`coth(x) - 1 / x` for `0 < x < 0.5` to 2e-10, by its continued fraction."""
+    y = x * x
+    return x / (3 + y / (5 + y / (7 + y / 9)))
