@@ -1,0 +1,62 @@
+"""Small networks that the tests share."""
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def every_layer_type():
+    """A model with a kernel of each type in the library's table."""
+    x = keras.Input((8, 8, 4))
+    plane = layers.Conv2D(6, 3, padding="same")(x)
+    plane = layers.Conv2D(6, 3, groups=3, padding="same", name="grouped")(plane)
+    plane = layers.DepthwiseConv2D(3, name="one_each")(plane)
+    plane = layers.DepthwiseConv2D(3, depth_multiplier=2, name="two_each")(plane)
+    plane = layers.SeparableConv2D(5, 3, padding="same")(plane)
+    plane = layers.Conv2DTranspose(4, 3, strides=2, name="up")(plane)
+    plane = layers.Conv2D(1, 1, name="one_filter")(plane)
+    line = layers.Reshape((16, 16))(x)
+    line = layers.Conv1D(6, 3)(line)
+    line = layers.DepthwiseConv1D(3)(line)
+    line = layers.SeparableConv1D(4, 3, depth_multiplier=2)(line)
+    line = layers.Conv1DTranspose(3, 3)(line)
+    block = layers.Reshape((4, 4, 4, 4))(x)
+    block = layers.Conv3D(5, 2)(block)
+    block = layers.Conv3DTranspose(3, 2)(block)
+    y = [layers.GlobalAveragePooling2D()(plane)]
+    y += [layers.GlobalAveragePooling1D()(line)]
+    y += [layers.GlobalAveragePooling3D()(block)]
+    return keras.Model(x, layers.Dense(3)(layers.concatenate(y)))
+
+
+def convnet(**first):
+    """Two convolutions and a head: the smallest network with a kernel to centre."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            layers.Conv2D(4, 3, activation="relu", name="first", **first),
+            layers.Conv2D(4, 3, name="second"),
+            layers.Flatten(),
+            layers.Dense(3, name="head"),
+        ]
+    )
+
+
+def images(model, samples=16, seed=0):
+    """Inputs and labels that fit a model of this file."""
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(samples, *model.input_shape[1:])).astype("float32")
+    return x, generator.integers(0, 3, size=samples)
+
+
+def values(variables):
+    """The variables' values, as NumPy arrays of their own."""
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def compiled(model, optimizer, **options):
+    """The model, compiled for the labels of `images`, with gradients near one."""
+    options = {"loss_weights": 10.0, **options}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss=loss, **options)
+    return model

@@ -1,0 +1,334 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import reference
+from keras import ops
+from networks import compiled, convnet, every_layer_type, images, values
+
+from keras_wgd import WGD, RAdam, WGDWrapper, conv_kernels
+from keras_wgd.optimizers.kernels import MEANS
+
+
+def stepped(optimizer, weights, jit_compile):
+    """The change that one step of fit makes to each variable."""
+    model = every_layer_type()
+    model.set_weights(weights)
+    if callable(optimizer):
+        optimizer = optimizer(model)
+    compiled(model, optimizer, jit_compile=jit_compile)
+    x, y = images(model)
+    before = values(model.trainable_variables)
+    model.fit(x, y, batch_size=len(x), verbose=0)
+    after = values(model.trainable_variables)
+    return model, [b.astype("float64") - a for b, a in zip(before, after, strict=True)]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["eager", "jit"])
+def plain_step(request):
+    keras.utils.set_random_seed(0)
+    weights = every_layer_type().get_weights()
+    _, gradients = stepped(keras.optimizers.SGD(1.0), weights, jit_compile=False)
+    return weights, request.param, gradients
+
+
+@pytest.mark.parametrize("mean_over", MEANS)
+def test_one_step_of_fit_equals_numpy_for_every_layer_type(plain_step, mean_over):
+    weights, jit_compile, gradients = plain_step
+    model, steps = stepped(
+        lambda model: WGD(keras.optimizers.SGD(1.0), mean_over, kernels=model),
+        weights,
+        jit_compile,
+    )
+    kernels = {k.index: k for k in conv_kernels(model)}
+    assert len(kernels) == 15
+    for index, (step, gradient) in enumerate(zip(steps, gradients, strict=True)):
+        if index in kernels:
+            kernel = kernels[index]
+            gradient = reference.whiten(gradient, kernel.kind, mean_over, kernel.groups)
+        np.testing.assert_allclose(step, gradient, rtol=0, atol=1e-6)
+        assert np.abs(step).max() > 0
+
+
+@pytest.mark.parametrize("mean_over", MEANS)
+def test_a_depthwise_kernel_and_a_single_filter_train(plain_step, mean_over):
+    weights, jit_compile, _ = plain_step
+    model, steps = stepped(
+        WGD(keras.optimizers.SGD(1.0), mean_over), weights, jit_compile
+    )
+    names = [v.path for v in model.trainable_variables]
+    for layer in ("one_each", "one_filter"):
+        step = steps[names.index(model.get_layer(layer).kernel.path)]
+        assert np.count_nonzero(step) == step.size
+
+
+def centred(gradient, mean_over="filters"):
+    return reference.whiten(gradient, "ordinary", mean_over)
+
+
+def built_on(shapes, optimizer, names=None):
+    names = names or [f"conv2d_{i}/kernel" for i in range(len(shapes))]
+    variables = []
+    for shape, name in zip(shapes, names, strict=True):
+        *scopes, name = name.split("/")
+        with keras.name_scope("/".join(scopes) or "scope"):
+            variables.append(keras.Variable(np.zeros(shape, "float32"), name=name))
+    optimizer.build(variables)
+    return variables
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+SHAPES = [(3, 3, 2, 4), (4,), (3, 3, 4, 5)]
+NAMES = ["conv2d/kernel", "conv2d/bias", "conv2d_1/kernel"]
+
+
+def test_gradients_are_matched_to_variables_in_any_order_and_number():
+    optimizer = WGD(keras.optimizers.SGD(1.0))
+    variables = built_on(SHAPES, optimizer, NAMES)
+    gradients = [drawn(*shape, seed=i) for i, shape in enumerate(SHAPES)]
+    expected = [-centred(gradients[0]), -gradients[1], -centred(gradients[2])]
+    for chosen in ([2, 0, 1], [2], [1, 0]):
+        for variable in variables:
+            variable.assign(np.zeros(variable.shape))
+        optimizer.apply_gradients(
+            [(ops.convert_to_tensor(gradients[i]), variables[i]) for i in chosen]
+        )
+        for i, value in enumerate(values(variables)):
+            wanted = expected[i] if i in chosen else np.zeros(SHAPES[i])
+            np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
+
+
+def test_missing_gradients_warn_as_keras_does_and_the_rest_is_centred():
+    optimizer = WGD(keras.optimizers.SGD(1.0))
+    variables = built_on(SHAPES, optimizer, NAMES)
+    gradient = drawn(*SHAPES[2])
+    with pytest.warns(UserWarning, match="Gradients do not exist for variables"):
+        optimizer.apply([None, None, ops.convert_to_tensor(gradient)], variables)
+    first, bias, second = values(variables)
+    assert not first.any()
+    assert not bias.any()
+    np.testing.assert_allclose(second, -centred(gradient), rtol=0, atol=1e-6)
+
+
+def test_as_many_gradients_as_variables_are_asked_for():
+    optimizer = WGD("sgd")
+    variables = built_on(SHAPES, optimizer, NAMES)
+    gradients = [ops.zeros(shape) for shape in SHAPES]
+    with pytest.raises(ValueError, match=r"Received: 2 gradients for 3 variables"):
+        optimizer.apply(gradients[:2], variables)
+    with pytest.raises(ValueError, match=r"2 gradients"):
+        optimizer.apply(gradients[:2])
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.apply(gradients[:1], [keras.Variable(np.zeros(SHAPES[0]))])
+
+
+def test_a_nan_stays_in_its_own_mean():
+    optimizer = WGD(keras.optimizers.SGD(1.0))
+    variables = built_on(SHAPES, optimizer, NAMES)
+    gradients = [drawn(*shape) for shape in SHAPES]
+    gradients[0][1, 1, 0, 2] = np.nan
+    optimizer.apply([ops.convert_to_tensor(g) for g in gradients], variables)
+    bad = [np.isnan(value) for value in values(variables)]
+    assert bad[0][1, 1, 0].all()
+    assert [b.sum() for b in bad] == [4, 0, 0]
+
+
+@pytest.mark.parametrize("inner", ["adam", "sgd"])
+def test_the_wrapper_has_no_state(inner):
+    inner = keras.optimizers.get(inner)
+    optimizer = WGD(inner)
+    built_on(SHAPES, optimizer, NAMES)
+    assert [id(v) for v in optimizer.variables] == [id(v) for v in inner.variables]
+    assert optimizer.iterations is inner.iterations
+    assert optimizer.built
+    assert optimizer._trainable_variables is inner._trainable_variables
+
+
+def test_an_optimizer_that_has_trained_can_be_wrapped():
+    inner = keras.optimizers.SGD(1.0)
+    (variable,) = built_on(SHAPES[:1], inner)
+    gradient = drawn(*SHAPES[0])
+    optimizer = WGD(inner)
+    optimizer.apply([ops.convert_to_tensor(gradient)])
+    np.testing.assert_allclose(
+        values([variable])[0], -centred(gradient), rtol=0, atol=1e-6
+    )
+
+
+def test_attributes_are_read_from_and_written_to_the_inner_optimizer():
+    inner = keras.optimizers.Adam(0.1, weight_decay=0.2, clipnorm=3.0, use_ema=True)
+    optimizer = WGD(inner)
+    assert (optimizer.beta_1, optimizer.weight_decay) == (0.9, 0.2)
+    assert (optimizer.clipnorm, optimizer.use_ema) == (3.0, True)
+    optimizer.beta_1, optimizer.clipnorm, optimizer.learning_rate = 0.5, 4.0, 0.25
+    assert (inner.beta_1, inner.clipnorm) == (0.5, 4.0)
+    assert float(ops.convert_to_numpy(inner.learning_rate)) == 0.25
+    assert float(ops.convert_to_numpy(optimizer.learning_rate)) == 0.25
+    assert not hasattr(optimizer, "momentum")
+    assert not hasattr(optimizer, "_model_variables_moving_average")
+    assert not hasattr(optimizer, "optimizers")
+    with pytest.raises(
+        AttributeError, match="'WGDWrapper' has no attribute '_nothing'"
+    ):
+        _ = optimizer._nothing
+    assert "inner_optimizer" not in dir(optimizer)
+
+
+@pytest.mark.parametrize("name", ["adam", "SGD", "radam", "Lion"])
+def test_the_inner_optimizer_may_be_a_name(name):
+    assert type(WGD(name).inner_optimizer).__name__.lower() == name.lower()
+
+
+def test_the_inner_optimizer_may_be_a_config():
+    config = keras.optimizers.serialize(RAdam(0.25))
+    assert isinstance(WGD(config).inner_optimizer, RAdam)
+
+
+def test_the_config_makes_the_same_optimizer_again():
+    model = convnet()
+    optimizer = WGD(RAdam(0.25, beta_1=0.5), "fan_in", "update", kernels=model)
+    optimizer.build(model.trainable_variables)
+    config = json.loads(json.dumps(keras.optimizers.serialize(optimizer)))
+    again = keras.optimizers.deserialize(config)
+    assert type(again) is WGDWrapper
+    assert again.get_config() == optimizer.get_config()
+    assert (again.mean_over, again.placement, again.name) == (
+        "fan_in",
+        "update",
+        optimizer.name,
+    )
+    again.build(convnet().trainable_variables)
+    assert [k.index for k in again._plan.kernels] == [0, 2]
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Nadam", "RMSprop", "Lion"])
+def test_the_inner_config_can_be_read_under_every_backend(name):
+    config = WGD(getattr(keras.optimizers, name)()).get_config()["inner_optimizer"]
+    assert (config["module"], config["class_name"]) == ("keras.optimizers", name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"mean_over": "channels"},
+            r"\('filters', 'fan_in', 'kernels'\). Received: 'ch",
+        ),
+        ({"placement": "weights"}, r"\('gradient', 'update'\). Received: 'weights'"),
+        ({"kernels": "all"}, r"None, a model, or a list .* Received: 'all'"),
+        ({"kernels": ["conv2d/kernel"]}, r"Received: \['conv2d/kernel'\]"),
+        ({"inner_optimizer": "adan"}, r"adam, .*radam. Received: 'adan'"),
+        ({"inner_optimizer": None}, "Received: None"),
+        ({"inner_optimizer": keras.optimizers.SGD}, "Received: <class"),
+        ({"inner_optimizer": {"class_name": "Nothing"}}, "Received: {'class_name'"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(arguments, message):
+    with pytest.raises(ValueError, match=message) as error:
+        WGD(**{"inner_optimizer": "sgd", **arguments})
+    assert "\n" not in str(error.value)
+
+
+def test_loss_scaling_goes_outside():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+    with pytest.raises(ValueError, match=r"Write LossScaleOptimizer\(WGD\(inner\)\)"):
+        WGD(scaled)
+
+
+def test_training_without_a_kernel_says_so():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with pytest.warns(UserWarning, match="found nothing to centre among 2 trainable"):
+        WGD("sgd").build(model.trainable_variables)
+
+
+def test_summary_names_every_kernel_and_every_reason(capsys):
+    model = every_layer_type()
+    optimizer = WGD("adam", kernels=model)
+    with pytest.raises(
+        ValueError, match=r"must be built before its summary.*not built"
+    ):
+        optimizer.summary()
+    optimizer.build(model.trainable_variables)
+    lines = []
+    optimizer.summary(print_fn=lines.append)
+    (text,) = lines
+    for kernel in conv_kernels(model):
+        assert kernel.path in text
+    assert f"11 of {len(model.trainable_variables)} trainable variables centred" in text
+    assert "4 left alone: a mean of one" in text
+    assert "2 filters, 3 groups" in text
+    assert "left alone" in text
+    optimizer.summary()
+    assert "trainable variables centred" in capsys.readouterr().out
+
+
+def update_step_of(optimizer, start, gradients):
+    """The weights after each of a few gradients, from the same start."""
+    variables = [keras.Variable(value, name="kernel") for value in start]
+    optimizer.build(variables)
+    for gradient in gradients:
+        optimizer.apply([ops.convert_to_tensor(g) for g in gradient], variables)
+        yield values(variables)
+
+
+@pytest.mark.parametrize("mean_over", MEANS)
+def test_the_update_is_centred_decay_included(mean_over):
+    start = [drawn(3, 3, 2, 4, seed=7), drawn(4, seed=8)]
+    gradients = [[drawn(3, 3, 2, 4, seed=i), drawn(4, seed=i)] for i in range(4)]
+    options = {"learning_rate": 0.1, "weight_decay": 0.5}
+
+    kernel, bias = (start[0].astype("float64"), start[1].astype("float64"))
+    plain = keras.optimizers.AdamW(**options)
+    whitened = WGD(keras.optimizers.AdamW(**options), mean_over, "update")
+    expected = []
+    variables = [keras.Variable(value, name="kernel") for value in start]
+    plain.build(variables)
+    for gradient in gradients:
+        # One plain step from where the centred run stands: the moments depend
+        # on the gradients alone.
+        for variable, value in zip(variables, (kernel, bias), strict=True):
+            variable.assign(value.astype("float32"))
+        plain.apply([ops.convert_to_tensor(g) for g in gradient], variables)
+        after = [value.astype("float64") for value in values(variables)]
+        kernel = kernel + centred(after[0] - kernel, mean_over)
+        bias = after[1]
+        expected.append((kernel, bias))
+    for got, wanted in zip(
+        update_step_of(whitened, start, gradients), expected, strict=True
+    ):
+        for g, w in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(g, w, rtol=0, atol=2e-6)
+
+
+def test_constraints_and_averages_see_the_centred_update():
+    start = drawn(3, 3, 2, 4)
+    variable = keras.Variable(start, name="kernel")
+    variable.constraint = keras.constraints.NonNeg()
+    inner = keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+    optimizer = WGD(inner, placement="update")
+    optimizer.build([variable])
+    gradient = drawn(3, 3, 2, 4, seed=1)
+    optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
+    stepped = start - centred(gradient)
+    np.testing.assert_allclose(
+        values([variable])[0], np.maximum(stepped, 0), rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        values(inner._model_variables_moving_average)[0], stepped, rtol=0, atol=1e-6
+    )
+
+
+def test_a_model_trained_with_it_is_not_the_plain_one_and_learns():
+    losses = {}
+    for name, wrap in {"plain": lambda o: o, "wgd": WGD}.items():
+        keras.utils.set_random_seed(0)
+        model = compiled(convnet(), wrap(keras.optimizers.SGD(1e-3)))
+        history = model.fit(*images(model), epochs=8, verbose=0, shuffle=False)
+        losses[name] = history.history["loss"]
+    assert losses["wgd"][0] == losses["plain"][0]
+    assert losses["wgd"][-1] != losses["plain"][-1]
+    assert losses["wgd"][-1] < losses["wgd"][0]
