@@ -1,7 +1,6 @@
 """RAdam for every Keras backend, with a foreach path on PyTorch."""
 
 import math
-from numbers import Real
 
 import keras
 from keras import ops
@@ -32,9 +31,9 @@ class RAdam(keras.optimizers.Optimizer):
     ```
 
     These are the semantics of `torch.optim.RAdam`. The paper rectifies from
-    `rho > 4` on, its authors' code from `rho >= 5` on, where it also leaves the
-    weights alone before that (`early_steps="skip"`). `rho` is a count of
-    gradients: with `beta_2=0.999` the sixth step is the first rectified one.
+    `rho > 4` on. `early_steps="skip"` leaves the weights alone until then.
+    `rho` counts gradients: with `beta_2=0.999` the sixth step is the first
+    rectified one.
 
     The scalars of a step are computed in float32 (in float64 for float64
     variables), in a form that does not cancel. For float16 and bfloat16
@@ -51,8 +50,9 @@ class RAdam(keras.optimizers.Optimizer):
             moment estimates. Where `2 / (1 - beta_2) - 1` is not above
             `rho_threshold`, no step is ever rectified. Defaults to `0.999`.
         epsilon: A float above 0, in units of the gradient. Added to the square
-            root of the 2nd moment as it is, before the correction of its
-            bias. Defaults to `1e-8`, as in PyTorch (the paper's is `1e-10`).
+            root of the 2nd moment as it is, before the correction of its bias.
+            Defaults to `1e-8`, as in PyTorch (Gholamalinejad and Khosravi,
+            2022, use `1e-10`).
         rho_threshold: A float of at least 4. The number of gradients from
             which on the steps are rectified. Defaults to `5.0`.
         early_steps: What the steps before that do: `"momentum"` moves the
@@ -126,16 +126,19 @@ class RAdam(keras.optimizers.Optimizer):
             **kwargs,
         )
         for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not isinstance(beta, Real) or not 0 <= beta < 1:
+            if not isinstance(beta, int | float) or not 0 <= beta < 1:
                 raise ValueError(
                     f"`{argument}` must be a float in [0, 1). "
                     f"Received: {argument}={beta!r}"
                 )
-        if not isinstance(epsilon, Real) or not 0 < epsilon < math.inf:
+        if not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
             raise ValueError(
                 f"`epsilon` must be a float above 0. Received: epsilon={epsilon!r}"
             )
-        if not isinstance(rho_threshold, Real) or not 4 <= rho_threshold < math.inf:
+        if (
+            not isinstance(rho_threshold, int | float)
+            or not 4 <= rho_threshold < math.inf
+        ):
             raise ValueError(
                 "`rho_threshold` must be a float of at least 4. "
                 f"Received: rho_threshold={rho_threshold!r}"
@@ -171,12 +174,21 @@ class RAdam(keras.optimizers.Optimizer):
         )
 
     def update_step(self, gradient, variable, learning_rate):
-        """Update step given gradient and the associated model variable."""
+        """Update step given gradient and the associated model variable.
+
+        Args:
+            gradient: The gradient of `variable`.
+            variable: One of the variables the optimizer was built on.
+            learning_rate: The learning rate, or the pair that `_step_sizes`
+                made of it for all variables of this step.
+        """
         dtype = keras.backend.result_type(variable.dtype, "float32")
-        adaptive, plain = self._step_sizes(learning_rate, dtype)
+        if not isinstance(learning_rate, tuple):
+            learning_rate = self._step_sizes(learning_rate, dtype)
+        adaptive, plain = (ops.cast(size, dtype) for size in learning_rate)
         # Dense, since the square of a sum is not the sum of the squares that
         # the repeated indices of an IndexedSlices would give.
-        gradient = ops.convert_to_tensor(gradient, dtype)
+        gradient = ops.convert_to_tensor(ops.cast(gradient, dtype))
         momentum = self._momentums[self._get_variable_index(variable)]
         velocity = self._velocities[self._get_variable_index(variable)]
 
@@ -189,28 +201,36 @@ class RAdam(keras.optimizers.Optimizer):
         self.assign_sub(variable, m * (adaptive / (ops.sqrt(v) + self.epsilon) + plain))
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if keras.backend.backend() != "torch":
-            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        if keras.backend.backend() == "torch":
+            self._foreach_update_step(grads, trainable_variables, learning_rate)
             return
+        dtype = keras.backend.result_type(
+            "float32", *(variable.dtype for variable in trainable_variables)
+        )
+        sizes = self._step_sizes(learning_rate, dtype)
+        super()._backend_update_step(grads, trainable_variables, sizes)
+
+    def _foreach_update_step(self, grads, variables, learning_rate):
+        """Step all variables of a dtype and device at once, on PyTorch."""
         import torch
 
-        groups = {}
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
+        groups: dict = {}
+        for gradient, variable in zip(grads, variables, strict=True):
             index = self._get_variable_index(variable)
             w = variable.value
-            tensors = (
-                w,
-                gradient.to_dense() if gradient.is_sparse else gradient,
-                self._momentums[index].value,
-                self._velocities[index].value,
-            )
-            groups.setdefault((w.device, w.dtype), []).append(tensors)
+            m = self._momentums[index].value
+            v = self._velocities[index].value
+            if gradient.is_sparse:
+                gradient = gradient.to_dense()
+            if gradient.dtype != w.dtype:
+                gradient = gradient.to(w.dtype)
+            groups.setdefault((w.device, w.dtype), []).append((w, m, v, gradient))
         with torch.no_grad():
             for (device, dtype), group in groups.items():
-                self._foreach_update_step(device, dtype, group, learning_rate)
+                self._update_group(device, dtype, group, learning_rate)
 
-    def _foreach_update_step(self, device, dtype, group, learning_rate):
-        """Step all of a group's `(w, g, m, v)` at once; nothing waits for the device.
+    def _update_group(self, device, dtype, group, learning_rate):
+        """Step all `(w, m, v, g)` of a group; nothing waits for the device.
 
         With `adaptive` and `plain` as `_step_sizes` gives them, the step is
         `m / (sqrt(v) * slope + intercept)`: one division, two scalars.
@@ -230,16 +250,20 @@ class RAdam(keras.optimizers.Optimizer):
         intercept = intercept.to(device)
 
         stored = [list(tensors) for tensors in zip(*group, strict=True)]
-        w, g, m, v = [[x.to(scalar_dtype) for x in tensors] for tensors in stored]
+        if dtype == scalar_dtype:
+            w, m, v, g = stored
+        else:
+            w, m, v, g = [[x.to(scalar_dtype) for x in tensors] for tensors in stored]
         torch._foreach_lerp_(m, g, 1 - self.beta_1)
-        torch._foreach_mul_(v, self.beta_2)
+        # A tensor: on the CPU a number would be made into one for each v.
+        torch._foreach_mul_(v, torch.full_like(slope, self.beta_2))
         torch._foreach_addcmul_(v, g, g, value=1 - self.beta_2)
         denominator = torch._foreach_sqrt(v)
         torch._foreach_mul_(denominator, slope)
         torch._foreach_add_(denominator, intercept)
         torch._foreach_addcdiv_(w, m, denominator, value=-1)
         if dtype != scalar_dtype:
-            for target, source in zip(stored, (w, g, m, v), strict=True):
+            for target, source in zip(stored[:3], (w, m, v), strict=True):
                 torch._foreach_copy_(target, source)
 
     def _step_sizes(self, learning_rate, dtype):
