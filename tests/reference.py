@@ -38,3 +38,39 @@ def whiten(gradient, kind, mean_over, groups=1):
             for e in elements:
                 whitened[e] -= mean
     return whitened
+
+
+def radam(
+    weight,
+    gradients,
+    learning_rate=0.001,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-8,
+    rho_threshold=5.0,
+    early_steps="momentum",
+    weight_decay=0.0,
+):
+    """A weight after one step of RAdam for each gradient, as the paper writes it.
+
+    Args:
+        learning_rate: One number, or one for each step.
+    """
+    w = np.asarray(weight, dtype="float64")
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    rho_inf = 2 / (1 - beta_2) - 1
+    rates = np.broadcast_to(learning_rate, len(gradients))
+    for t, (rate, g) in enumerate(zip(rates, gradients, strict=True), start=1):
+        g = np.asarray(g, dtype="float64")
+        w = w - rate * weight_decay * w
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        m_hat = m / (1 - beta_1**t)
+        rho = rho_inf - 2 * t * beta_2**t / (1 - beta_2**t)
+        if rho > rho_threshold:
+            r = (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
+            v_root = (np.sqrt(v) + epsilon) / np.sqrt(1 - beta_2**t)
+            w = w - rate * np.sqrt(r) * m_hat / v_root
+        elif early_steps == "momentum":
+            w = w - rate * m_hat
+    return w
