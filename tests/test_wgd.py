@@ -274,7 +274,7 @@ def test_summary_names_every_kernel_and_every_reason(capsys):
         assert kernel.path in text
     assert f"11 of {len(model.trainable_variables)} trainable variables centred" in text
     assert "4 left alone: a mean of one" in text
-    assert "2 filters, 3 groups" in text
+    assert "3 filters, 2 groups" in text
     assert "left alone" in text
     optimizer.summary()
     assert "trainable variables centred" in capsys.readouterr().out

@@ -1,0 +1,51 @@
+import json
+import subprocess
+import sys
+
+import keras
+
+PROGRAM = """
+import importlib.abc, json, sys, time
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+import keras
+before = set(sys.modules)
+seconds = []
+for _ in range(3):
+    for name in [name for name in sys.modules if name.startswith("keras_wgd")]:
+        del sys.modules[name]
+    start = time.perf_counter()
+    import keras_wgd
+    seconds.append(time.perf_counter() - start)
+added = {{name.split(".")[0] for name in set(sys.modules) - before}}
+optimizer = keras_wgd.WGD(keras_wgd.RAdam())
+optimizer.build([keras.Variable(keras.ops.zeros((3, 3, 2, 4)), name="kernel")])
+optimizer.apply([keras.ops.ones((3, 3, 2, 4))])
+print(json.dumps({{
+    "backend": keras.backend.backend(),
+    "seconds": seconds,
+    "added": sorted(added - set(sys.stdlib_module_names)),
+}}))
+"""
+
+
+def test_one_backend_is_enough_and_importing_is_light():
+    backend = keras.backend.backend()
+    absent = {"tensorflow", "jax", "torch"} - {backend}
+    output = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(absent=absent)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    report = json.loads(output.splitlines()[-1])
+    assert report["backend"] == backend
+    assert report["added"] == ["keras_wgd"]
+    # The first import reads files, the others show what the code itself costs.
+    assert report["seconds"][0] < 0.5
+    assert min(report["seconds"]) < 0.05
