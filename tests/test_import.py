@@ -5,14 +5,16 @@ import sys
 import keras
 
 PROGRAM = """
-import importlib.abc, json, sys, time
+import importlib.machinery, json, sys, time
 
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {absent}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class PathFinder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.split(".")[0] not in {absent}:
+            return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent())
+finders = sys.meta_path
+finders[finders.index(importlib.machinery.PathFinder)] = PathFinder
 import keras
 before = set(sys.modules)
 seconds = []
