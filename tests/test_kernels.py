@@ -203,18 +203,37 @@ def mobilenet():
 
 @pytest.mark.parametrize("mean_over", A)
 def test_names_and_shapes_tell_what_the_layers_tell(mobilenet, mean_over):
-    told = [guess_kernel(v, i) for i, v in enumerate(mobilenet.trainable_variables)]
-    told = [guess for guess in told if isinstance(guess, ConvKernel)]
+    assert told(mobilenet, mean_over) == walked(mobilenet, mean_over)
 
-    def axes(kernels):
-        return {
-            k.path: k.axes(mean_over) for k in kernels if k.mean_size(mean_over) > 1
-        }
 
-    if mean_over == "filters":
-        assert axes(told) == axes(conv_kernels(mobilenet))
-    else:  # a mean that a layer of one filter allows, and its name does not
-        assert axes(told).items() <= axes(conv_kernels(mobilenet)).items()
+def told(model, mean_over):
+    guesses = [guess_kernel(v, i) for i, v in enumerate(model.trainable_variables)]
+    return axes([g for g in guesses if isinstance(g, ConvKernel)], mean_over)
+
+
+def walked(model, mean_over):
+    return axes(conv_kernels(model), mean_over)
+
+
+def axes(kernels, mean_over):
+    return {k.path: k.axes(mean_over) for k in kernels if k.mean_size(mean_over) > 1}
+
+
+@pytest.mark.parametrize("mean_over", A)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.DepthwiseConv2D(3, name="block1a_dwconv"),
+        layers.DepthwiseConv2D(3, name="conv_dw_1"),
+        layers.DepthwiseConv2D(3, depth_multiplier=2, name="block_2_depthwise"),
+        layers.Conv2D(4, 7, groups=4, name="stage_0_depthwise_conv"),
+        layers.Conv2D(4, 3, name="dwindling"),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_depthwise_layers_are_told_by_the_names_that_keras_gives(layer, mean_over):
+    model = model_of(layer, shape=(9, 9, 4))
+    assert told(model, mean_over) == walked(model, mean_over)
 
 
 def test_centring_the_last_axis_would_stop_17_of_mobilenets_52_kernels(mobilenet):
@@ -229,7 +248,7 @@ def test_centring_the_last_axis_would_stop_17_of_mobilenets_52_kernels(mobilenet
     ("layer", "shape"),
     [
         (layers.Conv2DTranspose(5, 3, name="up1"), (8, 8, 4)),
-        (layers.DepthwiseConv2D(3, depth_multiplier=2, name="dw1"), (8, 8, 4)),
+        (layers.DepthwiseConv2D(3, depth_multiplier=2, name="per_channel"), (8, 8, 4)),
         (layers.Conv1D(5, 3, name="stem"), (8, 4)),
         (layers.EinsumDense("abcd,cdef->abef", (None, 2, 3), name="mix"), (5, 4, 2)),
     ],

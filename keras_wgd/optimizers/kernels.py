@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTran
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 _ORDINARY = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+
+# MobileNet says conv_dw_1, EfficientNet block1a_dwconv.
+_DEPTHWISE_NAME = re.compile(r"depthwise|(^|_)dw(conv|_|\d|$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,8 +178,11 @@ def guess_kernel(variable, index: int) -> ConvKernel | str:
         return "recurrent kernel"
     if len(shape) == 3 and "conv" not in layer:
         return "rank 3 and no 'conv' in its layer's name"
-    if "depthwise" in layer or name == "depthwise_kernel":
+    groups = 1
+    if name == "depthwise_kernel" or _DEPTHWISE_NAME.search(layer):
         kind, pattern = "depthwise", "DepthwiseConv{}D"
+        if shape[-2] == 1:  # a convolution with as many groups as channels
+            kind, pattern, groups = "ordinary", "Conv{}D", shape[-1]
     elif "transpose" in layer:
         kind, pattern = "transposed", "Conv{}DTranspose"
     elif shape[-1] == 1 and name == "kernel":
@@ -187,6 +194,7 @@ def guess_kernel(variable, index: int) -> ConvKernel | str:
         shape=shape,
         layer=pattern.format(len(shape) - 2) + "?",
         kind=kind,
+        groups=groups,
         index=index,
         variable=variable,
     )
