@@ -37,7 +37,9 @@ class RAdam(keras.optimizers.Optimizer):
 
     The scalars of a step are computed in float32 (in float64 for float64
     variables), in a form that does not cancel. For float16 and bfloat16
-    variables the whole step is made in float32 and rounded once.
+    variables the whole step is made in float32 and rounded once; in float16
+    variables `v` still underflows for gradients below about 5e-3, as Adam's
+    does: give such a model a larger `epsilon`, or the policy "mixed_float16".
 
     Args:
         learning_rate: A float, a
@@ -182,20 +184,24 @@ class RAdam(keras.optimizers.Optimizer):
             learning_rate: The learning rate, or the pair that `_step_sizes`
                 made of it for all variables of this step.
         """
-        dtype = keras.backend.result_type(variable.dtype, "float32")
+        dtype = _scalar_dtype(variable)
         if not isinstance(learning_rate, tuple):
             learning_rate = self._step_sizes(learning_rate, dtype)
         adaptive, plain = (ops.cast(size, dtype) for size in learning_rate)
-        # Dense, since the square of a sum is not the sum of the squares that
-        # the repeated indices of an IndexedSlices would give.
-        gradient = ops.convert_to_tensor(ops.cast(gradient, dtype))
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # IndexedSlices: the values at a repeated index are summed here, as
+            # they must be before the square.
+            gradient = tf.convert_to_tensor(gradient)
+        gradient = ops.cast(gradient, dtype)
         momentum = self._momentums[self._get_variable_index(variable)]
         velocity = self._velocities[self._get_variable_index(variable)]
 
         m = ops.cast(momentum, dtype)
         v = ops.cast(velocity, dtype)
-        m = m + (gradient - m) * (1 - self.beta_1)
-        v = v + (ops.square(gradient) - v) * (1 - self.beta_2)
+        m = self.beta_1 * m + (1 - self.beta_1) * gradient
+        v = self.beta_2 * v + (1 - self.beta_2) * ops.square(gradient)
         self.assign(momentum, m)
         self.assign(velocity, v)
         self.assign_sub(variable, m * (adaptive / (ops.sqrt(v) + self.epsilon) + plain))
@@ -204,9 +210,7 @@ class RAdam(keras.optimizers.Optimizer):
         if keras.backend.backend() == "torch":
             self._foreach_update_step(grads, trainable_variables, learning_rate)
             return
-        dtype = keras.backend.result_type(
-            "float32", *(variable.dtype for variable in trainable_variables)
-        )
+        dtype = _scalar_dtype(*trainable_variables)
         sizes = self._step_sizes(learning_rate, dtype)
         super()._backend_update_step(grads, trainable_variables, sizes)
 
@@ -309,6 +313,11 @@ class RAdam(keras.optimizers.Optimizer):
             }
         )
         return config
+
+
+def _scalar_dtype(*variables):
+    dtypes = {keras.backend.standardize_dtype(v.dtype) for v in variables}
+    return "float64" if "float64" in dtypes else "float32"
 
 
 def _bias_correction(beta, t):
