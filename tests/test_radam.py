@@ -12,7 +12,7 @@ from keras_wgd.optimizers import radam
 from keras_wgd.optimizers.radam import RAdam
 
 BACKEND = keras.backend.backend()
-SHAPES = [(3, 3, 2, 4), (4,), (), (5, 3)]
+SHAPES = [(3, 3, 2, 4), (4,), (), (4,)]
 
 on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
 on_torch = pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
@@ -110,14 +110,12 @@ def test_200_steps_in_float32(beta_2, early_steps):
         assert error(ours, torch_radam(weights, gradients, **kwargs)) < 1e-6
 
 
-@pytest.mark.parametrize("early_steps", ["momentum", "skip"])
-def test_200_steps_in_float64(early_steps):
+def test_200_steps_in_float64():
     weights, gradients = weights_and_gradients(200)
     # A power of two: Keras keeps the learning rate in float32.
-    kwargs = {"learning_rate": 2.0**-7, "early_steps": early_steps}
     with float64():
-        ours = trained(RAdam(**kwargs), weights, gradients, "float64")
-    assert error(ours, twins(weights, gradients, **kwargs)) < 1e-9
+        ours = trained(RAdam(2.0**-7), weights, gradients, "float64")
+    assert error(ours, twins(weights, gradients, learning_rate=2.0**-7)) < 1e-12
 
 
 @contextlib.contextmanager
@@ -331,16 +329,18 @@ def test_state_corresponds_to_that_of_adam():
 
 
 def test_config_round_trip():
-    optimizer = RAdam(
-        learning_rate=0.5,
-        beta_1=0.5,
-        beta_2=0.75,
-        epsilon=1e-5,
-        rho_threshold=6,
-        early_steps="skip",
-        weight_decay=0.1,
-        name="mine",
-    )
+    kwargs = {
+        "learning_rate": 0.5,
+        "beta_1": 0.5,
+        "beta_2": 0.75,
+        "epsilon": 1e-5,
+        "rho_threshold": 6,
+        "early_steps": "skip",
+        "weight_decay": 0.1,
+        "name": "mine",
+    }
+    optimizer = RAdam(**kwargs)
+    assert kwargs.items() <= optimizer.get_config().items()
     config = keras.optimizers.serialize(optimizer)
     assert config["registered_name"] == "keras_wgd>RAdam"
     again = keras.optimizers.deserialize(json.loads(json.dumps(config)))
