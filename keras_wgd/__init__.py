@@ -1,9 +1,47 @@
-"""Whitened gradient descent for every Keras 3 optimizer."""
+"""Whitened gradient descent for every Keras 3 optimizer.
 
-from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
-from keras_wgd.optimizers.radam import RAdam
-from keras_wgd.optimizers.wgd import WGD, WGDWrapper
-from keras_wgd.optimizers.whitening import whiten
+Example:
+
+```python
+from keras_wgd import WGD, RAdam
+
+model.compile(optimizer=WGD(RAdam(1e-3)), loss="sparse_categorical_crossentropy")
+```
+"""
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
+    from keras_wgd.optimizers.radam import RAdam
+    from keras_wgd.optimizers.wgd import WGD, WGDWrapper
+    from keras_wgd.optimizers.whitening import whiten
 
 __all__ = ["WGD", "ConvKernel", "RAdam", "WGDWrapper", "conv_kernels", "whiten"]
 __version__ = "0.1.0"
+
+_MODULES = {
+    "ConvKernel": "kernels",
+    "RAdam": "radam",
+    "WGD": "wgd",
+    "WGDWrapper": "wgd",
+    "conv_kernels": "kernels",
+    "whiten": "whitening",
+}
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.optimizers.{_MODULES[name]}")
+    return getattr(module, name)
+
+
+# Importing Keras settles the backend, so the command line must come before it.
+# Where Keras is there already, all is imported at once: loading a model that was
+# compiled with WGD then needs `import keras_wgd` and nothing more.
+if "keras" in sys.modules:
+    for _name in __all__:
+        globals()[_name] = __getattr__(_name)

@@ -8,7 +8,7 @@ from keras import ops
 from networks import compiled, convnet, every_layer_type, images, values
 
 from keras_wgd import WGD, RAdam, WGDWrapper, conv_kernels
-from keras_wgd.optimizers.kernels import MEANS
+from keras_wgd.optimizers.names import MEANS
 
 
 def inner_product(y_true, y_pred):

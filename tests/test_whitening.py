@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_wgd import whiten
-from keras_wgd.optimizers.kernels import MEANS, ConvKernel
+from keras_wgd.optimizers.kernels import ConvKernel
+from keras_wgd.optimizers.names import MEANS
 
 # Every kernel shape of the library's table, with odd ones among them.
 KERNELS = [

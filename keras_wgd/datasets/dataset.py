@@ -66,14 +66,18 @@ class Dataset:
         Raises:
             ValueError: If there are fewer images than a batch has.
         """
+        self.check_batch_size(batch_size)
         size = len(self.x_train) // batch_size * batch_size
-        if not size:
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.x_train))
+        return self.normalized(self.x_train[order[:size]]), self.y_train[order[:size]]
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise a ValueError if there are fewer images than a batch has."""
+        if batch_size > len(self.x_train):
             raise ValueError(
                 f"batch_size must be at most the {len(self.x_train)} training images. "
                 f"Received: {batch_size}"
             )
-        order = np.random.default_rng((seed, epoch)).permutation(len(self.x_train))
-        return self.normalized(self.x_train[order[:size]]), self.y_train[order[:size]]
 
     def subset(self, train_size: int | None, test_size: int | None) -> "Dataset":
         """The first images of each part, as many of each class as possible.

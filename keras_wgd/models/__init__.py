@@ -27,8 +27,13 @@ def build(name: str, input_shape: tuple[int, ...], classes: int, **options):
     Raises:
         ValueError: If there is no network of that name.
     """
+    check(name)
+    return MODELS[name](input_shape, classes, **options)
+
+
+def check(name: str) -> None:
+    """Raise a ValueError if there is no network of that name."""
     if name not in MODELS:
         raise ValueError(
             f"model must be one of {', '.join(MODELS)}. Received: {name!r}"
         )
-    return MODELS[name](input_shape, classes, **options)

@@ -8,8 +8,6 @@ from typing import Any
 
 from keras import layers
 
-MEANS = ("filters", "fan_in", "kernels")
-
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)

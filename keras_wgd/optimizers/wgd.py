@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_wgd.optimizers.kernels import MEANS, ConvKernel, conv_kernels
+from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
+from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 from keras_wgd.optimizers.plan import WhiteningPlan
 from keras_wgd.optimizers.radam import RAdam
-
-PLACEMENTS = ("gradient", "update")
 
 # Private state of the inner optimizer that Keras's trainers, callbacks and
 # base class read on whatever optimizer they are given.
@@ -250,6 +249,13 @@ class WGDWrapper(keras.optimizers.Optimizer):
     def variables(self):
         """The inner optimizer's variables; the wrapper adds none."""
         return self.inner_optimizer.variables
+
+    @property
+    def whitened_variables(self):
+        """The variables that are centred; none before the optimizer is built."""
+        rows = [] if self._plan is None else self._plan.rows
+        variables = self.inner_optimizer._trainable_variables
+        return [v for v, row in zip(variables, rows, strict=False) if row.axes]
 
     @property
     def learning_rate(self):

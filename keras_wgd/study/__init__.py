@@ -1,0 +1,1 @@
+"""The study: from the spec of a run to its result, and to tables."""

@@ -1,0 +1,181 @@
+"""Where results are kept: a folder for each run, written whole or not at all."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from keras_wgd.metrics import METRICS
+from keras_wgd.study.spec import RunSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run leaves.
+
+    Attributes:
+        spec: The run.
+        metrics: Accuracy, loss, mean recall, mean precision and kappa on the
+            test images after the last epoch; fractions, and nats for the loss.
+        curves: After each epoch: `train_loss` and `train_accuracy` (means over
+            the epoch, without L2), `test_loss` and `test_accuracy`.
+        seconds: Time of each epoch's training, in seconds.
+        confusion: How many test images of each class (rows) were taken for
+            which (columns).
+        centred: How many of the network's trainable variables were centred.
+        environment: Versions, backend, machine and git commit.
+    """
+
+    spec: RunSpec
+    metrics: dict[str, float]
+    curves: dict[str, list[float]]
+    seconds: list[float]
+    confusion: list[list[int]]
+    centred: int
+    environment: dict[str, Any]
+
+
+def prepare(out: Path) -> None:
+    """Make the folder of a study.
+
+    Raises:
+        ValueError: If it cannot be made, or not be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"out must be a folder that can be made. Received: {out}: {error.strerror}"
+        ) from error
+    if not os.access(out, os.W_OK):
+        raise ValueError(
+            f"out must be a folder that can be written to. Received: {out}"
+        )
+
+
+def path_of(out: Path, spec: RunSpec) -> Path:
+    """The folder of a run."""
+    return out / spec.id
+
+
+def is_finished(out: Path, spec: RunSpec) -> bool:
+    """Whether the run has left its result, and it can be read."""
+    try:
+        return read(path_of(out, spec)).spec == spec
+    except ValueError:
+        return False
+
+
+def write(out: Path, result: Result) -> Path:
+    """Write a result beside its place and move it there in one step.
+
+    Args:
+        out: The folder of the study.
+        result: The result.
+
+    Returns:
+        The folder of the run.
+    """
+    folder = path_of(out, result.spec)
+    draft = out / f".{folder.name}.{os.getpid()}"
+    draft.mkdir(parents=True)
+    _write_json(draft / "spec.json", result.spec.to_dict())
+    _write_json(draft / "result.json", to_dict(result))
+    if folder.exists():  # damaged, or it would have been used
+        shutil.rmtree(folder)
+    draft.rename(folder)
+    return folder
+
+
+def to_dict(result: Result) -> dict[str, Any]:
+    """All of a result but its spec, ready for JSON."""
+    names = (field.name for field in dataclasses.fields(result))
+    return {name: getattr(result, name) for name in names if name != "spec"}
+
+
+def read(folder: Path) -> Result:
+    """Read the result of one run.
+
+    Args:
+        folder: The folder of the run.
+
+    Returns:
+        The result.
+
+    Raises:
+        ValueError: If something is missing, cut off, or of another kind. The
+            message names the file.
+    """
+    spec = _spec(folder / "spec.json")
+    fields = _read_json(folder / "result.json")
+    if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
+        raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
+    return Result(spec=spec, **fields)
+
+
+def read_all(out: Path) -> tuple[list[Result], list[str]]:
+    """Read every run of a study.
+
+    Args:
+        out: The folder of the study.
+
+    Returns:
+        The results, in the order of their names, and a line for each entry
+        that could not be read. Hidden files and plain files are no entries.
+    """
+    found, problems = [], []
+    for folder in sorted(out.iterdir()):
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        try:
+            found.append(read(folder))
+        except ValueError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and move it there in one step."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _write_json(path, value):
+    path.write_text(json.dumps(value, indent=1, allow_nan=True) + "\n")
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path} is missing") from error
+    except ValueError as error:  # JSON and UTF-8 alike
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _spec(path):
+    fields = _read_json(path)
+    try:
+        return RunSpec.from_dict(fields)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _is_result(fields, epochs):
+    """Whether the fields, types and lengths are those of a whole run."""
+    names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
+    if set(fields) != names or not isinstance(fields["centred"], int):
+        return False
+    numbers, curves = fields["metrics"], fields["curves"]
+    if not all(isinstance(x, dict) for x in (numbers, curves, fields["environment"])):
+        return False
+    rows = [fields["seconds"], *curves.values()]
+    if not all(isinstance(row, list) and len(row) == epochs for row in rows):
+        return False
+    values = [*numbers.values(), *(value for row in rows for value in row)]
+    return set(numbers) == set(METRICS) and all(
+        isinstance(value, int | float) for value in values
+    )

@@ -1,0 +1,158 @@
+"""Many runs: what is finished is skipped, the rest goes to worker processes."""
+
+import concurrent.futures as futures
+import functools
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from keras_wgd import datasets
+from keras_wgd.study import results
+from keras_wgd.study.spec import RunSpec
+
+# In the folder of the study: what the workers' libraries had to say.
+LOG = ".workers.log"
+
+
+class Event(NamedTuple):
+    """Something that happened to a run.
+
+    Attributes:
+        kind: `"start"`; `"epoch"`, with the curves' last values as `detail`;
+            `"finish"`, with the `Result`; or `"fail"`, with the reason.
+        spec: The run.
+        detail: What belongs to the kind.
+    """
+
+    kind: Literal["start", "epoch", "finish", "fail"]
+    spec: RunSpec
+    detail: Any = None
+
+
+def split(out: Path, specs: list[RunSpec]) -> tuple[list[RunSpec], list[RunSpec]]:
+    """The runs that are finished, and those that are not."""
+    finished = [spec for spec in specs if results.is_finished(out, spec)]
+    return finished, [spec for spec in specs if spec not in finished]
+
+
+def run_all(
+    out: Path, specs: list[RunSpec], jobs: int, data_dir: str | None = None
+) -> Iterator[Event]:
+    """Run what is given, a number at a time, and say what happens as it does.
+
+    Each worker is a process that imports Keras once and trains one run after
+    another; its result is on disk before the run counts as finished. A run that
+    fails, or takes its worker with it, is reported, and the others go on.
+    Leaving the iteration early (Ctrl-C) ends the workers; what they had not
+    finished leaves nothing behind.
+
+    Args:
+        out: The folder of the study.
+        specs: The runs.
+        jobs: How many run at a time.
+        data_dir: The folder with the data set's files.
+
+    Yields:
+        An `Event` for each start, epoch and end.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(specs)
+    while waiting:
+        events = context.Queue()
+        pool = futures.ProcessPoolExecutor(
+            jobs, context, _start_worker, (events, jobs, str(out))
+        )
+        started: set[RunSpec] = set()
+        try:
+            tasks = {pool.submit(_run, out, s, data_dir): s for s in waiting}
+            for event in _follow(events, tasks):
+                if event.kind == "start":
+                    started.add(event.spec)
+                if event.kind == "fail" and event.detail is None:
+                    # The pool broke: only what was under way can be the cause.
+                    if event.spec not in started:
+                        continue
+                    event = event._replace(detail="its process was killed")
+                if event.kind in ("finish", "fail"):
+                    waiting.remove(event.spec)
+                yield event
+            if not started:
+                for spec in waiting:
+                    yield Event("fail", spec, "no process could be started")
+                return
+        finally:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            pool.shutdown(cancel_futures=True)
+
+
+def _follow(events, tasks) -> Iterator[Event]:
+    """What the workers say, and how each task ends."""
+    pending = set(tasks)
+    while pending:
+        done, pending = futures.wait(pending, timeout=0.1)
+        yield from _drain(events)
+        for task in done:
+            spec, error = tasks[task], task.exception()
+            if error is None:
+                yield Event("finish", spec, task.result())
+            elif isinstance(error, futures.process.BrokenProcessPool):
+                yield Event("fail", spec)
+            else:
+                yield Event("fail", spec, f"{type(error).__name__}: {error}")
+
+
+def _drain(events) -> Iterator[Event]:
+    while True:
+        try:
+            yield events.get_nowait()
+        except queue.Empty:
+            return
+
+
+# What a worker keeps from one run to the next.
+_events: Any = None
+_load = functools.cache(datasets.load)
+
+
+def _start_worker(events, jobs, out):
+    """Prepare a worker, before it imports Keras."""
+    global _events
+    _events = events
+    # What libraries write there would tear the progress bar apart.
+    log = os.open(os.path.join(out, LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stderr.fileno())
+    # Ctrl-C goes to the whole process group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    for library in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+        os.environ.setdefault(f"{library}_THREADS", threads)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # Runs of one shape share their compiled programs.
+        jax.config.update("jax_compilation_cache_dir", os.path.join(out, ".jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _run(out: Path, spec: RunSpec, data_dir: str | None) -> results.Result:
+    from keras_wgd.study.training import train
+
+    def on_epoch(epoch, curves):
+        if not multiprocessing.parent_process().is_alive():
+            sys.exit("the study was killed")
+        _events.put(Event("epoch", spec, curves))
+
+    _events.put(Event("start", spec))
+    data = _load(spec.dataset, data_dir, spec.train_size, spec.test_size)
+    result = train(spec, data, on_epoch)
+    results.write(out, result)
+    return result

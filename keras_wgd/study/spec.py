@@ -1,0 +1,159 @@
+"""What a run is, and what a study is: frozen data, with no Keras in it."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from typing import Any
+
+from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+
+OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One run. The defaults are Table 1 of the paper.
+
+    Attributes:
+        dataset: The name of a data set.
+        model: The name of a network.
+        optimizer: One of `OPTIMIZERS`.
+        mean_over: The mean that WGD removes, or `None` for the plain optimizer.
+        placement: Where WGD removes it.
+        seed: Decides the initial weights and the order of the images, the same
+            for every optimizer.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        learning_rate: The constant learning rate.
+        momentum: Of `sgdm` alone.
+        weight_decay: What L2 on every weight adds to its gradient, in units of
+            the weight, as torch.optim does.
+        epsilon: Of all optimizers but `sgdm`.
+        train_size: Training images, the classes in balance; `None` is all.
+        test_size: Test images, likewise.
+    """
+
+    dataset: str
+    model: str
+    optimizer: str
+    mean_over: str | None = None
+    placement: str = "gradient"
+    seed: int = 0
+    epochs: int = 50
+    batch_size: int = 32
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-3
+    epsilon: float = 1e-10
+    train_size: int | None = None
+    test_size: int | None = None
+
+    def __post_init__(self):
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("placement", self.placement, PLACEMENTS)
+        if self.mean_over is not None:
+            _one_of("mean_over", self.mean_over, MEANS)
+        for name in ("epochs", "batch_size"):
+            _whole(name, getattr(self, name), 1)
+        for name in ("train_size", "test_size"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name), 1)
+        _whole("seed", self.seed, 0)
+        _between("learning_rate", self.learning_rate, above=0)
+        _between("epsilon", self.epsilon, above=0)
+        _between("weight_decay", self.weight_decay)
+        _between("momentum", self.momentum, below=1)
+
+    @property
+    def arm(self) -> str:
+        """The side of the comparison: `"plain"`, or the mean that is removed."""
+        if self.mean_over is None:
+            return "plain"
+        update = "-update" if self.placement == "update" else ""
+        return f"{self.mean_over}{update}"
+
+    @property
+    def id(self) -> str:
+        """A name for files: readable, and different for different specs."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        names = (self.dataset, self.model, self.optimizer, self.arm, f"s{self.seed}")
+        return "-".join((*names, digest))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> "RunSpec":
+        """The reverse of `to_dict`.
+
+        Raises:
+            ValueError: If a field is missing, unknown or out of its range.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or set(fields) != names:
+            raise ValueError("a run's spec must have the fields of RunSpec")
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"a run's spec has a wrong type: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """Runs that differ in optimizer, arm and seed, and in nothing else.
+
+    Attributes:
+        name: What the study is called.
+        base: What the runs have in common.
+        learning_rates: The learning rate of each optimizer: all its arms use
+            it.
+        arms: `None` for the plain optimizer, or a mean for WGD to remove.
+        seeds: One run of each optimizer and arm for each.
+    """
+
+    name: str
+    base: RunSpec
+    learning_rates: dict[str, float]
+    arms: tuple[str | None, ...] = (None, "filters", "fan_in")
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def runs(self) -> list[RunSpec]:
+        """The runs, seed after seed, so that a study cut short has whole pairs."""
+        return [
+            dataclasses.replace(
+                self.base,
+                optimizer=optimizer,
+                learning_rate=learning_rate,
+                mean_over=arm,
+                seed=seed,
+            )
+            for seed in self.seeds
+            for optimizer, learning_rate in self.learning_rates.items()
+            for arm in self.arms
+        ]
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(
+            f"{name} must be one of {', '.join(allowed)}. Received: {value!r}"
+        )
+
+
+def _whole(name, value, least):
+    if not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"{name} must be a whole number of at least {least}. Received: {value!r}"
+        )
+
+
+def _between(name, value, above=None, below=math.inf):
+    """Check that `value` is a number in `(above, below)`, or `[0, below)`."""
+    least_ok = value >= 0 if above is None else value > above
+    if not (least_ok and value < below):
+        bound = "at least 0" if above is None else f"above {above}"
+        limit = f" and below {below}" if below < math.inf else ""
+        raise ValueError(f"{name} must be {bound}{limit}. Received: {value!r}")
