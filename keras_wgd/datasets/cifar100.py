@@ -42,7 +42,7 @@ def load(data_dir: str | None) -> Dataset:
             + ("without it" if Path(data_dir).is_dir() else "which is no folder")
         )
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             x_train, y_train, x_test, y_test, names = (
                 arrays[key]
                 for key in (
@@ -68,6 +68,11 @@ def load(data_dir: str | None) -> Dataset:
             raise ValueError(
                 f"{FILE} must hold uint8 images of shape (n, 32, 32, 3) with n labels. "
                 f"Received: {path}, with {x.dtype} {x.shape} and {y.size} labels"
+            )
+        if y.dtype.kind not in "iu" or (y.size and not 0 <= y.min() <= y.max() < 100):
+            raise ValueError(
+                f"{FILE} must hold fine labels from 0 to 99. "
+                f"Received: {path}, with labels of {y.dtype} that are not"
             )
     return Dataset(
         "cifar100",

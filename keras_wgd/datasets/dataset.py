@@ -41,8 +41,8 @@ class Dataset:
 
     def normalized(self, images: np.ndarray) -> np.ndarray:
         """`(images - mean) / deviation`, in float32."""
-        mean, deviation = (np.float32(x) for x in (self.mean, self.deviation))
-        return (images - mean) / deviation
+        mean = np.array(self.mean, dtype="float32")
+        return (images - mean) / np.array(self.deviation, dtype="float32")
 
     def epoch(
         self, seed: int, epoch: int, batch_size: int

@@ -110,7 +110,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
         self.mean_over = mean_over
         self.placement = placement
         self._find_kernels = find_kernels
-        self._plan = None
+        self._plan: WhiteningPlan | None = None
         self.inner_optimizer = inner_optimizer
         if inner_optimizer.built:
             self.build(inner_optimizer._trainable_variables)
@@ -126,23 +126,23 @@ class WGDWrapper(keras.optimizers.Optimizer):
             inner.build(variables)
         if self._plan is not None:
             return
-        self._plan = WhiteningPlan(
+        self._plan = plan = WhiteningPlan(
             inner._trainable_variables,
             self.mean_over,
             self._find_kernels(),
             self._index_of,
         )
-        if not any(row.axes for row in self._plan.rows):
+        if not any(row.axes for row in plan.rows):
             warnings.warn(
                 f"{type(self).__name__} found nothing to centre among "
-                f"{len(self._plan.rows)} trainable variables: training goes as with "
+                f"{len(plan.rows)} trainable variables: training goes as with "
                 "the inner optimizer alone. Pass kernels=model if the model has "
                 "convolutions; summary() gives the reasons.",
                 stacklevel=2,
             )
         if self.placement == "update":
             for optimizer in getattr(inner, "optimizers", [inner]):
-                self._whiten_updates(optimizer)
+                self._whiten_updates(optimizer, plan)
 
     def apply(self, grads, trainable_variables=None):
         """Centre the gradients of the kernels and let the inner optimizer step.
@@ -205,7 +205,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
         if self.placement != "gradient" or self._plan is None:
             return grads
         if variables is None:
-            indices = range(len(self._plan.rows))
+            indices = list(range(len(self._plan.rows)))
         else:
             indices = [self._index_of(variable) for variable in variables]
         if len(indices) != len(grads):
@@ -219,7 +219,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
             for index, gradient in zip(indices, grads, strict=True)
         ]
 
-    def _whiten_updates(self, optimizer):
+    def _whiten_updates(self, optimizer, plan):
         """Make `optimizer` centre the step that it takes on each kernel.
 
         Decay and step stand next to each other in Keras's base class, with
@@ -233,13 +233,13 @@ class WGDWrapper(keras.optimizers.Optimizer):
             kernels = [
                 (index, variable, ops.stop_gradient(ops.copy(variable)))
                 for variable in trainable_variables
-                if self._plan.whitens(index := self._index_of(variable))
+                if plan.whitens(index := self._index_of(variable))
             ]
             apply_weight_decay(trainable_variables)
             update_step(grads, trainable_variables, learning_rate)
             for index, variable, before in kernels:
                 step = ops.subtract(ops.stop_gradient(variable), before)
-                after = ops.add(before, self._plan.whiten(step, index))
+                after = ops.add(before, plan.whiten(step, index))
                 optimizer.assign(variable, after)
 
         optimizer._apply_weight_decay = lambda variables: None
@@ -253,9 +253,10 @@ class WGDWrapper(keras.optimizers.Optimizer):
     @property
     def whitened_variables(self):
         """The variables that are centred; none before the optimizer is built."""
-        rows = [] if self._plan is None else self._plan.rows
+        if self._plan is None:
+            return []
         variables = self.inner_optimizer._trainable_variables
-        return [v for v, row in zip(variables, rows, strict=False) if row.axes]
+        return [v for i, v in enumerate(variables) if self._plan.whitens(i)]
 
     @property
     def learning_rate(self):

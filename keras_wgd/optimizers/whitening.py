@@ -44,18 +44,18 @@ def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
         Gholamalinejad and Khosravi, 2022, Eq. 11 and 17.
     """
     shape = tuple(gradient.shape)
-    axes = _canonical_axes(axes, len(shape))
+    over = _canonical_axes(axes, len(shape))
     if groups == 1:
-        return _subtract_mean(gradient, axes)
+        return _subtract_mean(gradient, over)
     last = len(shape) - 1
-    if groups < 1 or last not in axes or shape[last] % groups:
+    if groups < 1 or last not in over or shape[last] % groups:
         raise ValueError(
             "groups must divide the last axis, and the mean must run over it. "
             f"Received: groups={groups}, axes={axes}, shape={shape}"
         )
     runs = ops.reshape(gradient, (*shape[:last], groups, shape[last] // groups))
-    axes = tuple(axis + 1 if axis == last else axis for axis in axes)
-    return ops.reshape(_subtract_mean(runs, axes), shape)
+    over = tuple(axis + 1 if axis == last else axis for axis in over)
+    return ops.reshape(_subtract_mean(runs, over), shape)
 
 
 def _subtract_mean(gradient, axes):
@@ -68,7 +68,7 @@ def _subtract_mean(gradient, axes):
     return ops.subtract(gradient, mean)
 
 
-def _canonical_axes(axes, rank):
+def _canonical_axes(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:
     given = (axes,) if isinstance(axes, int) else tuple(axes)
     canonical = tuple(sorted(axis % rank for axis in given if -rank <= axis < rank))
     if not canonical or len(set(canonical)) != len(given):

@@ -147,7 +147,8 @@ def _run(out: Path, spec: RunSpec, data_dir: str | None) -> results.Result:
     from keras_wgd.study.training import train
 
     def on_epoch(epoch, curves):
-        if not multiprocessing.parent_process().is_alive():
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
             sys.exit("the study was killed")
         _events.put(Event("epoch", spec, curves))
 

@@ -9,6 +9,7 @@ from typing import Any
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 
 OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
+ARMS = ("plain", *(f"{mean}{end}" for mean in MEANS for end in ("", "-update")))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,15 @@ import polars as pl
 
 from keras_wgd.metrics import METRICS
 from keras_wgd.study.results import Result, write_text
-from keras_wgd.study.spec import OPTIMIZERS
+from keras_wgd.study.spec import ARMS, OPTIMIZERS
 
 _NAMES = {"sgdm": "SGDM", "adam": "Adam", "nadam": "Nadam", "radam": "RAdam"}
 _HEADS = {
-    "accuracy": "accuracy %",
+    "accuracy": "accuracy",
     "loss": "loss",
-    "mean_recall": "mean recall %",
-    "mean_precision": "mean precision %",
-    "kappa": "kappa %",
+    "mean_recall": "recall",
+    "mean_precision": "precision",
+    "kappa": "kappa",
 }
 
 
@@ -66,7 +66,10 @@ def summarize(runs: pl.DataFrame) -> pl.DataFrame:
         how="left",
     ).with_columns(accuracy_gain=pl.col("accuracy") - pl.col("plain_accuracy"))
     columns = [*METRICS, "accuracy_gain"]
-    order = pl.col("optimizer").replace_strict({o: i for i, o in enumerate(OPTIMIZERS)})
+    order = {
+        name: pl.col(name).replace_strict({value: i for i, value in enumerate(values)})
+        for name, values in {"optimizer": OPTIMIZERS, "arm": ARMS}.items()
+    }
     return (
         paired.group_by([*keys, "arm"], maintain_order=True)
         .agg(
@@ -74,15 +77,14 @@ def summarize(runs: pl.DataFrame) -> pl.DataFrame:
             pl.col(columns).mean(),
             pl.col(columns).std().name.suffix("_std"),
         )
-        .sort("dataset", "model", order, pl.col("arm") != "plain", maintain_order=True)
+        .sort("dataset", "model", *order.values())
     )
 
 
 def rich_tables(runs: pl.DataFrame) -> list:
     """A `rich` table for each data set and model.
 
-    Percentages, as the paper prints them, with the deviation over the seeds;
-    the best mean of each optimizer and metric is bold.
+    The best mean of each optimizer and metric is bold, as in the paper.
     """
     from rich import box
     from rich.table import Table
@@ -91,18 +93,20 @@ def rich_tables(runs: pl.DataFrame) -> list:
     for (dataset, model), part in summarize(runs).group_by(
         ["dataset", "model"], maintain_order=True
     ):
-        seeds = part["seeds"].unique().sort().to_list()
+        seeds = " or ".join(map(str, part["seeds"].unique().sort()))
         table = Table(
-            title=f"{dataset}, {model}: mean ± deviation over "
-            f"{' or '.join(map(str, seeds))} seeds",
+            title=f"{model} on {dataset}, mean±deviation over seeds: {seeds}",
+            caption="All but the loss in percent; recall and precision are means over "
+            "the classes; gain is accuracy less plain accuracy, seed by seed.",
             box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=0,
             title_justify="left",
-            padding=(0, 1, 0, 0),
+            caption_justify="left",
         )
         table.add_column("optimizer", no_wrap=True)
-        for head in _HEADS.values():
+        for head in (*_HEADS.values(), "gain"):
             table.add_column(head, justify="right")
-        table.add_column("accuracy - plain", justify="right")
         for _, group in part.group_by("optimizer", maintain_order=True):
             for row in group.iter_rows(named=True):
                 cells = [_cell(row, m, _best(group, m) == row[m]) for m in _HEADS]
@@ -127,7 +131,7 @@ def write(out: Path, runs: pl.DataFrame) -> list[Path]:
 
 def _label(row):
     name = _NAMES[row["optimizer"]]
-    return name if row["arm"] == "plain" else f"WGD {name}, {row['arm']}"
+    return name if row["arm"] == "plain" else f"WGD {row['arm']}"
 
 
 def _best(group, metric):
@@ -138,11 +142,8 @@ def _cell(row, metric, bold=False):
     mean, deviation = row[metric], row[f"{metric}_std"]
     if mean is None:
         return "-"
-    if metric == "loss":
-        text = f"{mean:.4f}"
-        text += "" if deviation is None else f" ± {deviation:.4f}"
-    else:
-        sign = "+" if metric == "accuracy_gain" else ""
-        text = f"{100 * mean:{sign}.2f}"
-        text += "" if deviation is None else f" ± {100 * deviation:.2f}"
+    scale, form = (1, ".3f") if metric == "loss" else (100, ".2f")
+    text = f"{scale * mean:{'+' if metric == 'accuracy_gain' else ''}{form}}"
+    if deviation is not None:
+        text += f"±{scale * deviation:{form}}"
     return f"[bold]{text}[/bold]" if bold else text

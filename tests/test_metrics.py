@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from keras_wgd import metrics
+
+
+def logits_of(predicted, classes):
+    return np.eye(classes)[predicted] * 3.0
+
+
+def test_the_metrics_of_a_confusion_matrix_done_by_hand():
+    # Rows are the classes, columns what they are taken for; the last class is
+    # never predicted.
+    table = np.array([[4, 1, 0], [1, 2, 0], [1, 1, 0]])
+    labels = np.repeat(np.arange(3), table.sum(axis=1))
+    predicted = np.concatenate([np.repeat(np.arange(3), row) for row in table])
+    logits = logits_of(predicted, 3)
+    scores = metrics.classification_metrics(labels, logits)
+    chance = (5 * 6 + 3 * 4 + 2 * 0) / 100
+    assert scores["accuracy"] == pytest.approx(0.6)
+    assert scores["mean_recall"] == pytest.approx((4 / 5 + 2 / 3 + 0) / 3)
+    assert scores["mean_precision"] == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
+    assert scores["kappa"] == pytest.approx((0.6 - chance) / (1 - chance))
+    right = -np.log(np.exp(3) / (np.exp(3) + 2))
+    assert scores["loss"] == pytest.approx(0.6 * right + 0.4 * (right + 3))
+    assert tuple(scores) == metrics.METRICS
+    np.testing.assert_array_equal(metrics.confusion_matrix(labels, logits), table)
+
+
+def test_a_certain_mistake_costs_what_its_logit_says():
+    scores = metrics.classification_metrics([0], [[-1000.0, 0.0]])
+    assert scores["loss"] == pytest.approx(1000)
+
+
+def test_classes_that_do_not_occur_keep_their_place():
+    matrix = metrics.confusion_matrix([0, 0], logits_of([0, 2], 4))
+    assert matrix.shape == (4, 4)
+    assert matrix[0].tolist() == [1, 0, 1, 0]

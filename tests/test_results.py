@@ -1,0 +1,112 @@
+import dataclasses
+import json
+
+import pytest
+
+from keras_wgd.study import results
+from keras_wgd.study.results import Result
+from keras_wgd.study.spec import RunSpec
+
+SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
+
+
+def result_of(spec=SPEC, **metrics):
+    numbers = {"accuracy": 0.5, "loss": 1.0, "mean_recall": 0.5}
+    numbers |= {"mean_precision": 0.5, "kappa": 0.4, **metrics}
+    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    return Result(
+        spec=spec,
+        metrics=numbers,
+        curves={name: [0.25] * spec.epochs for name in names},
+        seconds=[1.5] * spec.epochs,
+        confusion=[[1, 2], [3, 4]],
+        centred=0 if spec.mean_over is None else 9,
+        environment={"backend": "none"},
+    )
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path):
+    result = result_of()
+    folder = results.write(tmp_path, result)
+    assert results.read(folder) == result
+    assert results.is_finished(tmp_path, SPEC)
+    assert results.read_all(tmp_path) == ([result], [])
+    assert [path.name for path in tmp_path.iterdir()] == [SPEC.id]
+
+
+def test_a_result_of_a_diverged_run_is_kept_too(tmp_path):
+    results.write(tmp_path, result_of(loss=float("nan")))
+    (read,), _ = results.read_all(tmp_path)
+    assert read.metrics["loss"] != read.metrics["loss"]
+
+
+def damaged(name, change):
+    def damage(folder):
+        path = folder / name
+        path.write_text(change(path.read_text()))
+
+    return damage
+
+
+def edited(**fields):
+    return damaged(
+        "result.json", lambda text: json.dumps({**json.loads(text), **fields})
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damaged("result.json", lambda text: text[:-20]), "result.json is damaged"),
+        (damaged("result.json", lambda text: ""), "result.json is damaged"),
+        (damaged("spec.json", lambda text: text[:9]), "spec.json is damaged"),
+        (damaged("result.json", lambda text: "[]"), "is not the result of its spec"),
+        (damaged("spec.json", lambda text: "{}"), "spec.json: a run's spec must have"),
+        (lambda folder: (folder / "result.json").unlink(), "result.json is missing"),
+        (lambda folder: (folder / "spec.json").unlink(), "spec.json is missing"),
+        (edited(metrics={}), "is not the result of its spec"),
+        (edited(metrics=None), "is not the result of its spec"),
+        (edited(seconds=3), "is not the result of its spec"),
+        (edited(seconds=[1.0]), "is not the result of its spec"),
+        (edited(curves={"train_loss": ["a", "b"]}), "is not the result of its spec"),
+        (edited(stranger=1), "is not the result of its spec"),
+    ],
+)
+def test_what_is_damaged_is_named_not_used_and_made_again(tmp_path, damage, message):
+    folder = results.write(tmp_path, result_of())
+    other = dataclasses.replace(SPEC, seed=1)
+    results.write(tmp_path, result_of(other))
+    damage(folder)
+    found, problems = results.read_all(tmp_path)
+    assert [result.spec for result in found] == [other]
+    assert len(problems) == 1
+    assert message in problems[0]
+    assert SPEC.id in problems[0]
+    assert not results.is_finished(tmp_path, SPEC)
+    results.write(tmp_path, result_of())
+    assert results.is_finished(tmp_path, SPEC)
+
+
+def test_a_result_under_another_runs_name_does_not_count(tmp_path):
+    folder = results.write(tmp_path, result_of())
+    other = dataclasses.replace(SPEC, seed=1)
+    folder.rename(tmp_path / other.id)
+    assert not results.is_finished(tmp_path, other)
+
+
+def test_what_is_no_run_is_left_alone(tmp_path):
+    (tmp_path / ".half.123").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "holiday").mkdir()
+    found, problems = results.read_all(tmp_path)
+    assert found == []
+    assert [problem.split("/")[-2] for problem in problems] == ["holiday"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match=r"out must be a folder that can be made"):
+            results.prepare(out)
+    results.prepare(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()

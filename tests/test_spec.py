@@ -1,0 +1,113 @@
+import dataclasses
+
+import pytest
+
+from keras_wgd.study.presets import preset
+from keras_wgd.study.spec import RunSpec, StudySpec
+
+SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="radam")
+
+
+def test_the_defaults_are_table_1():
+    assert (SPEC.batch_size, SPEC.epochs, SPEC.momentum) == (32, 50, 0.9)
+    assert (SPEC.learning_rate, SPEC.weight_decay, SPEC.epsilon) == (0.01, 1e-3, 1e-10)
+
+
+def test_a_spec_survives_its_dictionary_and_cannot_be_changed():
+    assert RunSpec.from_dict(SPEC.to_dict()) == SPEC
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SPEC.seed = 1
+
+
+def test_every_field_makes_another_name():
+    others = {
+        "dataset": "cifar100",
+        "model": "resnet20",
+        "optimizer": "adam",
+        "mean_over": "filters",
+        "placement": "update",
+        "seed": 1,
+        "epochs": 2,
+        "batch_size": 3,
+        "learning_rate": 0.5,
+        "momentum": 0.5,
+        "weight_decay": 0.5,
+        "epsilon": 0.5,
+        "train_size": 5,
+        "test_size": 5,
+    }
+    assert set(others) == set(SPEC.to_dict())
+    names = {dataclasses.replace(SPEC, **{k: v}).id for k, v in others.items()}
+    assert len(names | {SPEC.id}) == len(others) + 1
+    assert SPEC.id.startswith("digits-resnet8-radam-plain-s0-")
+    assert dataclasses.replace(SPEC, mean_over="fan_in", placement="update").arm == (
+        "fan_in-update"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("optimizer", "sgd", "sgdm, adam, nadam, radam. Received: 'sgd'"),
+        ("mean_over", "none", "filters, fan_in, kernels. Received: 'none'"),
+        ("placement", "weights", "gradient, update. Received: 'weights'"),
+        ("epochs", 0, "whole number of at least 1. Received: 0"),
+        ("batch_size", 1.5, "whole number of at least 1. Received: 1.5"),
+        ("train_size", -1, "whole number of at least 1. Received: -1"),
+        ("seed", -1, "whole number of at least 0. Received: -1"),
+        ("learning_rate", 0.0, "above 0. Received: 0.0"),
+        ("learning_rate", float("nan"), "above 0. Received: nan"),
+        ("epsilon", -1.0, "above 0. Received: -1.0"),
+        ("weight_decay", -1.0, "at least 0. Received: -1.0"),
+        ("weight_decay", float("inf"), "Received: inf"),
+        ("momentum", 1.0, "at least 0 and below 1. Received: 1.0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(field, value, message):
+    with pytest.raises(ValueError, match=f"^{field} must be .*{message}"):
+        dataclasses.replace(SPEC, **{field: value})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        None,
+        [],
+        {},
+        {**SPEC.to_dict(), "color": 1},
+        {**SPEC.to_dict(), "epochs": "many"},
+        {**SPEC.to_dict(), "learning_rate": "fast"},
+        {**SPEC.to_dict(), "dataset": 3},
+        {**SPEC.to_dict(), "model": "../../etc"},
+    ],
+)
+def test_an_alien_dictionary_is_refused(fields):
+    with pytest.raises(ValueError, match=r"run's spec|must be"):
+        RunSpec.from_dict(fields)
+
+
+def test_a_study_is_every_optimizer_with_every_arm_and_seed():
+    study = StudySpec(
+        name="small",
+        base=SPEC,
+        learning_rates={"adam": 0.1, "radam": 0.2},
+        arms=(None, "kernels"),
+        seeds=(4, 5),
+    )
+    runs = study.runs()
+    assert len(runs) == len({run.id for run in runs}) == 8
+    assert {(r.optimizer, r.learning_rate) for r in runs} == {
+        ("adam", 0.1),
+        ("radam", 0.2),
+    }
+    assert [run.seed for run in runs] == [4] * 4 + [5] * 4
+
+
+def test_the_quick_study_has_the_papers_optimizers_plain_and_wrapped():
+    runs = preset("quick").runs()
+    arms = {(run.optimizer, run.arm) for run in runs}
+    optimizers = ("sgdm", "adam", "nadam", "radam")
+    assert arms == {(o, a) for o in optimizers for a in ("plain", "filters", "fan_in")}
+    assert len({run.seed for run in runs}) >= 3
+    with pytest.raises(ValueError, match=r"preset must be one of quick.*'slow'"):
+        preset("slow")
