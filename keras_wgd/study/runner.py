@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -127,6 +128,7 @@ def _start_worker(events, jobs, out):
     # What libraries write there would tear the progress bar apart.
     log = os.open(os.path.join(out, LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, sys.stderr.fileno())
+    threading.Thread(target=_follow_parent, daemon=True).start()
     # Ctrl-C goes to the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
@@ -143,13 +145,18 @@ def _start_worker(events, jobs, out):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+def _follow_parent():
+    """End this process with the study's, even where that one is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _run(out: Path, spec: RunSpec, data_dir: str | None) -> results.Result:
     from keras_wgd.study.training import train
 
     def on_epoch(epoch, curves):
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
-            sys.exit("the study was killed")
         _events.put(Event("epoch", spec, curves))
 
     _events.put(Event("start", spec))

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from typing import Any
 
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
@@ -51,6 +52,8 @@ class RunSpec:
     test_size: int | None = None
 
     def __post_init__(self):
+        for name in ("dataset", "model"):
+            _file_name(name, getattr(self, name))
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("placement", self.placement, PLACEMENTS)
         if self.mean_over is not None:
@@ -135,6 +138,14 @@ class StudySpec:
             for optimizer, learning_rate in self.learning_rates.items()
             for arm in self.arms
         ]
+
+
+def _file_name(name, value):
+    # It becomes part of a folder's name, and may come from a stranger's file.
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_]+", value):
+        raise ValueError(
+            f"{name} must be lower-case letters, digits and _. Received: {value!r}"
+        )
 
 
 def _one_of(name, value, allowed):

@@ -1,0 +1,141 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_training import ARMS, SPEC
+
+from keras_wgd.study import results, runner
+
+RUNS = [
+    dataclasses.replace(spec, epochs=1, train_size=32, batch_size=16, seed=seed)
+    for seed in (0, 1)
+    for spec in (ARMS["plain"], ARMS["filters"])
+]
+
+
+def kinds(events):
+    return [event.kind for event in events]
+
+
+def test_runs_are_made_once_and_failures_stop_nobody(tmp_path):
+    bad = dataclasses.replace(RUNS[0], model="no_such_model")
+    events = list(runner.run_all(tmp_path, [bad, *RUNS[:2]], jobs=2))
+    assert sorted(kinds(events)) == sorted(
+        ["start"] * 3 + ["epoch"] * 2 + ["finish"] * 2 + ["fail"]
+    )
+    (failure,) = (event for event in events if event.kind == "fail")
+    assert failure.spec == bad
+    assert "model must be one of" in failure.detail
+    found, problems = results.read_all(tmp_path)
+    assert {result.spec for result in found} == set(RUNS[:2])
+    assert problems == []
+    assert runner.split(tmp_path, RUNS) == (RUNS[:2], RUNS[2:])
+
+
+STUDY = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_runner import RUNS
+from keras_wgd.study import runner
+
+if __name__ == "__main__":
+    for event in runner.run_all(Path({out!r}), RUNS, jobs=1):
+        print(event.kind, flush=True)
+"""
+
+
+def started_study(tmp_path):
+    script = tmp_path / "study.py"
+    out = tmp_path / "out"
+    out.mkdir()
+    tests = os.path.dirname(__file__)
+    script.write_text(STUDY.format(tests=tests, out=str(out)))
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    )
+    return process, out
+
+
+def worker_of(pid):
+    """The process ids of the workers: children of `pid` that spawn made."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat") as stat:
+                parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+            with open(f"/proc/{entry}/cmdline") as cmdline:
+                command = cmdline.read()
+        except OSError:
+            continue
+        if parent == pid and "spawn_main" in command:
+            found.append(int(entry))
+    return found
+
+
+def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
+    process, out = started_study(tmp_path)
+    with process:
+        for line in process.stdout:
+            if line.strip() == "finish":
+                break
+        workers = worker_of(process.pid)
+        process.send_signal(signal.SIGKILL)
+    assert len(workers) == 1
+    deadline = time.monotonic() + 60
+    while any(os.path.exists(f"/proc/{worker}") for worker in workers):
+        assert time.monotonic() < deadline, "the worker outlived its study"
+        time.sleep(0.1)
+    found, problems = results.read_all(out)
+    assert problems == []
+    assert 1 <= len(found) < len(RUNS)
+    finished, waiting = runner.split(out, RUNS)
+    assert len(finished) == len(found)
+    again = list(runner.run_all(out, waiting, jobs=1))
+    assert {event.spec for event in again} == set(waiting)
+    assert runner.split(out, RUNS) == (RUNS, [])
+
+
+def test_a_worker_that_is_killed_takes_its_run_and_no_other(tmp_path):
+    killed = []
+    events = []
+    for event in runner.run_all(tmp_path, RUNS[:3], jobs=1):
+        events.append(event)
+        if event.kind == "start" and not killed:
+            killed.append(event.spec)
+            for worker in worker_of(os.getpid()):
+                os.kill(worker, signal.SIGKILL)
+    failed = [event for event in events if event.kind == "fail"]
+    assert [(event.spec, event.detail) for event in failed] == [
+        (killed[0], "its process was killed")
+    ]
+    finished, waiting = runner.split(tmp_path, RUNS[:3])
+    assert waiting == killed
+    assert len(finished) == 2
+
+
+def test_leaving_early_ends_the_workers(tmp_path):
+    events = runner.run_all(tmp_path, RUNS, jobs=1)
+    assert next(events).kind == "start"
+    assert worker_of(os.getpid())
+    events.close()
+    assert not worker_of(os.getpid())
+    assert results.read_all(tmp_path) == ([], [])
+
+
+def test_runs_do_not_depend_on_the_process_they_are_made_in(tmp_path):
+    from keras_wgd import datasets
+    from keras_wgd.study.training import train
+
+    spec = RUNS[1]
+    list(runner.run_all(tmp_path, [spec], jobs=1))
+    elsewhere = results.read(results.path_of(tmp_path, spec))
+    here = train(spec, datasets.load("digits", None, spec.train_size, spec.test_size))
+    assert elsewhere.metrics == pytest.approx(here.metrics, abs=1e-6)
+    assert elsewhere.spec.optimizer == SPEC.optimizer
