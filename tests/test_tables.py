@@ -72,16 +72,7 @@ def test_the_table_fits_a_terminal_and_says_what_it_should(runs):
 def test_one_seed_has_no_deviation_and_no_plain_run_no_gain(runs):
     one = runs.filter((pl.col("seed") == 0) & (pl.col("arm") == "filters"))
     row = next(line for line in text_of(one).splitlines() if "WGD filters" in line)
-    assert row.split() == [
-        "WGD",
-        "filters",
-        "55.00",
-        "1.000",
-        "50.00",
-        "50.00",
-        "40.00",
-        "-",
-    ]
+    assert " ".join(row.split()) == "WGD filters 55.00 1.000 50.00 50.00 40.00 -"
 
 
 def test_the_files_hold_the_numbers(runs, tmp_path):
