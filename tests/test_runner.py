@@ -80,22 +80,26 @@ def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
     assert runner.split(out, RUNS) == (RUNS, [])
 
 
-def test_a_worker_that_is_killed_takes_its_run_and_no_other(tmp_path):
-    killed = []
-    events = []
-    for event in runner.run_all(tmp_path, RUNS[:3], jobs=1):
-        events.append(event)
-        if event.kind == "start" and not killed:
-            killed.append(event.spec)
+def killing(events, times):
+    """Kill the workers when they start a run of `times`, so many times."""
+    for event in events:
+        yield event
+        if event.kind == "start" and times.get(event.spec, 0):
+            times[event.spec] -= 1
             for worker in multiprocessing.active_children():
                 worker.kill()
+
+
+def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
+    culprit, unlucky, *_ = RUNS[:3]
+    events = runner.run_all(tmp_path, RUNS[:3], jobs=2)
+    events = list(killing(events, {culprit: 2, unlucky: 1}))
     failed = [event for event in events if event.kind == "fail"]
     assert [(event.spec, event.detail) for event in failed] == [
-        (killed[0], "its process was killed")
+        (culprit, "its process was killed")
     ]
-    finished, waiting = runner.split(tmp_path, RUNS[:3])
-    assert waiting == killed
-    assert len(finished) == 2
+    assert kinds(events).count("finish") == 2
+    assert runner.split(tmp_path, RUNS[:3]) == (RUNS[1:3], [culprit])
 
 
 def test_leaving_early_ends_the_workers(tmp_path):

@@ -48,9 +48,10 @@ def run_all(
 
     Each worker is a process that imports Keras once and trains one run after
     another; its result is on disk before the run counts as finished. A run that
-    fails, or takes its worker with it, is reported, and the others go on.
-    Leaving the iteration early (Ctrl-C) ends the workers; what they had not
-    finished leaves nothing behind.
+    fails is reported, and the others go on. Where a worker is killed (for lack
+    of memory, say), each run that was under way is made again, alone, and fails
+    if that ends in the same way. Leaving the iteration early (Ctrl-C) ends the
+    workers; what they had not finished leaves nothing behind.
 
     Args:
         out: The folder of the study.
@@ -61,39 +62,44 @@ def run_all(
     Yields:
         An `Event` for each start, epoch and end.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting = list(specs)
+    waiting, suspects = list(specs), list[RunSpec]()
     while waiting:
-        events = context.Queue()
-        pool = futures.ProcessPoolExecutor(
-            jobs, context, _start_worker, (events, jobs, str(out))
+        batch = suspects[:1] or list(waiting)
+        under_way: set[RunSpec] = set()
+        for event in _run_pool(out, batch, min(jobs, len(batch)), data_dir):
+            if event.kind == "start":
+                under_way.add(event.spec)
+            if event.kind in ("finish", "fail"):
+                under_way.discard(event.spec)
+                waiting.remove(event.spec)
+            yield event
+        if len(batch) == 1 and batch[0] in waiting:
+            waiting.remove(batch[0])
+            yield Event("fail", batch[0], "its process was killed")
+        elif not under_way and waiting == batch:
+            raise RuntimeError(f"no worker process lives; see {out / LOG}")
+        suspects = [spec for spec in waiting if spec in under_way or spec in suspects]
+
+
+def _run_pool(out, specs, jobs, data_dir) -> Iterator[Event]:
+    """`run_all` until all runs have ended, or a worker is killed."""
+    context = multiprocessing.get_context("spawn")
+    events = context.Queue()
+    pool = futures.ProcessPoolExecutor(
+        jobs, context, _start_worker, (events, jobs, str(out))
+    )
+    try:
+        yield from _follow(
+            events, {pool.submit(_run, out, spec, data_dir): spec for spec in specs}
         )
-        started: set[RunSpec] = set()
-        try:
-            tasks = {pool.submit(_run, out, s, data_dir): s for s in waiting}
-            for event in _follow(events, tasks):
-                if event.kind == "start":
-                    started.add(event.spec)
-                if event.kind == "fail" and event.detail is None:
-                    # The pool broke: only what was under way can be the cause.
-                    if event.spec not in started:
-                        continue
-                    event = event._replace(detail="its process was killed")
-                if event.kind in ("finish", "fail"):
-                    waiting.remove(event.spec)
-                yield event
-            if not started:
-                for spec in waiting:
-                    yield Event("fail", spec, "no process could be started")
-                return
-        finally:
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            pool.shutdown(cancel_futures=True)
+    finally:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
 def _follow(events, tasks) -> Iterator[Event]:
-    """What the workers say, and how each task ends."""
+    """What the workers say, and how each task ends; all ends if one is killed."""
     pending = set(tasks)
     while pending:
         done, pending = futures.wait(pending, timeout=0.1)
@@ -103,7 +109,7 @@ def _follow(events, tasks) -> Iterator[Event]:
             if error is None:
                 yield Event("finish", spec, task.result())
             elif isinstance(error, futures.process.BrokenProcessPool):
-                yield Event("fail", spec)
+                return
             else:
                 yield Event("fail", spec, f"{type(error).__name__}: {error}")
 
