@@ -1,0 +1,184 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from test_datasets import cifar_arrays
+
+from keras_wgd import cli
+from keras_wgd.datasets import cifar100
+from keras_wgd.study import presets, results, runner
+from keras_wgd.study.spec import RunSpec, StudySpec
+
+SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
+RUN = ["run", "--dataset", "digits", *SMALL]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["walk"], "No such command 'walk'"),
+        (["run"], "Missing option '--dataset'"),
+        ([*RUN, "--epochs", "many"], "Invalid value for '--epochs'"),
+        ([*RUN, "--epochs", "0"], "epochs must be a whole number of at least 1"),
+        ([*RUN, "--optimizer", "sgd"], "sgdm, adam, nadam, radam. Received: 'sgd'"),
+        ([*RUN, "--mean-over", "rows"], "filters, fan_in, kernels. Received: 'rows'"),
+        ([*RUN, "--placement", "x"], "gradient, update. Received: 'x'"),
+        ([*RUN, "--model", "lenet"], "resnet8, resnet20. Received: 'lenet'"),
+        ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),
+        ([*RUN, "--batch-size", "65"], "at most the 64 training images. Received: 65"),
+        ([*RUN, "--train-size", "9999"], "between 1 and 1437. Received: 9999"),
+        (["run", "--dataset", "mnist"], "cifar100, digits. Received: 'mnist'"),
+        (["run", "--dataset", "cifar100"], "cifar100 needs --data-dir"),
+        (["run", "--dataset", "cifar100", "--data-dir", "absent"], "is no folder"),
+        (["study", "--preset", "slow", "--out", "x"], "quick. Received: 'slow'"),
+        (["study", "--preset", "quick", "--out", "x", "--jobs", "0"], "Received: 0"),
+        (["kernels", "lenet"], "Received: 'lenet'"),
+        (["kernels", "absent.keras"], "must be a file that exists"),
+        (["kernels", "resnet50", "--mean-over", "rows"], "Received: 'rows'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.app(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("keras-wgd: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_out_folder_that_is_a_file_is_named(capsys, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    for arguments in (RUN, ["study", "--preset", "quick"]):
+        assert cli.app([*arguments, "--out", str(tmp_path / "out")]) == 2
+        assert "out must be a folder" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_damaged_archive_is_one_line(capsys, tmp_path):
+    path = tmp_path / cifar100.FILE
+    np.savez(path, **cifar_arrays())
+    path.write_bytes(path.read_bytes()[:-200])
+    arguments = ["run", "--dataset", "cifar100", "--data-dir", str(tmp_path)]
+    assert cli.app(arguments) == 2
+    assert "must be a whole NumPy archive" in capsys.readouterr().err
+
+
+def test_a_run_on_cifar100_prints_and_keeps_its_result(capsys, tmp_path):
+    np.savez(tmp_path / cifar100.FILE, **cifar_arrays())
+    out = tmp_path / "out"
+    arguments = ["run", "--dataset", "cifar100", "--data-dir", str(tmp_path)]
+    arguments += ["--mean-over", "filters", "--epochs", "1", "--out", str(out)]
+    assert cli.app([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    printed = json.loads(captured.out)
+    assert "epoch 1/1" in captured.err
+    (result,), problems = results.read_all(out)
+    assert problems == []
+    assert printed["spec"] == result.spec.to_dict()
+    assert printed["metrics"] == result.metrics
+    assert (result.centred, len(result.confusion)) == (9, 100)
+
+
+@pytest.fixture
+def tiny_study(monkeypatch):
+    study = StudySpec(
+        name="tiny",
+        base=RunSpec(
+            dataset="digits",
+            model="resnet8",
+            optimizer="adam",
+            epochs=1,
+            train_size=64,
+            test_size=40,
+        ),
+        learning_rates={"adam": 1e-3},
+        arms=(None, "filters"),
+        seeds=(0,),
+    )
+    monkeypatch.setitem(presets.PRESETS, "tiny", study)
+    return study
+
+
+def test_a_study_makes_its_runs_once_and_prints_its_table(capsys, tmp_path, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+    assert cli.app(arguments) == 0
+    first = capsys.readouterr().out
+    assert first.count("done ") == 2
+    assert "WGD filters" in first
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/result.json")}
+    (tmp_path / "stranger").mkdir()
+    assert cli.app(arguments) == 0
+    again = capsys.readouterr().out
+    assert "2 of 2 runs are finished already" in again
+    assert "not used" in again
+    assert "stranger" in again
+    assert "done " not in again
+    assert first.split("\nresnet8 on")[1] == again.split("\nresnet8 on")[1]
+    assert times == {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/result.json")}
+    assert cli.app([*arguments, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_kernels_shows_a_model_of_ones_own(capsys, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            layers.Conv2D(6, 3, groups=2, name="grouped"),
+            layers.Conv2D(1, 1, name="mask"),
+        ]
+    )
+    model.save(tmp_path / "model.keras")
+    assert cli.app(["kernels", str(tmp_path / "model.keras")]) == 0
+    printed = capsys.readouterr().out
+    assert "grouped/kernel" in printed
+    assert "3 filters, 2 groups" in printed
+    assert "left alone" in printed
+    assert "1 of 4 trainable variables centred" in printed
+
+
+def command(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "keras_wgd", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_help_does_not_wait_for_keras_and_a_wrong_backend_is_one_line():
+    with command("--help", KERAS_BACKEND="nothing") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "study" in out
+    with command(*RUN, KERAS_BACKEND="nothing") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith("keras-wgd: error: backend must be one of tensorflow, jax")
+    assert err.count("\n") == 1
+
+
+def test_an_interrupted_study_says_how_to_go_on(tmp_path):
+    arguments = ["study", "--preset", "quick", "--out", str(tmp_path), "--jobs", "1"]
+    with command(*arguments) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / runner.LOG).exists():  # the worker has started
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "0 of 36 runs are finished; the same command goes on from there" in out
+    assert err == "keras-wgd: interrupted\n"
+    assert all(path.name.startswith(".") for path in tmp_path.iterdir())
