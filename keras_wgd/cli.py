@@ -32,14 +32,16 @@ class UserError(typer.TyperException):
 def app(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; say what is wrong in one line."""
     try:
-        return cli(arguments, prog_name="keras-wgd", standalone_mode=False) or 0
+        code = cli(arguments, prog_name="keras-wgd", standalone_mode=False) or 0
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         print(f"keras-wgd: error: {message}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:  # what typer, too, makes of Ctrl-C
         print("keras-wgd: interrupted", file=sys.stderr)
-        return 130
+    return code
 
 
 @contextlib.contextmanager
