@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 from keras_wgd.optimizers.plan import WhiteningPlan
-from keras_wgd.optimizers.radam import RAdam
 
 # Private state of the inner optimizer that Keras's trainers, callbacks and
 # base class read on whatever optimizer they are given.
@@ -99,7 +99,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
             raise ValueError(
                 f"placement must be one of {PLACEMENTS}. Received: {placement!r}"
             )
-        inner_optimizer = _get_optimizer(inner_optimizer)
+        inner_optimizer = inner.get(inner_optimizer)
         find_kernels = _kernel_finder(kernels)
         super().__init__(learning_rate=0.0, name=name)
         # What the base class has just set is the inner optimizer's to say:
@@ -121,13 +121,13 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Args:
             variables: The model's trainable variables.
         """
-        inner = self.inner_optimizer
-        if not inner.built:
-            inner.build(variables)
+        optimizer = self.inner_optimizer
+        if not optimizer.built:
+            optimizer.build(variables)
         if self._plan is not None:
             return
         self._plan = plan = WhiteningPlan(
-            inner._trainable_variables,
+            optimizer._trainable_variables,
             self.mean_over,
             self._find_kernels(),
             self._index_of,
@@ -141,8 +141,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 stacklevel=2,
             )
         if self.placement == "update":
-            for optimizer in getattr(inner, "optimizers", [inner]):
-                self._whiten_updates(optimizer, plan)
+            for part in getattr(optimizer, "optimizers", [optimizer]):
+                self._whiten_updates(part, plan)
 
     def apply(self, grads, trainable_variables=None):
         """Centre the gradients of the kernels and let the inner optimizer step.
@@ -198,8 +198,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
         self._plan.print(title, print_fn)
 
     def _index_of(self, variable):
-        inner = self.inner_optimizer
-        return inner._trainable_variables_indices.get(inner._var_key(variable))
+        optimizer = self.inner_optimizer
+        return optimizer._trainable_variables_indices.get(optimizer._var_key(variable))
 
     def _whiten_gradients(self, grads, variables=None):
         if self.placement != "gradient" or self._plan is None:
@@ -307,7 +307,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
             kernels = None
         return {
             "name": self.name,
-            "inner_optimizer": _serialize(self.inner_optimizer),
+            "inner_optimizer": inner.serialize(self.inner_optimizer),
             "mean_over": self.mean_over,
             "placement": self.placement,
             "kernels": kernels and [kernel.get_config() for kernel in kernels],
@@ -346,47 +346,6 @@ WGD = WGDWrapper
 
 def _is_forwarded(name):
     return name in _FORWARDED or not name.startswith("_")
-
-
-def _get_optimizer(identifier):
-    """The optimizer that an object, a name or a config stands for."""
-    optimizer = identifier
-    if isinstance(identifier, str) and identifier.lower() == "radam":
-        return RAdam()
-    if isinstance(identifier, (str, dict)):
-        try:
-            optimizer = keras.optimizers.get(identifier)
-        except (ValueError, TypeError, KeyError):
-            optimizer = None
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        raise ValueError(
-            "inner_optimizer must not scale the loss: the gradients would be centred "
-            "and unscaled in the wrong order. Write LossScaleOptimizer(WGD(inner)) "
-            f"instead of WGD(LossScaleOptimizer(inner)). Received: {optimizer.name!r}"
-        )
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        return optimizer
-    names = sorted(
-        name.lower()
-        for name, value in vars(keras.optimizers).items()
-        if isinstance(value, type)
-        and issubclass(value, keras.optimizers.Optimizer)
-        and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
-    )
-    raise ValueError(
-        "inner_optimizer must be a Keras optimizer, its config, or one of the names "
-        f"{', '.join([*names, 'radam'])}. Received: {identifier!r}"
-    )
-
-
-def _serialize(optimizer):
-    """The config of an optimizer, loadable under every backend."""
-    config = keras.saving.serialize_keras_object(optimizer)
-    # On torch Keras swaps its classes for faster ones and writes their module,
-    # which the other backends cannot import.
-    if config["module"].startswith("keras.src.backend."):
-        config.update(module="keras.optimizers", registered_name=None)
-    return config
 
 
 def _by_name():
