@@ -1,0 +1,150 @@
+"""Training loops of one's own, on each backend, against NumPy and against fit."""
+
+import keras
+import numpy as np
+import pytest
+import reference
+from keras import optimizers
+from networks import compiled, convnet, images, values
+
+from keras_wgd import WGD, RAdam
+
+BACKEND = keras.backend.backend()
+STEPS = 3
+placements = pytest.mark.parametrize("placement", ["gradient", "update"])
+
+
+def wrapped(placement):
+    return WGD(RAdam(0.01, beta_2=0.9), "fan_in", placement)
+
+
+def fitted(placement):
+    """What fit makes of as many steps on the same batch."""
+    keras.utils.set_random_seed(0)
+    model = compiled(convnet(), wrapped(placement), jit_compile=False)
+    x, y = images(model)
+    model.fit(x, y, batch_size=len(x), epochs=STEPS, shuffle=False, verbose=0)
+    return values(model.trainable_variables)
+
+
+def fresh():
+    keras.utils.set_random_seed(0)
+    model = convnet()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return model, loss, *images(model)
+
+
+def assert_like_fit(model, placement):
+    pairs = zip(values(model.trainable_variables), fitted(placement), strict=True)
+    for got, wanted in pairs:
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
+
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    @placements
+    @pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+    def test_gradient_tape(placement, mode):
+        model, loss, x, y = fresh()
+        optimizer = wrapped(placement)
+
+        def step():
+            with tf.GradientTape() as tape:
+                value = loss(y, model(x, training=True))
+            gradients = tape.gradient(value, model.trainable_variables)
+            pairs = zip(gradients, model.trainable_variables, strict=True)
+            optimizer.apply_gradients(pairs)
+
+        optimizer.build(model.trainable_variables)
+        if mode != "eager":
+            step = tf.function(step, jit_compile=mode == "xla")
+        for _ in range(STEPS):
+            step()
+        assert_like_fit(model, placement)
+
+    @placements
+    def test_variables_of_tensorflow_itself(placement):
+        start = np.random.default_rng(0).normal(size=(3, 3, 2, 4)).astype("float32")
+        gradient = np.random.default_rng(1).normal(size=start.shape).astype("float32")
+        variable = tf.Variable(start, name="conv2d/kernel")
+        other = tf.Variable(np.ones(4, "float32"), name="conv2d/bias")
+        optimizer = WGD(optimizers.SGD(1.0), placement=placement)
+        returned = optimizer.apply_gradients(
+            [(tf.constant(gradient), variable), (tf.constant(np.ones(4, "f")), other)]
+        )
+        wanted = start - reference.whiten(gradient, "ordinary", "filters")
+        np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(other.numpy(), np.zeros(4))
+        assert int(returned) == 1
+
+    def test_a_sparse_gradient_of_a_kernel_is_centred_too():
+        rows = np.random.default_rng(0).normal(size=(2, 3, 2, 4)).astype("float32")
+        variable = tf.Variable(np.zeros((3, 3, 2, 4), "float32"), name="conv2d/kernel")
+        optimizer = WGD(optimizers.SGD(1.0))
+        sparse = tf.IndexedSlices(rows, [2, 0], tf.constant([3, 3, 2, 4]))
+        optimizer.apply_gradients([(sparse, variable)])
+        dense = np.stack([rows[1], np.zeros_like(rows[0]), rows[0]])
+        wanted = -reference.whiten(dense, "ordinary", "filters")
+        np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=1e-6)
+
+
+if BACKEND == "jax":
+    import jax
+
+    @placements
+    def test_stateless_apply_under_jit_with_donated_buffers(placement):
+        model, loss, x, y = fresh()
+        optimizer = wrapped(placement)
+        optimizer.build(model.trainable_variables)
+
+        def loss_of(trainable, fixed):
+            logits, fixed = model.stateless_call(trainable, fixed, x, training=True)
+            return loss(y, logits), fixed
+
+        @jax.jit
+        def gradients_of(trainable, fixed):
+            return jax.grad(loss_of, has_aux=True)(trainable, fixed)[0]
+
+        apply = jax.jit(optimizer.stateless_apply, donate_argnums=(0, 2))
+        trainable = [v.value for v in model.trainable_variables]
+        fixed = [v.value for v in model.non_trainable_variables]
+        state = [v.value for v in optimizer.variables]
+        for _ in range(STEPS):
+            gradients = gradients_of(trainable, fixed)
+            trainable, state = apply(state, gradients, trainable)
+        for variable, value in zip(model.trainable_variables, trainable, strict=True):
+            variable.assign(value)
+        assert int(state[0]) == STEPS
+        assert_like_fit(model, placement)
+
+    def test_stateless_apply_asks_for_what_keras_asks_for():
+        optimizer = WGD(optimizers.Adam())
+        with pytest.raises(ValueError, match="must be built"):
+            optimizer.stateless_apply([], [], [])
+        model = convnet()
+        optimizer.build(model.trainable_variables)
+        with pytest.raises(ValueError, match="optimizer_variables"):
+            optimizer.stateless_apply([], [None] * 6, [])
+
+
+if BACKEND == "torch":
+    import torch
+
+    @placements
+    @pytest.mark.parametrize("grad_mode", [torch.no_grad, torch.enable_grad])
+    def test_backward_and_apply(placement, grad_mode):
+        model, loss, x, y = fresh()
+        optimizer = wrapped(placement)
+        for _ in range(STEPS):
+            model.zero_grad()
+            loss(torch.tensor(y), model(torch.tensor(x), training=True)).backward()
+            variables = model.trainable_variables
+            gradients = [v.value.grad for v in variables]
+            kept = [g.clone() for g in gradients]
+            with grad_mode():
+                optimizer.apply(gradients, variables)
+            # The centring is not written into .grad.
+            assert all(torch.equal(a, b) for a, b in zip(gradients, kept, strict=True))
+        assert all(v.value.is_leaf and v.value.requires_grad for v in variables)
+        assert_like_fit(model, placement)
