@@ -228,6 +228,7 @@ def axes(kernels, mean_over):
         layers.DepthwiseConv2D(3, depth_multiplier=2, name="block_2_depthwise"),
         layers.Conv2D(4, 7, groups=4, name="stage_0_depthwise_conv"),
         layers.Conv2D(4, 3, name="dwindling"),
+        layers.SeparableConv2D(4, 3, depth_multiplier=3, name="separable"),
     ],
     ids=lambda layer: layer.name,
 )
@@ -311,15 +312,81 @@ def test_kernels_of_another_model_are_refused():
         plan_of(mine.trainable_variables, loaded)
 
 
-def test_kernels_of_frozen_layers_and_of_parts_are_no_fault():
+def test_kernels_of_frozen_layers_are_no_fault():
     model = model_of(layers.Conv2D(4, 3), layers.Conv2D(4, 3))
     kernels = conv_kernels(model)
-    plan = plan_of(model.layers[1].trainable_variables, kernels)
-    assert [k.variable for k in plan.kernels] == [model.layers[1].kernel]
     model.layers[0].trainable = False
-    assert len(plan_of(model.trainable_variables, kernels).kernels) == 1
+    plan = plan_of(model.trainable_variables, kernels)
+    assert [k.variable for k in plan.kernels] == [model.layers[1].kernel]
+    model.layers[1].trainable = False
+    dense = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     with pytest.warns(UserWarning, match="found nothing to centre among 2"):
-        plan_of(model.layers[1].trainable_variables, kernels[:1])
+        plan_of(dense.trainable_variables, model)
+
+
+def test_of_a_model_a_part_may_be_trained_but_a_list_is_meant_whole():
+    model, other = (model_of(layers.Conv2D(4, 3), layers.Conv2D(3, 1)) for _ in "ab")
+    part = model.layers[1].trainable_variables
+    assert [k.variable for k in plan_of(part, model).kernels] == [part[0]]
+    mixed = conv_kernels(model)[:1] + conv_kernels(other)[1:]
+    with pytest.raises(ValueError, match="some are not among its trainable variables"):
+        plan_of(model.trainable_variables, mixed)
+
+
+def through_a_file(optimizer):
+    return WGD.from_config(optimizer.get_config())
+
+
+def test_what_is_frozen_when_it_is_saved_is_centred_once_it_is_free():
+    model = model_of(layers.Conv2D(4, 3), layers.Conv2D(4, 3))
+    first, second = model.layers
+    first.trainable = False
+    before_building = WGD("sgd", kernels=model)
+    built = WGD("sgd", kernels=model)
+    built.build(model.trainable_variables)
+    for saved in (before_building, built):
+        loaded = through_a_file(saved)
+        loaded.build(model.trainable_variables)
+        assert loaded.whitened_variables == [second.kernel]
+        first.trainable = True
+        freed = through_a_file(loaded)
+        freed.build(model.trainable_variables)
+        assert freed.whitened_variables == [first.kernel, second.kernel]
+        first.trainable = False
+
+
+def test_a_model_saved_with_its_only_convolution_frozen_can_be_loaded(tmp_path):
+    model = model_of(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2))
+    model.layers[0].trainable = False
+    model.compile(WGD("sgd", kernels=model), loss="mse")
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="found nothing to centre"):
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.optimizer, WGD)
+
+
+def test_a_convolution_with_layers_inside_owns_its_kernel_alone():
+    class Gated(layers.Conv2D):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.gate = layers.Dense(self.filters)
+            self.gate.build((None, self.filters))
+            self.each = layers.DepthwiseConv2D(3, depth_multiplier=2)
+            self.each.build((None, 8, 8, self.filters))
+
+    kernels = conv_kernels(built(Gated(4, 3), (8, 8, 3)))
+    assert [(k.layer, k.kind) for k in kernels] == [
+        ("Gated", "ordinary"),
+        ("DepthwiseConv2D", "depthwise"),
+    ]
+
+
+def test_a_model_named_after_recurrent_convolutions_is_no_recurrent_layer():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3)], name="conv_lstm_decoder"
+    )
+    outer = keras.Sequential([keras.Input((8, 8, 3)), model])
+    assert told(outer, "filters") == walked(outer, "filters") != {}
 
 
 def test_a_kernel_left_out_is_left_alone():

@@ -122,6 +122,13 @@ def test_the_dtype_is_kept_and_its_precision_reached(dtype):
     assert np.abs(error).max() <= 3 * UNIT_ROUNDOFF[dtype] * np.abs(gradient).max()
 
 
+def test_arrays_and_their_integers_will_do():
+    gradient = drawn((3, 4))
+    whitened = ops.convert_to_numpy(whiten(gradient, np.int64(1)))
+    wanted = gradient - gradient.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(whitened, wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_bad_number_reaches_its_own_mean_and_no_other(bad):
     gradient = drawn((3, 3, 4, 6))
@@ -141,6 +148,10 @@ def test_a_bad_number_reaches_its_own_mean_and_no_other(bad):
         (-1, 4, "groups must divide the last axis.* Received: groups=4"),
         (-2, 2, "the mean must run over it. Received: groups=2"),
         (-1, 0, "Received: groups=0"),
+        (-1, 2.0, "Received: groups=2.0"),
+        (None, 1, "Received: axes=None"),
+        (1.5, 1, r"Received: axes=1.5"),
+        ("x", 1, "Received: axes=x"),
     ],
 )
 def test_wrong_axes_and_groups_are_refused(axes, groups, message):

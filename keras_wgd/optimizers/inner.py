@@ -18,15 +18,19 @@ def get(identifier) -> keras.optimizers.Optimizer:
     Raises:
         ValueError: If it stands for none, or for one that scales the loss.
     """
-    optimizer = identifier
-    if isinstance(identifier, str):
-        named = _named().get(identifier.lower())
-        optimizer = named() if named is not None else None
-    if isinstance(identifier, dict):
-        try:
+    optimizer, reason = identifier, ""
+    try:
+        if isinstance(identifier, str):
+            optimizer = _named()[identifier.lower()]()
+        elif isinstance(identifier, dict) and "module" in identifier:
             optimizer = keras.saving.deserialize_keras_object(identifier)
-        except (ValueError, TypeError, KeyError):
-            optimizer = None
+        elif isinstance(identifier, dict):
+            made = _named()[identifier["class_name"].lower()]
+            optimizer = made.from_config(dict(identifier["config"]))
+    except KeyError:
+        optimizer = None
+    except (AttributeError, TypeError, ValueError) as error:
+        optimizer, reason = None, f" ({' '.join(str(error).split())})"
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise ValueError(
             "inner_optimizer must not scale the loss: compile would scale it once "
@@ -37,16 +41,27 @@ def get(identifier) -> keras.optimizers.Optimizer:
         return optimizer
     raise ValueError(
         "inner_optimizer must be a Keras optimizer, its config, or one of the names "
-        f"{', '.join(sorted(_named()))}. Received: {identifier!r}"
+        f"{', '.join(sorted(_named()))}. Received: {identifier!r}{reason}"
     )
 
 
 def serialize(optimizer: keras.optimizers.Optimizer) -> dict:
     """The config of an optimizer, loadable under every backend."""
-    config = keras.saving.serialize_keras_object(optimizer)
-    # On torch Keras swaps its classes for faster ones and writes their module,
-    # which the other backends cannot import.
-    if config["module"].startswith("keras.src.backend."):
+    return _portable(keras.saving.serialize_keras_object(optimizer))
+
+
+def _portable(config):
+    """A config without the modules of one backend, at any depth.
+
+    On torch Keras swaps its classes for faster ones and writes their module,
+    which the other backends cannot import.
+    """
+    if isinstance(config, list):
+        return [_portable(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _portable(value) for key, value in config.items()}
+    if str(config.get("module")).startswith("keras.src.backend."):
         config.update(module="keras.optimizers", registered_name=None)
     return config
 

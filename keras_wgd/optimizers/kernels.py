@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from keras import layers
@@ -121,7 +120,9 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
     found: dict[int, ConvKernel] = {}
     for layer in model._flatten_layers():
         parts = _kernel_kinds(layer)
-        for variable in layer.variables:
+        # Its own alone: a convolution may have other layers inside.
+        own = (*layer._trainable_variables, *layer._non_trainable_variables)
+        for variable in own:
             if variable.name in parts and id(variable) not in found:
                 found[id(variable)] = ConvKernel(
                     path=variable.path,
@@ -172,14 +173,16 @@ def guess_kernel(variable, index: int) -> ConvKernel | str:
         return f"{name}: not a convolution kernel"
     if len(shape) not in (3, 4, 5):
         return f"{name} of rank {len(shape)}: not a convolution kernel"
-    if "conv_lstm" in path.lower():
+    if "conv_lstm" in layer:  # the name of the cell
         return "recurrent kernel"
     if len(shape) == 3 and "conv" not in layer:
         return "rank 3 and no 'conv' in its layer's name"
     groups = 1
     if name == "depthwise_kernel" or _DEPTHWISE_NAME.search(layer):
         kind, pattern = "depthwise", "DepthwiseConv{}D"
-        if shape[-2] == 1:  # a convolution with as many groups as channels
+        if (
+            shape[-2] == 1 and name == "kernel"
+        ):  # a convolution with as many groups as channels
             kind, pattern, groups = "ordinary", "Conv{}D", shape[-1]
     elif "transpose" in layer:
         kind, pattern = "transposed", "Conv{}DTranspose"
@@ -201,54 +204,3 @@ def guess_kernel(variable, index: int) -> ConvKernel | str:
 def variable_path(variable) -> str:
     """The path of a Keras variable, or the name of one of the backend's."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]
-
-
-def locate(kernels: Sequence[ConvKernel], variables: Sequence[Any], index_of):
-    """Find kernels that a user or a file names among an optimizer's variables.
-
-    Args:
-        kernels: Live ones, from `conv_kernels`, are found by their variable.
-            Those read from a file are found by path and shape, or, where the
-            paths are new (a subclassed model), by position and shape.
-        variables: The optimizer's trainable variables.
-        index_of: Maps a variable to its position in `variables`, or `None`.
-
-    Returns:
-        A dictionary from position to kernel.
-
-    Raises:
-        ValueError: If the kernels belong to another model.
-    """
-    live = {
-        i: k
-        for k in kernels
-        if k.variable is not None and (i := index_of(k.variable)) is not None
-    }
-    if live or not any(_expected(k) for k in kernels):
-        return live
-    by_path = {(variable_path(v), tuple(v.shape)): i for i, v in enumerate(variables)}
-    loaded = [k for k in kernels if k.variable is None]
-    for positions in (
-        [by_path.get((k.path, k.shape)) for k in loaded],
-        [k.index if _fits(k, variables) else None for k in loaded],
-    ):
-        if loaded and None not in positions:
-            return dict(zip(positions, loaded, strict=True))
-    raise ValueError(
-        "kernels must belong to the model that the optimizer trains: none of them "
-        "is among its trainable variables. Pass kernels=model, or a part of "
-        f"conv_kernels(model). Received: {[k.path for k in kernels][:5]}"
-    )
-
-
-def _expected(kernel):
-    return kernel.variable is None or kernel.variable.trainable
-
-
-def _fits(kernel, variables):
-    """Whether the variable at the kernel's position could be the kernel."""
-    if kernel.index is None or kernel.index >= len(variables):
-        return False
-    variable = variables[kernel.index]
-    names = {path.split("/")[-1] for path in (variable_path(variable), kernel.path)}
-    return tuple(variable.shape) == kernel.shape and len(names) == 1

@@ -8,7 +8,6 @@ from typing import Any
 from keras_wgd.optimizers.kernels import (
     ConvKernel,
     guess_kernel,
-    locate,
     variable_path,
 )
 from keras_wgd.optimizers.whitening import whiten
@@ -50,9 +49,8 @@ class WhiteningPlan:
     Args:
         variables: The optimizer's trainable variables, in their order.
         mean_over: `"filters"`, `"fan_in"` or `"kernels"`.
-        kernels: A sequence of `ConvKernel`, or `None` to go by the variables'
-            names and shapes.
-        index_of: Maps a variable to its position in `variables`, or `None`.
+        located: The kernels among them by position, as `KernelSelection` finds
+            them, or `None` to go by the variables' names and shapes.
 
     Attributes:
         rows: A `PlanRow` for each variable, in the same order.
@@ -62,15 +60,12 @@ class WhiteningPlan:
         self,
         variables: Sequence[Any],
         mean_over: str,
-        kernels: Sequence[ConvKernel] | None,
-        index_of,
+        located: dict[int, ConvKernel] | None,
     ):
         self.mean_over = mean_over
-        if kernels is not None:
-            located = locate(kernels, variables, index_of)
         self.rows = []
         for index, variable in enumerate(variables):
-            if kernels is None:
+            if located is None:
                 found = guess_kernel(variable, index)
             else:
                 found = located.get(index, "not a convolution kernel in kernels=")

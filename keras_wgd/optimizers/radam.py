@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -128,17 +129,20 @@ class RAdam(keras.optimizers.Optimizer):
             **kwargs,
         )
         for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not isinstance(beta, int | float) or not 0 <= beta < 1:
+            if not isinstance(beta, int | float | np.floating) or not 0 <= beta < 1:
                 raise ValueError(
                     f"`{argument}` must be a float in [0, 1). "
                     f"Received: {argument}={beta!r}"
                 )
-        if not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
+        if (
+            not isinstance(epsilon, int | float | np.floating)
+            or not 0 < epsilon < math.inf
+        ):
             raise ValueError(
                 f"`epsilon` must be a float above 0. Received: epsilon={epsilon!r}"
             )
         if (
-            not isinstance(rho_threshold, int | float)
+            not isinstance(rho_threshold, int | float | np.floating)
             or not 4 <= rho_threshold < math.inf
         ):
             raise ValueError(

@@ -1,15 +1,13 @@
 """The wrapper: any Keras optimizer, fed with centred gradients."""
 
 import warnings
-from collections.abc import Sequence
 
 import keras
-from keras import ops
 
-from keras_wgd.optimizers import inner
-from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
+from keras_wgd.optimizers import inner, updates
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 from keras_wgd.optimizers.plan import WhiteningPlan
+from keras_wgd.optimizers.selection import KernelSelection
 
 # Private state of the inner optimizer that Keras's trainers, callbacks and
 # base class read on whatever optimizer they are given.
@@ -45,7 +43,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
 
     The wrapper has no state of its own: its `variables` are the inner
     optimizer's, so checkpoints of `Adam()` and of `WGD(Adam())` load into each
-    other, and every attribute of the inner optimizer can be read and set on it.
+    other, and the public attributes of the inner optimizer can be read and set
+    on it.
     Clipping, weight decay, EMA and gradient accumulation stay with the inner
     optimizer, after the centring. A NaN in a gradient reaches every element
     that shares its mean.
@@ -100,20 +99,32 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 f"placement must be one of {PLACEMENTS}. Received: {placement!r}"
             )
         inner_optimizer = inner.get(inner_optimizer)
-        find_kernels = _kernel_finder(kernels)
+        selection = KernelSelection(kernels)
         super().__init__(learning_rate=0.0, name=name)
         # What the base class has just set is the inner optimizer's to say:
-        # forget it, so that reads and writes go through.
+        # forget it, so that reads and writes go through. (TensorFlow's tracking
+        # keeps its own in attributes that begin with _self_.)
         own = ("name", "_lock", "_tracker", "_distribution_strategy")
-        for attribute in [a for a in vars(self) if a not in own and "_self_" not in a]:
-            delattr(self, attribute)
-        self.mean_over = mean_over
-        self.placement = placement
-        self._find_kernels = find_kernels
+        for attribute in list(vars(self)):
+            if attribute not in own and not attribute.startswith("_self_"):
+                delattr(self, attribute)
+        self._mean_over = mean_over
+        self._placement = placement
+        self._selection = selection
         self._plan: WhiteningPlan | None = None
         self.inner_optimizer = inner_optimizer
         if inner_optimizer.built:
-            self.build(inner_optimizer._trainable_variables)
+            self._make_plan()
+
+    @property
+    def mean_over(self) -> str:
+        """What the mean is taken over; it is settled with the optimizer."""
+        return self._mean_over
+
+    @property
+    def placement(self) -> str:
+        """What is centred; it is settled with the optimizer."""
+        return self._placement
 
     def build(self, variables):
         """Build the inner optimizer and decide what is centred.
@@ -121,28 +132,26 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Args:
             variables: The model's trainable variables.
         """
-        optimizer = self.inner_optimizer
-        if not optimizer.built:
-            optimizer.build(variables)
-        if self._plan is not None:
-            return
-        self._plan = plan = WhiteningPlan(
-            optimizer._trainable_variables,
-            self.mean_over,
-            self._find_kernels(),
-            self._index_of,
-        )
-        if not any(row.axes for row in plan.rows):
+        if not self.inner_optimizer.built:
+            self.inner_optimizer.build(variables)
+        if self._plan is None:
+            self._make_plan()
+
+    def _make_plan(self) -> WhiteningPlan:
+        variables = self.inner_optimizer._trainable_variables
+        located = self._selection.locate(variables, self._index_of)
+        self._plan = plan = WhiteningPlan(variables, self.mean_over, located)
+        if self.placement == "update":
+            updates.hook(self, plan, self._index_of)
+        if not self.whitened_variables:
             warnings.warn(
                 f"{type(self).__name__} found nothing to centre among "
                 f"{len(plan.rows)} trainable variables: training goes as with "
                 "the inner optimizer alone. Pass kernels=model if the model has "
                 "convolutions; summary() gives the reasons.",
-                stacklevel=2,
+                stacklevel=4,
             )
-        if self.placement == "update":
-            for part in getattr(optimizer, "optimizers", [optimizer]):
-                self._whiten_updates(part, plan)
+        return plan
 
     def apply(self, grads, trainable_variables=None):
         """Centre the gradients of the kernels and let the inner optimizer step.
@@ -155,10 +164,12 @@ class WGDWrapper(keras.optimizers.Optimizer):
         grads = list(grads)
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
+        if grads and trainable_variables:
             self.build(trainable_variables)
-        self.inner_optimizer.apply(
-            self._whiten_gradients(grads, trainable_variables), trainable_variables
-        )
+        with updates.applying(self):
+            self.inner_optimizer.apply(
+                self._whiten_gradients(grads, trainable_variables), trainable_variables
+            )
 
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
         """The stateless version of `apply`, for JAX.
@@ -172,9 +183,10 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Returns:
             The new values of the trainable and of the optimizer's variables.
         """
-        return self.inner_optimizer.stateless_apply(
-            optimizer_variables, self._whiten_gradients(grads), trainable_variables
-        )
+        with updates.applying(self):
+            return self.inner_optimizer.stateless_apply(
+                optimizer_variables, self._whiten_gradients(grads), trainable_variables
+            )
 
     def summary(self, print_fn=None):
         """Print which variables are centred, over what, and why others are not.
@@ -202,10 +214,12 @@ class WGDWrapper(keras.optimizers.Optimizer):
         return optimizer._trainable_variables_indices.get(optimizer._var_key(variable))
 
     def _whiten_gradients(self, grads, variables=None):
-        if self.placement != "gradient" or self._plan is None:
-            return grads
+        if not grads or not self.inner_optimizer.built:
+            return grads  # for the inner optimizer to make of it what Keras does
+        # Without a plan, the inner optimizer was built by itself.
+        plan = self._plan or self._make_plan()
         if variables is None:
-            indices = list(range(len(self._plan.rows)))
+            indices = list(range(len(plan.rows)))
         else:
             indices = [self._index_of(variable) for variable in variables]
         if len(indices) != len(grads):
@@ -213,37 +227,13 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 "There must be one gradient, or None, for each trainable variable. "
                 f"Received: {len(grads)} gradients for {len(indices)} variables"
             )
+        if self.placement == "update":
+            return grads
         # An unknown variable is for the inner optimizer to complain of.
         return [
-            gradient if index is None else self._plan.whiten(gradient, index)
+            gradient if index is None else plan.whiten(gradient, index)
             for index, gradient in zip(indices, grads, strict=True)
         ]
-
-    def _whiten_updates(self, optimizer, plan):
-        """Make `optimizer` centre the step that it takes on each kernel.
-
-        Decay and step stand next to each other in Keras's base class, with
-        EMA and constraints after them, so taking both in one gives these the
-        centred weights, and leaves accumulation and clipping where they were.
-        """
-        apply_weight_decay = optimizer._apply_weight_decay
-        update_step = optimizer._backend_update_step
-
-        def whitened_update_step(grads, trainable_variables, learning_rate):
-            kernels = [
-                (index, variable, ops.stop_gradient(ops.copy(variable)))
-                for variable in trainable_variables
-                if plan.whitens(index := self._index_of(variable))
-            ]
-            apply_weight_decay(trainable_variables)
-            update_step(grads, trainable_variables, learning_rate)
-            for index, variable, before in kernels:
-                step = ops.subtract(ops.stop_gradient(variable), before)
-                after = ops.add(before, plan.whiten(step, index))
-                optimizer.assign(variable, after)
-
-        optimizer._apply_weight_decay = lambda variables: None
-        optimizer._backend_update_step = whitened_update_step
 
     @property
     def variables(self):
@@ -302,27 +292,25 @@ class WGDWrapper(keras.optimizers.Optimizer):
 
     def get_config(self):
         """The config; `kernels=` is written as paths, positions and shapes."""
-        kernels = self._find_kernels() if self._plan is None else self._plan.kernels
-        if self._find_kernels is _by_name:
-            kernels = None
         return {
             "name": self.name,
             "inner_optimizer": inner.serialize(self.inner_optimizer),
             "mean_over": self.mean_over,
             "placement": self.placement,
-            "kernels": kernels and [kernel.get_config() for kernel in kernels],
+            "kernels": self._selection.get_config(),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The reverse of `get_config`."""
-        inner_optimizer = keras.saving.deserialize_keras_object(
-            config["inner_optimizer"], custom_objects=custom_objects
-        )
-        kernels = config["kernels"]
-        if kernels is not None:
-            kernels = [ConvKernel.from_config(kernel) for kernel in kernels]
-        return cls(**{**config, "inner_optimizer": inner_optimizer, "kernels": kernels})
+        config = dict(config)
+        inner_optimizer = config.pop("inner_optimizer")
+        if isinstance(inner_optimizer, dict):
+            inner_optimizer = keras.saving.deserialize_keras_object(
+                inner_optimizer, custom_objects=custom_objects
+            )
+        kernels = KernelSelection.from_config(config.pop("kernels", None))
+        return cls(inner_optimizer, kernels=kernels, **config)
 
     def __getattr__(self, name):
         if "inner_optimizer" in vars(self) and _is_forwarded(name):
@@ -346,26 +334,3 @@ WGD = WGDWrapper
 
 def _is_forwarded(name):
     return name in _FORWARDED or not name.startswith("_")
-
-
-def _by_name():
-    """No kernels are given: go by the variables' names."""
-    return None
-
-
-def _kernel_finder(kernels):
-    """A function that finds the kernels once the model is built."""
-    if kernels is None:
-        return _by_name
-    if isinstance(kernels, keras.layers.Layer):
-        # A function, so that neither tracking nor saving walks into the model.
-        return lambda: conv_kernels(kernels)
-    if isinstance(kernels, Sequence) and all(
-        isinstance(k, ConvKernel) for k in kernels
-    ):
-        kernels = tuple(kernels)
-        return lambda: kernels
-    raise ValueError(
-        "kernels must be None, a model, or a list from conv_kernels(model). "
-        f"Received: {kernels!r}"
-    )

@@ -1,9 +1,11 @@
 """The whole idea as one pure function: subtract a mean from a gradient."""
 
 import math
+import operator
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -43,12 +45,14 @@ def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
     References:
         Gholamalinejad and Khosravi, 2022, Eq. 11 and 17.
     """
+    gradient = ops.convert_to_tensor(gradient)
     shape = tuple(gradient.shape)
     over = _canonical_axes(axes, len(shape))
     if groups == 1:
         return _subtract_mean(gradient, over)
     last = len(shape) - 1
-    if groups < 1 or last not in over or shape[last] % groups:
+    divides = isinstance(groups, int) and groups >= 1 and shape[last] % groups == 0
+    if not divides or last not in over:
         raise ValueError(
             "groups must divide the last axis, and the mean must run over it. "
             f"Received: groups={groups}, axes={axes}, shape={shape}"
@@ -69,7 +73,10 @@ def _subtract_mean(gradient, axes):
 
 
 def _canonical_axes(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    try:
+        given = [operator.index(axis) for axis in np.atleast_1d(axes).tolist()]
+    except TypeError:
+        given = []
     canonical = tuple(sorted(axis % rank for axis in given if -rank <= axis < rank))
     if not canonical or len(set(canonical)) != len(given):
         raise ValueError(
