@@ -10,6 +10,8 @@ def main() -> int:
         The exit code: 0, 1 if a run failed, 2 for a mistake in the command or
         its input, 130 if interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         from keras_wgd.cli import app
     except ModuleNotFoundError as error:

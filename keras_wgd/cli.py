@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -35,7 +35,11 @@ def app(arguments: list[str] | None = None) -> int:
         code = cli(arguments, prog_name="keras-wgd", standalone_mode=False) or 0
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
-        print(f"keras-wgd: error: {message}", file=sys.stderr)
+        if message:  # none where the help has been shown instead
+            print(f"keras-wgd: error: {message}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, say
+        print(f"keras-wgd: error: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -86,6 +90,7 @@ def kernels(
     from keras_wgd.optimizers.wgd import WGD
 
     with user_errors():
+        WGD("sgd", mean_over)
         model = load(network)
         optimizer = WGD("sgd", mean_over, kernels=model)
         optimizer.build(model.trainable_variables)
@@ -157,7 +162,7 @@ def run(
         )
     choose_backend(backend)
     from keras_wgd import datasets, models
-    from keras_wgd.study import results, tables
+    from keras_wgd.study import display, results, tables
     from keras_wgd.study.training import train
 
     with user_errors():
@@ -167,15 +172,15 @@ def run(
         )
         data.check_batch_size(spec.batch_size)
         if out is not None:
-            results.prepare(out)
+            results.prepare(out, [spec])
     console = Console(stderr=as_json)
-    with progress(console) as bar:
+    with display.progress(console) as bar:
         task = bar.add_task(spec.id, total=spec.epochs)
 
         def on_epoch(epoch, curves):
             bar.advance(task)
             bar.console.print(
-                _epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
+                display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
             )
 
         result = train(spec, data, on_epoch)
@@ -186,8 +191,7 @@ def run(
     if as_json:
         print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
     else:
-        for table in tables.rich_tables(tables.frame([result])):
-            console.print(table)
+        display.print_tables(console, tables.frame([result]))
 
 
 @cli.command(epilog="Example: keras-wgd study --preset quick --out runs/quick")
@@ -209,13 +213,13 @@ def study(
     What is finished is not made again: the same command goes on where it was
     stopped, by Ctrl-C or otherwise.
     """
-    from keras_wgd.study import presets, results, tables
+    from keras_wgd.study import display, presets, results, tables
 
     with user_errors():
         plan = presets.preset(preset)
         jobs = _jobs(jobs)
-        results.prepare(out)
         specs = plan.runs()
+        results.prepare(out, specs)
         from keras_wgd import datasets
 
         datasets.load(
@@ -226,7 +230,7 @@ def study(
         )
     choose_backend(backend)
     console = Console(stderr=as_json)
-    failed = make_runs(console, out, specs, jobs, _text(data_dir))
+    failed = display.make_runs(console, out, specs, jobs, _text(data_dir))
     found, problems = results.read_all(out)
     for problem in problems:
         console.print(
@@ -237,74 +241,16 @@ def study(
     found = [result for result in found if result.spec in set(specs)]
     if found:
         runs = tables.frame(found)
-        for path in tables.write(out, runs):
+        with user_errors():
+            written = tables.write(out, runs)
+        for path in written:
             console.print(f"written: {path}", highlight=False, soft_wrap=True)
         if as_json:
             print(tables.summarize(runs).write_json())
         else:
-            for table in tables.rich_tables(runs):
-                console.print(table)
+            display.print_tables(console, runs)
     if failed:
         raise typer.Exit(1)
-
-
-def make_runs(console, out, specs, jobs, data_dir) -> int:
-    """Make the runs that are not finished; how many failed."""
-    from keras_wgd.study import runner
-
-    finished, waiting = runner.split(out, specs)
-    if finished:
-        console.print(f"{len(finished)} of {len(specs)} runs are finished already")
-    if not waiting:
-        return 0
-    done, failed = len(finished), 0
-    try:
-        with progress(console) as bar:
-            task = bar.add_task(
-                f"{len(waiting)} runs", total=sum(spec.epochs for spec in waiting)
-            )
-            left = {spec: spec.epochs for spec in waiting}
-            for event in runner.run_all(out, waiting, jobs, data_dir):
-                if event.kind == "epoch":
-                    left[event.spec] -= 1
-                    bar.advance(task)
-                if event.kind in ("finish", "fail"):
-                    bar.advance(task, left.pop(event.spec))
-                if event.kind == "finish":
-                    done += 1
-                    line = _finish_line(done, len(specs), event.detail)
-                    bar.console.print(line, highlight=False, soft_wrap=True)
-                if event.kind == "fail":
-                    failed += 1
-                    bar.console.print(
-                        f"[red]failed[/red] {event.spec.id}: {escape(event.detail)}",
-                        highlight=False,
-                        soft_wrap=True,
-                    )
-    except KeyboardInterrupt:
-        console.print(
-            f"stopped: {done} of {len(specs)} runs are finished; "
-            "the same command goes on from there"
-        )
-        raise
-    return failed
-
-
-def progress(console: Console):
-    """A bar with the time left; where there is no terminal, nothing."""
-    from rich import progress as rich_progress
-
-    return rich_progress.Progress(
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
-        rich_progress.TimeElapsedColumn(),
-        rich_progress.TextColumn("left"),
-        rich_progress.TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def choose_backend(name: str | None) -> None:
@@ -337,22 +283,3 @@ def _jobs(jobs: int | None) -> int:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _epoch_line(spec: RunSpec, epoch: int, curves: dict[str, Any]) -> str:
-    return (
-        f"epoch {epoch:>{len(str(spec.epochs))}}/{spec.epochs}  "
-        f"train: loss {curves['train_loss']:.4f}, "
-        f"accuracy {curves['train_accuracy']:.1%}  "
-        f"test: loss {curves['test_loss']:.4f}, accuracy {curves['test_accuracy']:.1%}"
-    )
-
-
-def _finish_line(number: int, total: int, result) -> str:
-    spec = result.spec
-    return (
-        f"[green]done[/green] {number:>{len(str(total))}}/{total}  "
-        f"{spec.optimizer:<6}{spec.arm:<10}seed {spec.seed}  "
-        f"accuracy {result.metrics['accuracy']:6.2%}  "
-        f"loss {result.metrics['loss']:.4f}  {sum(result.seconds):5.1f} s"
-    )

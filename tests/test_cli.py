@@ -28,6 +28,8 @@ RUN = ["run", "--dataset", "digits", *SMALL]
         ([*RUN, "--epochs", "0"], "epochs must be a whole number of at least 1"),
         ([*RUN, "--optimizer", "sgd"], "sgdm, adam, nadam, radam. Received: 'sgd'"),
         ([*RUN, "--mean-over", "rows"], "filters, fan_in, kernels. Received: 'rows'"),
+        ([*RUN, "--placement", "update"], "needs a mean_over"),
+        ([*RUN, "--seed", "4294967296"], "at most 4294967295"),
         ([*RUN, "--placement", "x"], "gradient, update. Received: 'x'"),
         ([*RUN, "--model", "lenet"], "resnet8, resnet20. Received: 'lenet'"),
         ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),
@@ -157,11 +159,39 @@ def command(*arguments, **environment):
     )
 
 
+def test_no_number_is_cut_in_a_narrow_terminal(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert cli.app(RUN) == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert len([line for line in printed.splitlines() if "RAdam" in line]) == 1
+
+
+def test_a_table_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+    (tmp_path / "runs.csv").mkdir()
+    assert cli.app(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left >= {"runs.csv", runner.LOG}
+    assert not any(name.startswith(".runs.csv") for name in left)
+
+
+def test_no_command_at_all_shows_the_help(capsys):
+    assert cli.app([]) == 2
+    captured = capsys.readouterr()
+    assert "Usage" in captured.out + captured.err
+    assert "error" not in captured.err
+
+
 def test_help_does_not_wait_for_keras_and_a_wrong_backend_is_one_line():
     with command("--help", KERAS_BACKEND="nothing") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert "study" in out
+    with command(*RUN, PYTHONIOENCODING="ascii") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     with command(*RUN, KERAS_BACKEND="nothing") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")

@@ -101,7 +101,10 @@ def replaced(key, value):
         (without("y_test"), "must hold x_train.* Received: .*, without y_test"),
         (replaced("x_train", np.zeros((40, 3, 32, 32), "uint8")), r"uint8 \(40, 3, 32"),
         (replaced("x_test", np.zeros((40, 32, 32, 3))), r"float64 \(40, 32, 32, 3\)"),
-        (replaced("y_train", np.zeros(39, int)), "and 39 labels"),
+        (replaced("y_train", np.zeros(39, int)), r"labels \(39,\)"),
+        (replaced("y_test", np.zeros((4, 10), int)), r"labels \(4, 10\)"),
+        (replaced("fine_label_names", np.array(["a", "b"])), r"names of shape \(2,\)"),
+        (replaced("fine_label_names", np.array("a")), r"names of shape \(\)"),
         (replaced("y_train", np.full(40, 100)), "labels from 0 to 99"),
         (replaced("y_train", np.full(40, "cat")), "labels from 0 to 99"),
         (replaced("fine_label_names", np.array([object()])), "cannot be read"),
@@ -130,6 +133,16 @@ def test_damage_in_the_middle_of_an_archive_is_refused(tmp_path):
     np.savez(path, **cifar_arrays())
     whole = bytearray(path.read_bytes())
     whole[60_000] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"whole NumPy archive.*cannot be read"):
+        datasets.load("cifar100", str(tmp_path))
+
+
+def test_damage_in_what_is_compressed_is_refused(tmp_path):
+    path = tmp_path / cifar100.FILE
+    np.savez_compressed(path, **cifar_arrays())
+    whole = bytearray(path.read_bytes())
+    whole[5000:5040] = b"\xff" * 40
     path.write_bytes(whole)
     with pytest.raises(ValueError, match=r"whole NumPy archive.*cannot be read"):
         datasets.load("cifar100", str(tmp_path))

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from keras_wgd.study import results
@@ -37,7 +38,9 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
 def test_a_result_of_a_diverged_run_is_kept_too(tmp_path):
     results.write(tmp_path, result_of(loss=float("nan")))
     (read,), _ = results.read_all(tmp_path)
-    assert read.metrics["loss"] != read.metrics["loss"]
+    assert np.isnan(read.metrics["loss"])
+    text = (tmp_path / SPEC.id / "result.json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
 def damaged(name, change):
@@ -69,6 +72,13 @@ def edited(**fields):
         (edited(seconds=3), "is not the result of its spec"),
         (edited(seconds=[1.0]), "is not the result of its spec"),
         (edited(curves={"train_loss": ["a", "b"]}), "is not the result of its spec"),
+        (edited(curves={}), "is not the result of its spec"),
+        (edited(confusion=[[1, 2]]), "is not the result of its spec"),
+        (edited(confusion="x"), "is not the result of its spec"),
+        (edited(centred=-1), "is not the result of its spec"),
+        (edited(centred=True), "is not the result of its spec"),
+        (edited(seconds=[True, 10**400]), "is not the result of its spec"),
+        (damaged("spec.json", lambda text: "[" * 200_000), "spec.json is damaged"),
         (edited(stranger=1), "is not the result of its spec"),
     ],
 )
@@ -107,6 +117,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ValueError, match=r"out must be a folder that can be made"):
-            results.prepare(out)
-    results.prepare(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b").is_dir()
+            results.prepare(out, [SPEC])
+    results.prepare(tmp_path / "a" / "b", [SPEC])
+    (tmp_path / "a" / "b" / SPEC.id).write_text("mine")
+    with pytest.raises(ValueError, match=r"room for the folder of each run.*a file"):
+        results.prepare(tmp_path / "a" / "b", [SPEC])

@@ -25,7 +25,6 @@ def test_every_field_makes_another_name():
         "model": "resnet20",
         "optimizer": "adam",
         "mean_over": "filters",
-        "placement": "update",
         "seed": 1,
         "epochs": 2,
         "batch_size": 3,
@@ -36,9 +35,13 @@ def test_every_field_makes_another_name():
         "train_size": 5,
         "test_size": 5,
     }
-    assert set(others) == set(SPEC.to_dict())
+    assert {*others, "placement"} == set(SPEC.to_dict())
     names = {dataclasses.replace(SPEC, **{k: v}).id for k, v in others.items()}
     assert len(names | {SPEC.id}) == len(others) + 1
+    wrapped = dataclasses.replace(SPEC, mean_over="filters")
+    assert dataclasses.replace(wrapped, placement="update").id not in names
+    with pytest.raises(ValueError, match=r"needs a mean_over of .* 'update' without"):
+        dataclasses.replace(SPEC, placement="update")
     assert SPEC.id.startswith("digits-resnet8-radam-plain-s0-")
     assert dataclasses.replace(SPEC, mean_over="fan_in", placement="update").arm == (
         "fan_in-update"
@@ -54,7 +57,9 @@ def test_every_field_makes_another_name():
         ("epochs", 0, "whole number of at least 1. Received: 0"),
         ("batch_size", 1.5, "whole number of at least 1. Received: 1.5"),
         ("train_size", -1, "whole number of at least 1. Received: -1"),
-        ("seed", -1, "whole number of at least 0. Received: -1"),
+        ("seed", -1, "whole number of at least 0 .* Received: -1"),
+        ("seed", 2**32, "at most 4294967295. Received: 4294967296"),
+        ("seed", True, "Received: True"),
         ("learning_rate", 0.0, "above 0. Received: 0.0"),
         ("learning_rate", float("nan"), "above 0. Received: nan"),
         ("epsilon", -1.0, "above 0. Received: -1.0"),

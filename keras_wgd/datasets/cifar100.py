@@ -1,6 +1,8 @@
 """CIFAR-100 from a file cifar100.npz."""
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,17 @@ import numpy as np
 from keras_wgd.datasets.dataset import Dataset
 
 FILE = "cifar100.npz"
+
+# What NumPy raises, by where in the file the damage is.
+_UNREADABLE = (
+    EOFError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 # Of the whole training set, by channel, in pixel values from 0 to 255.
 MEAN = (129.304, 124.070, 112.434)
@@ -58,22 +71,31 @@ def load(data_dir: str | None) -> Dataset:
             f"{FILE} must hold x_train, y_train, x_test, y_test and fine_label_names. "
             f"Received: {path}, without {error.args[0].split(' ')[0]}"
         ) from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"{FILE} must be a whole NumPy archive; get it again. "
             f"Received: {path}, which cannot be read ({type(error).__name__})"
         ) from error
     for x, y in ((x_train, y_train), (x_test, y_test)):
-        if x.shape[1:] != (32, 32, 3) or x.dtype != np.uint8 or y.size != len(x):
+        if (
+            x.shape[1:] != (32, 32, 3)
+            or x.dtype != np.uint8
+            or y.shape not in ((len(x),), (len(x), 1))
+        ):
             raise ValueError(
-                f"{FILE} must hold uint8 images of shape (n, 32, 32, 3) with n labels. "
-                f"Received: {path}, with {x.dtype} {x.shape} and {y.size} labels"
+                f"{FILE} must hold uint8 images (n, 32, 32, 3), each with a label. "
+                f"Received: {path}, with {x.dtype} {x.shape} and labels {y.shape}"
             )
         if y.dtype.kind not in "iu" or (y.size and not 0 <= y.min() <= y.max() < 100):
             raise ValueError(
                 f"{FILE} must hold fine labels from 0 to 99. "
                 f"Received: {path}, with labels of {y.dtype} that are not"
             )
+    if names.shape != (100,):
+        raise ValueError(
+            f"{FILE} must hold the names of 100 classes. "
+            f"Received: {path}, with names of shape {names.shape}"
+        )
     return Dataset(
         "cifar100",
         x_train,

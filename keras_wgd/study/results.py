@@ -2,13 +2,18 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_wgd.metrics import METRICS
 from keras_wgd.study.spec import RunSpec
+
+CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,8 +24,8 @@ class Result:
         spec: The run.
         metrics: Accuracy, loss, mean recall, mean precision and kappa on the
             test images after the last epoch; fractions, and nats for the loss.
-        curves: After each epoch: `train_loss` and `train_accuracy` (means over
-            the epoch, without L2), `test_loss` and `test_accuracy`.
+        curves: After each epoch, by the names in `CURVES`: loss and accuracy in
+            training (means over the epoch, without L2) and on the test images.
         seconds: Time of each epoch's training, in seconds.
         confusion: How many test images of each class (rows) were taken for
             which (columns).
@@ -37,8 +42,12 @@ class Result:
     environment: dict[str, Any]
 
 
-def prepare(out: Path) -> None:
-    """Make the folder of a study.
+def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
+    """Make the folder of a study, and see that its runs can be kept there.
+
+    Args:
+        out: The folder.
+        specs: The runs.
 
     Raises:
         ValueError: If it cannot be made, or not be written to.
@@ -53,6 +62,13 @@ def prepare(out: Path) -> None:
         raise ValueError(
             f"out must be a folder that can be written to. Received: {out}"
         )
+    for spec in specs:
+        folder = path_of(out, spec)
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(
+                f"out must have room for the folder of each run. Received: {folder}, "
+                "a file"
+            )
 
 
 def path_of(out: Path, spec: RunSpec) -> Path:
@@ -79,8 +95,7 @@ def write(out: Path, result: Result) -> Path:
         The folder of the run.
     """
     folder = path_of(out, result.spec)
-    draft = out / f".{folder.name}.{os.getpid()}"
-    draft.mkdir(parents=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=out))
     _write_json(draft / "spec.json", result.spec.to_dict())
     _write_json(draft / "result.json", to_dict(result))
     if folder.exists():  # damaged, or it would have been used
@@ -92,7 +107,10 @@ def write(out: Path, result: Result) -> Path:
 def to_dict(result: Result) -> dict[str, Any]:
     """All of a result but its spec, ready for JSON."""
     names = (field.name for field in dataclasses.fields(result))
-    return {name: getattr(result, name) for name in names if name != "spec"}
+    fields = {name: getattr(result, name) for name in names if name != "spec"}
+    for name in ("metrics", "curves"):
+        fields[name] = _map_numbers(fields[name], _to_json)
+    return fields
 
 
 def read(folder: Path) -> Result:
@@ -112,6 +130,8 @@ def read(folder: Path) -> Result:
     fields = _read_json(folder / "result.json")
     if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
+    for name in ("metrics", "curves"):
+        fields[name] = _map_numbers(fields[name], _from_json)
     return Result(spec=spec, **fields)
 
 
@@ -139,12 +159,15 @@ def read_all(out: Path) -> tuple[list[Result], list[str]]:
 def write_text(path: Path, text: str) -> None:
     """Write a file beside its place and move it there in one step."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
+    try:
+        draft.write_text(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _write_json(path, value):
-    path.write_text(json.dumps(value, indent=1, allow_nan=True) + "\n")
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def _read_json(path):
@@ -152,7 +175,7 @@ def _read_json(path):
         return json.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"{path} is missing") from error
-    except ValueError as error:  # JSON and UTF-8 alike
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
@@ -164,18 +187,54 @@ def _spec(path):
         raise ValueError(f"{path}: {error}") from error
 
 
+def _to_json(number):
+    return number if math.isfinite(number) else None  # JSON has no NaN
+
+
+def _from_json(number):
+    return math.nan if number is None else float(number)
+
+
+def _map_numbers(tree, function):
+    """The same dictionary of numbers or of lists of numbers, each mapped."""
+    return {
+        name: list(map(function, value)) if isinstance(value, list) else function(value)
+        for name, value in tree.items()
+    }
+
+
 def _is_result(fields, epochs):
     """Whether the fields, types and lengths are those of a whole run."""
     names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
-    if set(fields) != names or not isinstance(fields["centred"], int):
+    if set(fields) != names or not isinstance(fields["environment"], dict):
         return False
-    numbers, curves = fields["metrics"], fields["curves"]
-    if not all(isinstance(x, dict) for x in (numbers, curves, fields["environment"])):
-        return False
-    rows = [fields["seconds"], *curves.values()]
-    if not all(isinstance(row, list) and len(row) == epochs for row in rows):
-        return False
-    values = [*numbers.values(), *(value for row in rows for value in row)]
-    return set(numbers) == set(METRICS) and all(
-        isinstance(value, int | float) for value in values
+    metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
+    return (
+        _are_numbers(metrics, METRICS)
+        and isinstance(curves, dict)
+        and tuple(sorted(curves)) == tuple(sorted(CURVES))
+        and all(_is_row(row, epochs) for row in (*curves.values(), fields["seconds"]))
+        and isinstance(confusion, list)
+        and all(_is_row(row, len(confusion)) for row in confusion)
+        and type(fields["centred"]) is int
+        and fields["centred"] >= 0
+    )
+
+
+def _are_numbers(numbers, names):
+    return (
+        isinstance(numbers, dict)
+        and set(numbers) == set(names)
+        and all(map(_is_number, numbers.values()))
+    )
+
+
+def _is_row(row, length):
+    return isinstance(row, list) and len(row) == length and all(map(_is_number, row))
+
+
+def _is_number(value):
+    # null stands for a loss that is not finite.
+    return (
+        value is None or type(value) is float or (type(value) is int and value < 2**53)
     )

@@ -58,12 +58,17 @@ class RunSpec:
         _one_of("placement", self.placement, PLACEMENTS)
         if self.mean_over is not None:
             _one_of("mean_over", self.mean_over, MEANS)
+        elif self.placement != "gradient":
+            raise ValueError(
+                "placement is WGD's: it needs a mean_over of "
+                f"{', '.join(MEANS)}. Received: {self.placement!r} without"
+            )
         for name in ("epochs", "batch_size"):
             _whole(name, getattr(self, name), 1)
         for name in ("train_size", "test_size"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1)
-        _whole("seed", self.seed, 0)
+        _whole("seed", self.seed, 0, 2**32 - 1)
         _between("learning_rate", self.learning_rate, above=0)
         _between("epsilon", self.epsilon, above=0)
         _between("weight_decay", self.weight_decay)
@@ -155,10 +160,13 @@ def _one_of(name, value, allowed):
         )
 
 
-def _whole(name, value, least):
-    if not isinstance(value, int) or value < least:
+def _whole(name, value, least, most=math.inf):
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or not least <= value <= most:
+        limit = f" and at most {most}" if most < math.inf else ""
         raise ValueError(
-            f"{name} must be a whole number of at least {least}. Received: {value!r}"
+            f"{name} must be a whole number of at least {least}{limit}. "
+            f"Received: {value!r}"
         )
 
 

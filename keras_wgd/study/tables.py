@@ -106,7 +106,7 @@ def rich_tables(runs: pl.DataFrame) -> list:
         )
         table.add_column("optimizer", no_wrap=True)
         for head in (*_HEADS.values(), "gain"):
-            table.add_column(head, justify="right")
+            table.add_column(head, justify="right", no_wrap=True)
         for _, group in part.group_by("optimizer", maintain_order=True):
             for row in group.iter_rows(named=True):
                 cells = [_cell(row, m, _best(group, m) == row[m]) for m in _HEADS]

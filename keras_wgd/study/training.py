@@ -13,7 +13,7 @@ import keras
 from keras_wgd import datasets, metrics, models
 from keras_wgd.optimizers.radam import RAdam
 from keras_wgd.optimizers.wgd import WGD
-from keras_wgd.study.results import Result
+from keras_wgd.study.results import CURVES, Result
 from keras_wgd.study.spec import RunSpec
 
 # Evaluation needs no gradients, so it takes larger batches.
@@ -61,8 +61,7 @@ def train(
         raise RuntimeError(f"{spec.model} has no kernel to centre: {spec.id} is plain")
 
     x_test = data.normalized(data.x_test)
-    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    curves: dict[str, list[float]] = {name: [] for name in names}
+    curves: dict[str, list[float]] = {name: [] for name in CURVES}
     seconds = []
     for epoch in range(spec.epochs):
         x, y = data.epoch(spec.seed, epoch, spec.batch_size)
