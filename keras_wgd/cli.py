@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from keras_wgd.optimizers.names import MEANS
 from keras_wgd.study.spec import RunSpec
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -85,16 +86,20 @@ def kernels(
     backend: Backend = None,
 ) -> None:
     """Show which kernels of a network WGD centres, over what, and why not others."""
+    if mean_over not in MEANS:
+        raise UserError(
+            f"mean_over must be one of {', '.join(MEANS)}. Received: {mean_over!r}"
+        )
     choose_backend(backend)
     from keras_wgd.models.applications import load
-    from keras_wgd.optimizers.wgd import WGD
+    from keras_wgd.optimizers.kernels import conv_kernels
+    from keras_wgd.optimizers.plan import WhiteningPlan
 
     with user_errors():
-        WGD("sgd", mean_over)
         model = load(network)
-        optimizer = WGD("sgd", mean_over, kernels=model)
-        optimizer.build(model.trainable_variables)
-    optimizer.summary()
+    located = {k.index: k for k in conv_kernels(model) if k.index is not None}
+    plan = WhiteningPlan(model.trainable_variables, mean_over, located)
+    plan.print(f'{model.name}, mean_over="{mean_over}"')
 
 
 @cli.command(

@@ -65,10 +65,11 @@ class WhiteningPlan:
         self.mean_over = mean_over
         self.rows = []
         for index, variable in enumerate(variables):
-            if located is None:
-                found = guess_kernel(variable, index)
-            else:
-                found = located.get(index, "not a convolution kernel in kernels=")
+            found = guess_kernel(variable, index)
+            if located is not None:
+                if isinstance(found, ConvKernel):
+                    found = "not among the kernels given"
+                found = located.get(index, found)
             self.rows.append(self._row(variable, index, found))
 
     def _row(self, variable, index, found: ConvKernel | str) -> PlanRow:
