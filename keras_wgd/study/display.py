@@ -71,7 +71,7 @@ def make_runs(
                 if event.kind == "fail":
                     failed += 1
                     bar.console.print(
-                        f"[red]failed[/red] {event.spec.id}: {escape(event.detail)}",
+                        f"[red]failed[/red] {event.spec.id}: {escape(' '.join(event.detail.split()))}",
                         highlight=False,
                         soft_wrap=True,
                     )

@@ -83,6 +83,7 @@ def run_all(
 
 def _run_pool(out, specs, jobs, data_dir) -> Iterator[Event]:
     """`run_all` until all runs have ended, or a worker is killed."""
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
     pool = futures.ProcessPoolExecutor(
@@ -93,7 +94,7 @@ def _run_pool(out, specs, jobs, data_dir) -> Iterator[Event]:
             events, {pool.submit(_run, out, spec, data_dir): spec for spec in specs}
         )
     finally:
-        for worker in multiprocessing.active_children():
+        for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         pool.shutdown(cancel_futures=True)
 
@@ -104,7 +105,8 @@ def _follow(events, tasks) -> Iterator[Event]:
     while pending:
         done, pending = futures.wait(pending, timeout=0.1)
         yield from _drain(events)
-        for task in done:
+        # What has ended well first: where the pool is broken nothing follows.
+        for task in sorted(done, key=lambda task: task.exception() is not None):
             spec, error = tasks[task], task.exception()
             if error is None:
                 yield Event("finish", spec, task.result())
