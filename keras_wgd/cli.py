@@ -1,6 +1,7 @@
 """The command line: the only place that prints, and that ends the process."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import sys
@@ -259,23 +260,28 @@ def study(
 
 
 def choose_backend(name: str | None) -> None:
-    """Import Keras with the backend that is asked for."""
+    """Settle the backend, before Keras is imported here or in a worker."""
     name = name or os.environ.get("KERAS_BACKEND")
-    if name is not None and name not in BACKENDS:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if name is None:  # what Keras's own settings say
+        try:
+            import keras  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                f"choose a backend with --backend, one of {', '.join(BACKENDS)}. "
+                f"Received: none, and {error}"
+            ) from error
+        return
+    if name not in BACKENDS:
         raise UserError(
             f"backend must be one of {', '.join(BACKENDS)}. Received: {name!r}"
         )
-    if name is not None:
-        os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        import keras  # noqa: F401
-    except ImportError as error:
+    if importlib.util.find_spec(name) is None:
         raise UserError(
-            f"backend {name or 'tensorflow'} is not installed: "
-            f"pip install 'keras-wgd[{name or 'tensorflow'}]', or choose another with "
-            f"--backend. Received: {error}"
-        ) from error
+            f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "
+            f"another of {', '.join(BACKENDS)} with --backend. Received: {name!r}"
+        )
+    os.environ["KERAS_BACKEND"] = name
 
 
 def _jobs(jobs: int | None) -> int:

@@ -70,8 +70,9 @@ def make_runs(
                     bar.console.print(line, highlight=False, soft_wrap=True)
                 if event.kind == "fail":
                     failed += 1
+                    reason = escape(" ".join(event.detail.split()))
                     bar.console.print(
-                        f"[red]failed[/red] {event.spec.id}: {escape(' '.join(event.detail.split()))}",
+                        f"[red]failed[/red] {event.spec.id}: {reason}",
                         highlight=False,
                         soft_wrap=True,
                     )
