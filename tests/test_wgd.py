@@ -190,16 +190,20 @@ def test_without_its_wrapper_the_inner_optimizer_is_plain_again(placement):
     inner = keras.optimizers.SGD(1.0, weight_decay=0.5)
     wrappers = WGD(inner, "fan_in", placement), WGD(inner, "filters", placement)
     (variable,) = built_on(SHAPES[:1], inner)
-    gradient = ops.convert_to_tensor(drawn(*SHAPES[0]))
-    moves = {"none": drawn(*SHAPES[0]).astype("float64")}
-    for mean_over in ("fan_in", "filters"):
-        moves[mean_over] = centred(moves["none"], mean_over)
-    order = [(inner, "none"), (wrappers[0], "fan_in"), (wrappers[1], "filters")] * 2
-    for optimizer, mean_over in order:
-        variable.assign(np.zeros(SHAPES[0]))
-        optimizer.apply([gradient])
+    start, gradient = (drawn(*SHAPES[0], seed=i).astype("float64") for i in range(2))
+    decay = 0.5 * start
+    wanted = {inner: start - decay - gradient}
+    for wrapper in wrappers:
+        mean_over = wrapper.mean_over
+        if placement == "gradient":
+            wanted[wrapper] = start - decay - centred(gradient, mean_over)
+        else:
+            wanted[wrapper] = start - centred(decay + gradient, mean_over)
+    for optimizer in (inner, *wrappers) * 2:
+        variable.assign(start)
+        optimizer.apply([ops.convert_to_tensor(gradient.astype("float32"))])
         np.testing.assert_allclose(
-            values([variable])[0], -moves[mean_over], rtol=0, atol=1e-6
+            values([variable])[0], wanted[optimizer], rtol=0, atol=1e-6
         )
 
 
