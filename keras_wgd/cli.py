@@ -59,6 +59,13 @@ def user_errors() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
+def folder(text: str) -> Path:
+    """A folder's path; an empty one (an unset variable) is not the current folder."""
+    if not text:
+        raise typer.BadParameter("must name a folder. Received: ''")
+    return Path(text)
+
+
 Backend = Annotated[
     str | None,
     typer.Option(
@@ -72,6 +79,8 @@ DataDir = Annotated[
         help="The folder with the data set's files.",
         envvar="KERAS_WGD_DATA",
         show_default=False,
+        parser=folder,
+        metavar="FOLDER",
     ),
 ]
 
@@ -141,7 +150,12 @@ def run(
     data_dir: DataDir = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Keep the result in this folder.", show_default=False),
+        typer.Option(
+            help="Keep the result in this folder.",
+            show_default=False,
+            parser=folder,
+            metavar="FOLDER",
+        ),
     ] = None,
     backend: Backend = None,
     as_json: Annotated[
@@ -203,7 +217,12 @@ def run(
 @cli.command(epilog="Example: keras-wgd study --preset quick --out runs/quick")
 def study(
     preset: Annotated[str, typer.Option(help="The name of a study: quick.")],
-    out: Annotated[Path, typer.Option(help="The folder for the results.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The folder for the results.", parser=folder, metavar="FOLDER"
+        ),
+    ],
     jobs: Annotated[
         int | None,
         typer.Option(help="Runs at a time.", show_default="one for each core"),
@@ -225,7 +244,6 @@ def study(
         plan = presets.preset(preset)
         jobs = _jobs(jobs)
         specs = plan.runs()
-        results.prepare(out, specs)
         from keras_wgd import datasets
 
         datasets.load(
@@ -235,6 +253,8 @@ def study(
             plan.base.test_size,
         )
     choose_backend(backend)
+    with user_errors():  # last, so that a mistake leaves no folder behind
+        results.prepare(out, specs)
     console = Console(stderr=as_json)
     failed = display.make_runs(console, out, specs, jobs, _text(data_dir))
     found, problems = results.read_all(out)

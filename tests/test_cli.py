@@ -40,6 +40,13 @@ RUN = ["run", "--dataset", "digits", *SMALL]
         (["run", "--dataset", "cifar100", "--data-dir", "absent"], "is no folder"),
         (["study", "--preset", "slow", "--out", "x"], "quick. Received: 'slow'"),
         (["study", "--preset", "quick", "--out", "x", "--jobs", "0"], "Received: 0"),
+        (["study", "--preset", "quick", "--out", ""], "must name a folder"),
+        ([*RUN, "--out", ""], "must name a folder"),
+        (["run", "--dataset", "cifar100", "--data-dir", ""], "must name a folder"),
+        (
+            ["study", "--preset", "quick", "--out", "x", "--backend", "mxnet"],
+            "tensorflow, jax, torch. Received: 'mxnet'",
+        ),
         (["kernels", "lenet"], "Received: 'lenet'"),
         (["kernels", "absent.keras"], "must be a file that exists"),
         (["kernels", "resnet50", "--mean-over", "rows"], "Received: 'rows'"),
@@ -197,6 +204,24 @@ def test_help_does_not_wait_for_keras_and_a_wrong_backend_is_one_line():
     assert (process.returncode, out) == (2, "")
     assert err.startswith("keras-wgd: error: backend must be one of tensorflow, jax")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["polars", "sklearn", "typer"])
+def test_a_part_of_the_extra_that_is_absent_is_named(package, tmp_path):
+    code = f"import sys; sys.modules[{package!r}] = None\n"
+    code += "from keras_wgd.__main__ import main; sys.exit(main())"
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "study", "--preset", "quick", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"keras-wgd: error: {package} is not installed")
+    assert "pip install 'keras-wgd[study]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not out.exists()
 
 
 def test_an_interrupted_study_says_how_to_go_on(tmp_path):

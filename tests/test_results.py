@@ -35,6 +35,12 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [SPEC.id]
 
 
+def test_a_result_can_be_read_by_whom_any_folder_can(tmp_path):
+    (tmp_path / "any").mkdir()
+    folder = results.write(tmp_path, result_of())
+    assert folder.stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
 def test_a_result_of_a_diverged_run_is_kept_too(tmp_path):
     results.write(tmp_path, result_of(loss=float("nan")))
     (read,), _ = results.read_all(tmp_path)

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,9 @@ def write(out: Path, result: Result) -> Path:
         The folder of the run.
     """
     folder = path_of(out, result.spec)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=out))
+    draft = out / f".{folder.name}.{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)  # of a process long gone
+    draft.mkdir()
     _write_json(draft / "spec.json", result.spec.to_dict())
     _write_json(draft / "result.json", to_dict(result))
     if folder.exists():  # damaged, or it would have been used

@@ -134,7 +134,8 @@ def _start_worker(events, jobs, out):
     global _events
     _events = events
     # What libraries write there would tear the progress bar apart.
-    log = os.open(os.path.join(out, LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    path = os.path.join(out, LOG)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, sys.stderr.fileno())
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Ctrl-C goes to the whole process group; the parent decides.
