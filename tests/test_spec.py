@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from keras_wgd.study.presets import preset
-from keras_wgd.study.spec import RunSpec, StudySpec
+from keras_wgd.study.presets import PRESETS, preset
+from keras_wgd.study.spec import ARMS, Grid, RunSpec, StudySpec, arm_fields
 
 SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="radam")
 
@@ -11,6 +11,7 @@ SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="radam")
 def test_the_defaults_are_table_1():
     assert (SPEC.batch_size, SPEC.epochs, SPEC.momentum) == (32, 50, 0.9)
     assert (SPEC.learning_rate, SPEC.weight_decay, SPEC.epsilon) == (0.01, 1e-3, 1e-10)
+    assert SPEC.sampler == "weighted"
 
 
 def test_a_spec_survives_its_dictionary_and_cannot_be_changed():
@@ -32,6 +33,9 @@ def test_every_field_makes_another_name():
         "momentum": 0.5,
         "weight_decay": 0.5,
         "epsilon": 0.5,
+        "sampler": "shuffled",
+        "image_size": 64,
+        "stem": "small",
         "train_size": 5,
         "test_size": 5,
     }
@@ -56,6 +60,9 @@ def test_every_field_makes_another_name():
         ("placement", "weights", "gradient, update. Received: 'weights'"),
         ("epochs", 0, "whole number of at least 1. Received: 0"),
         ("batch_size", 1.5, "whole number of at least 1. Received: 1.5"),
+        ("sampler", "random", "shuffled, weighted. Received: 'random'"),
+        ("stem", "large", "small. Received: 'large'"),
+        ("image_size", 0, "whole number of at least 1. Received: 0"),
         ("train_size", -1, "whole number of at least 1. Received: -1"),
         ("seed", -1, "whole number of at least 0 .* Received: -1"),
         ("seed", 2**32, "at most 4294967295. Received: 4294967296"),
@@ -91,28 +98,90 @@ def test_an_alien_dictionary_is_refused(fields):
         RunSpec.from_dict(fields)
 
 
-def test_a_study_is_every_optimizer_with_every_arm_and_seed():
-    study = StudySpec(
-        name="small",
+def small_study():
+    grid = Grid(
         base=SPEC,
-        learning_rates={"adam": 0.1, "radam": 0.2},
-        arms=(None, "kernels"),
+        learning_rates={"adam": (0.1, 0.3), "radam": (0.2,)},
+        arms=("plain", "kernels"),
         seeds=(4, 5),
     )
-    runs = study.runs()
-    assert len(runs) == len({run.id for run in runs}) == 8
+    other = Grid(
+        base=SPEC, learning_rates={"adam": (0.1,)}, arms=("plain",), seeds=(4,)
+    )
+    return StudySpec(name="small", grids=(grid, other))
+
+
+def test_a_study_is_every_optimizer_with_every_rate_arm_and_seed_once():
+    runs = small_study().runs()
+    assert len(runs) == len({run.id for run in runs}) == 12
     assert {(r.optimizer, r.learning_rate) for r in runs} == {
         ("adam", 0.1),
+        ("adam", 0.3),
         ("radam", 0.2),
     }
-    assert [run.seed for run in runs] == [4] * 4 + [5] * 4
+    assert [run.seed for run in runs] == [4] * 6 + [5] * 6
 
 
-def test_the_quick_study_has_the_papers_optimizers_plain_and_wrapped():
-    runs = preset("quick").runs()
-    arms = {(run.optimizer, run.arm) for run in runs}
+def test_a_study_can_be_had_at_another_size_and_in_part():
+    study = small_study().replace(seeds=(7,), learning_rate=0.5, epochs=3)
+    runs = study.runs()
+    assert {(run.seed, run.learning_rate, run.epochs) for run in runs} == {(7, 0.5, 3)}
+    assert len(runs) == 4
+    (run,) = study.select(arm=["kernels"], optimizer=["radam"], model=[])
+    assert (run.arm, run.optimizer) == ("kernels", "radam")
+    with pytest.raises(ValueError, match=r"one of plain, kernels.*'fan_in'"):
+        study.select(arm=["fan_in"])
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_is_its_fields(arm):
+    assert dataclasses.replace(SPEC, **arm_fields(arm)).arm == arm
+
+
+def test_the_papers_study_is_its_48_runs():
+    runs = preset("paper").runs()
+    assert len({run.id for run in runs}) == 48
+    columns = {
+        name: {getattr(run, name) for run in runs}
+        for name in ("dataset", "model", "optimizer", "arm", "seed", "image_size")
+    }
+    assert columns == {
+        "dataset": {"animals10", "cifar100"},
+        "model": {"densenet121", "resnet18", "resnet50"},
+        "optimizer": {"sgdm", "adam", "nadam", "radam"},
+        "arm": {"plain", "filters"},
+        "seed": {0},
+        "image_size": {224},
+    }
+    table_1 = RunSpec(dataset="any", model="any", optimizer="sgdm")
+    for name in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay"):
+        assert {getattr(run, name) for run in runs} == {getattr(table_1, name)}
+
+
+def test_the_released_codes_arms_are_its_own():
+    arms = {(run.optimizer, run.arm) for run in preset("released").runs()}
+    plain = {(optimizer, "plain") for optimizer in ("sgdm", "adam", "nadam", "radam")}
+    assert arms - plain == {
+        ("sgdm", "fan_in"),
+        ("adam", "fan_in"),
+        ("radam", "fan_in-update"),
+    }
+    assert plain < arms
+
+
+@pytest.mark.parametrize("name", ["quick", "cpu"])
+def test_the_small_studies_have_the_papers_optimizers_plain_and_wrapped(name):
+    runs = preset(name).runs()
     optimizers = ("sgdm", "adam", "nadam", "radam")
-    assert arms == {(o, a) for o in optimizers for a in ("plain", "filters", "fan_in")}
-    assert len({run.seed for run in runs}) >= 3
-    with pytest.raises(ValueError, match=r"preset must be one of quick.*'slow'"):
+    for dataset in {run.dataset for run in runs}:
+        part = [run for run in runs if run.dataset == dataset]
+        assert {(run.optimizer, run.arm) for run in part} == {
+            (o, a) for o in optimizers for a in ("plain", "filters", "fan_in")
+        }
+        assert len({run.seed for run in part}) >= 3
+
+
+def test_a_preset_that_is_not_there_is_named():
+    assert all(study.name == name for name, study in PRESETS.items())
+    with pytest.raises(ValueError, match=r"preset must be one of .*quick.*'slow'"):
         preset("slow")

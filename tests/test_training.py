@@ -7,6 +7,7 @@ from networks import values
 
 from keras_wgd import WGD, datasets
 from keras_wgd.study import training
+from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 
 SPEC = RunSpec(
@@ -81,6 +82,17 @@ def test_the_training_loss_leaves_the_l2_out(data):
     assert 2 < loss < 5  # nats, of ten classes; the L2 alone is hundreds
 
 
+def test_l2_is_on_every_weight(data):
+    model = training.build_model(dataclasses.replace(SPEC, weight_decay=1.0), data)
+    expected = sum(
+        0.5 * np.sum(array.astype("float64") ** 2)
+        for array in values(model.trainable_variables)
+    )
+    losses = sum(float(keras.ops.convert_to_numpy(loss)) for loss in model.losses)
+    assert losses == pytest.approx(expected, rel=1e-5)
+    assert len(model.losses) == len(model.trainable_variables)
+
+
 def test_weight_decay_enters_the_gradient_of_every_weight(data):
     """As torch's optimizers do: w -= rate * (gradient + weight_decay * w)."""
     steps = {}
@@ -89,12 +101,73 @@ def test_weight_decay_enters_the_gradient_of_every_weight(data):
         model = training.build_model(spec, data)
         model.compile(keras.optimizers.SGD(1.0), loss="mse")
         before = values(model.trainable_variables)
-        x = data.normalized(data.x_train[:16])
+        x = data.normalized(data.train[np.arange(16)])
         model.train_on_batch(x, np.zeros((16, 10)))
         after = values(model.trainable_variables)
         steps[decay] = [b - a for b, a in zip(before, after, strict=True)]
     for plain_step, decayed, weight in zip(steps[0.0], steps[0.5], before, strict=True):
         np.testing.assert_allclose(decayed - plain_step, 0.5 * weight, atol=1e-4)
+
+
+class Stop(Exception):
+    pass
+
+
+def stopping(after):
+    def on_epoch(epoch, curves):
+        if epoch == after:
+            raise Stop
+
+    return on_epoch
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, after):
+    spec = ARMS[arm]
+    keep = Options(save_model=True)
+    whole = training.train(spec, data, folder=tmp_path / "whole", options=keep)
+    with pytest.raises(Stop):
+        training.train(spec, data, stopping(after), tmp_path / "stopped")
+    epochs = []
+    resumed = training.train(
+        spec,
+        data,
+        lambda epoch, curves: epochs.append((epoch, curves["test_loss"])),
+        tmp_path / "stopped",
+        keep,
+    )
+    assert epochs == list(enumerate(whole.curves["test_loss"], 1))
+    for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
+        assert getattr(resumed, name) == getattr(whole, name)
+    models = [
+        keras.saving.load_model(tmp_path / name / training.MODEL)
+        for name in ("whole", "stopped")
+    ]
+    for a, b in zip(*(values(m.variables) for m in models), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_saved_model_is_one_that_the_library_alone_can_load(data, tmp_path):
+    result = training.train(
+        ARMS["filters"], data, folder=tmp_path, options=Options(save_model=True)
+    )
+    model = keras.saving.load_model(tmp_path / training.MODEL)
+    assert type(model.optimizer) is WGD
+    logits = model.predict(data.evaluation(40)["x"], verbose=0)
+    accuracy = np.mean(logits.argmax(axis=1) == data.y_test)
+    assert accuracy == pytest.approx(result.metrics["accuracy"])
+    assert len(model.optimizer.whitened_variables) == 9
+
+
+def test_tensorboard_gets_every_curve(data, tmp_path):
+    options = Options(tensorboard=True)
+    training.train(ARMS["filters"], data, folder=tmp_path, options=options)
+    logs = b"".join(
+        path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*")
+    )
+    for name in (b"train/loss", b"test/accuracy", b"norm/ratio", b"seconds"):
+        assert logs.count(name) == 2
 
 
 @pytest.mark.parametrize(
@@ -119,7 +192,7 @@ def test_the_optimizers_are_those_of_the_paper(data, optimizer, name):
 
 
 def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
-    def dense(input_shape, classes, l2):
+    def dense(name, input_shape, classes, stem):
         return keras.Sequential(
             [
                 keras.Input(input_shape),
@@ -128,7 +201,7 @@ def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
             ]
         )
 
-    monkeypatch.setitem(training.models.MODELS, "dense", dense)
+    monkeypatch.setattr(training.models, "build", dense)
     spec = dataclasses.replace(ARMS["filters"], model="dense")
     with (
         pytest.warns(UserWarning, match="found nothing to centre"),

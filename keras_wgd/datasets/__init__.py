@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
-from keras_wgd.datasets import cifar100, digits
+from keras_wgd.datasets import animals10, cifar100, digits
 from keras_wgd.datasets.dataset import Dataset
 
-DATASETS: dict[str, Callable[[str | None], Dataset]] = {
+DATASETS: dict[str, Callable[[str | None, int | None], Dataset]] = {
+    "animals10": animals10.load,
     "cifar100": cifar100.load,
     "digits": digits.load,
 }
+
+_SMALLEST = 8
 
 
 def load(
@@ -16,6 +19,7 @@ def load(
     data_dir: str | None = None,
     train_size: int | None = None,
     test_size: int | None = None,
+    image_size: int | None = None,
 ) -> Dataset:
     """Load a data set of the study.
 
@@ -25,6 +29,8 @@ def load(
         train_size: How many training images to keep, the classes in balance;
             `None` keeps all.
         test_size: The same for the test images.
+        image_size: Height and width in pixels that images are resized to, 8 or
+            more; `None` is the data set's own.
 
     Returns:
         A `Dataset`.
@@ -36,4 +42,11 @@ def load(
         raise ValueError(
             f"dataset must be one of {', '.join(DATASETS)}. Received: {name!r}"
         )
-    return DATASETS[name](data_dir).subset(train_size, test_size)
+    if image_size is not None and not (
+        type(image_size) is int and image_size >= _SMALLEST
+    ):
+        raise ValueError(
+            f"image_size must be a whole number of at least {_SMALLEST}, or None. "
+            f"Received: {image_size!r}"
+        )
+    return DATASETS[name](data_dir, image_size).subset(train_size, test_size)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from keras_wgd.datasets.dataset import Dataset
+from keras_wgd.datasets.images import ArrayImages
 
 
-def load(data_dir: str | None = None) -> Dataset:
+def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
     """1,797 grey images of 8 by 8 pixels in ten classes; nothing is downloaded.
 
     A fifth of each class, drawn once for all, is the test set. Pixels, of 0 to
@@ -13,6 +14,7 @@ def load(data_dir: str | None = None) -> Dataset:
 
     Args:
         data_dir: Not used; every loader takes it.
+        image_size: Height and width in pixels; `None` is 8.
 
     Returns:
         A `Dataset` of 1,437 training and 360 test images.
@@ -31,9 +33,9 @@ def load(data_dir: str | None = None) -> Dataset:
     )
     return Dataset(
         "digits",
-        x_train,
+        ArrayImages(x_train, image_size),
         y_train,
-        x_test,
+        ArrayImages(x_test, image_size),
         y_test,
         tuple(str(name) for name in digits.target_names),
         mean=(0.0,),

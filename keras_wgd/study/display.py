@@ -1,8 +1,11 @@
 """What a terminal shows of runs: a bar, a line for each end, and tables."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -12,19 +15,81 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
-from keras_wgd.study import runner, tables
+from keras_wgd.study import cluster, results, runner, tables
+from keras_wgd.study.options import Options
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
 
 def print_tables(console: Console, runs) -> None:
-    """Print the tables of runs; never so narrow that a number is cut."""
+    """Print the tables of runs."""
+    with wide(console):
+        for table in tables.rich_tables(runs):
+            console.print(table)
+
+
+@contextlib.contextmanager
+def wide(console: Console, least: int = 80) -> Iterator[None]:
+    """For tables: never so narrow that a number is cut."""
     width = console.width
-    console.width = max(width, 80)
-    for table in tables.rich_tables(runs):
-        console.print(table)
+    console.width = max(width, least)
+    yield
     console.width = width
+
+
+def print_specs(console: Console, specs: Sequence[RunSpec]) -> None:
+    """Print what runs are, a line for each."""
+    heads = {
+        "dataset": "data set",
+        "model": "network",
+        "optimizer": "optimizer",
+        "arm": "arm",
+        "learning_rate": "rate",
+        "seed": "seed",
+        "epochs": "epochs",
+    }
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right")
+    for head in (*heads.values(), "images"):
+        table.add_column(head, no_wrap=True)
+    for number, spec in enumerate(specs, 1):
+        size = "" if spec.image_size is None else f"{spec.image_size} px"
+        count = "all" if spec.train_size is None else str(spec.train_size)
+        values = (str(getattr(spec, name)) for name in heads)
+        table.add_row(str(number), *values, " ".join((count, size)).strip())
+    with wide(console, 100):
+        console.print(table)
+
+
+def print_problems(console: Console, problems: Sequence[str]) -> None:
+    """Print what was not used, and why."""
+    for problem in problems:
+        console.print(
+            f"[yellow]not used[/yellow]: {escape(problem)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def print_study(
+    console: Console, out: Path, specs: Sequence[RunSpec], as_json: bool
+) -> None:
+    """Print and write the tables of the runs of a study that are finished."""
+    found, problems = results.read_all(out)
+    print_problems(console, problems)
+    wanted = set(specs)
+    found = [result for result in found if result.spec in wanted]
+    if not found:
+        return
+    runs = tables.frame(found)
+    for path in tables.write(out, runs):
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(tables.summarize(runs).write_json())
+    else:
+        print_tables(console, runs)
 
 
 def make_runs(
@@ -32,7 +97,8 @@ def make_runs(
     out: Path,
     specs: list[RunSpec],
     jobs: int,
-    data_dir: str | None,
+    options: Options,
+    ray: str | None = None,
 ) -> int:
     """Make the runs that are not finished, and show how they go.
 
@@ -41,7 +107,8 @@ def make_runs(
         out: The folder of the study.
         specs: The runs.
         jobs: How many run at a time.
-        data_dir: The folder with the data set's files.
+        options: How to make them.
+        ray: The address of a Ray cluster to make them on.
 
     Returns:
         How many failed.
@@ -52,13 +119,21 @@ def make_runs(
     if not waiting:
         return 0
     done, failed = len(finished), 0
+    events = (
+        runner.run_all(out, waiting, jobs, options)
+        if ray is None
+        else cluster.run_all(out, waiting, jobs, ray, options)
+    )
     try:
         with progress(console) as bar:
             task = bar.add_task(
                 f"{len(waiting)} runs", total=sum(spec.epochs for spec in waiting)
             )
             left = {spec: spec.epochs for spec in waiting}
-            for event in runner.run_all(out, waiting, jobs, data_dir):
+            for event in events:
+                if event.kind == "start":  # again, perhaps
+                    bar.advance(task, left[event.spec] - event.spec.epochs)
+                    left[event.spec] = event.spec.epochs
                 if event.kind == "epoch":
                     left[event.spec] -= 1
                     bar.advance(task)

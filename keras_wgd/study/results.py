@@ -1,11 +1,12 @@
 """Where results are kept: a folder for each run, written whole or not at all."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ class Result:
         curves: After each epoch, by the names in `CURVES`: loss and accuracy in
             training (means over the epoch, without L2) and on the test images.
         seconds: Time of each epoch's training, in seconds.
+        norm_ratios: `||h|| / ||g||` of the centred kernels in each epoch: the
+            root of the ratio of the sums of squares over its steps (Eq. 17).
+            Empty in a plain run.
         confusion: How many test images of each class (rows) were taken for
             which (columns).
         centred: How many of the network's trainable variables were centred.
@@ -36,6 +40,7 @@ class Result:
     metrics: dict[str, float]
     curves: dict[str, list[float]]
     seconds: list[float]
+    norm_ratios: list[float]
     confusion: list[list[int]]
     centred: int
     environment: dict[str, Any]
@@ -83,8 +88,13 @@ def is_finished(out: Path, spec: RunSpec) -> bool:
         return False
 
 
+def draft_of(out: Path, spec: RunSpec) -> Path:
+    """The folder of a run that is under way."""
+    return out / f".{spec.id}"
+
+
 def write(out: Path, result: Result) -> Path:
-    """Write a result beside its place and move it there in one step.
+    """Complete the folder of a run and move it to its place in one step.
 
     Args:
         out: The folder of the study.
@@ -93,10 +103,8 @@ def write(out: Path, result: Result) -> Path:
     Returns:
         The folder of the run.
     """
-    folder = path_of(out, result.spec)
-    draft = out / f".{folder.name}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)  # of a process long gone
-    draft.mkdir()
+    draft, folder = draft_of(out, result.spec), path_of(out, result.spec)
+    draft.mkdir(exist_ok=True)
     _write_json(draft / "spec.json", result.spec.to_dict())
     _write_json(draft / "result.json", to_dict(result))
     if folder.exists():  # damaged, or it would have been used
@@ -106,12 +114,13 @@ def write(out: Path, result: Result) -> Path:
 
 
 def to_dict(result: Result) -> dict[str, Any]:
-    """All of a result but its spec, ready for JSON."""
+    """The fields but for the spec, ready for JSON."""
     names = (field.name for field in dataclasses.fields(result))
     fields = {name: getattr(result, name) for name in names if name != "spec"}
-    for name in ("metrics", "curves"):
-        fields[name] = _map_numbers(fields[name], _to_json)
-    return fields
+    return {
+        name: to_json(value) if name in _MEASURED else value
+        for name, value in fields.items()
+    }
 
 
 def read(folder: Path) -> Result:
@@ -128,11 +137,11 @@ def read(folder: Path) -> Result:
             message names the file.
     """
     spec = _spec(folder / "spec.json")
-    fields = _read_json(folder / "result.json")
+    fields = read_json(folder / "result.json")
     if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
-    for name in ("metrics", "curves"):
-        fields[name] = _map_numbers(fields[name], _from_json)
+    for name in _MEASURED:
+        fields[name] = from_json(fields[name])
     return Result(spec=spec, **fields)
 
 
@@ -157,21 +166,41 @@ def read_all(out: Path) -> tuple[list[Result], list[str]]:
     return found, problems
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there in one step."""
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Write a file beside its place; it is moved there if nothing goes wrong.
+
+    Args:
+        path: The place.
+
+    Yields:
+        The path to write to.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text)
+        yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _write_json(path, value):
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+def write_text(path: Path, text: str) -> None:
+    """Write a text file beside its place and move it there in one step."""
+    with atomic(path) as draft:
+        draft.write_text(text)
 
 
-def _read_json(path):
+def _write_json(path, fields):
+    # A line for each field: a confusion matrix of 100 classes has 10,000 numbers.
+    lines = (
+        f'"{name}": {json.dumps(value, allow_nan=False)}'
+        for name, value in fields.items()
+    )
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a ValueError names it where it cannot be read."""
     try:
         return json.loads(path.read_text())
     except OSError as error:
@@ -181,27 +210,33 @@ def _read_json(path):
 
 
 def _spec(path):
-    fields = _read_json(path)
+    fields = read_json(path)
     try:
         return RunSpec.from_dict(fields)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _to_json(number):
-    return number if math.isfinite(number) else None  # JSON has no NaN
+# What may hold a number that is not finite, which JSON has no word for.
+_MEASURED = ("metrics", "curves", "norm_ratios")
 
 
-def _from_json(number):
-    return math.nan if number is None else float(number)
+def to_json(tree: Any) -> Any:
+    """The same lists and dictionaries, with `None` for what is not finite."""
+    if isinstance(tree, dict):
+        return {name: to_json(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [to_json(value) for value in tree]
+    return tree if math.isfinite(tree) else None
 
 
-def _map_numbers(tree, function):
-    """The same dictionary of numbers or of lists of numbers, each mapped."""
-    return {
-        name: list(map(function, value)) if isinstance(value, list) else function(value)
-        for name, value in tree.items()
-    }
+def from_json(tree: Any) -> Any:
+    """The reverse of `to_json`."""
+    if isinstance(tree, dict):
+        return {name: from_json(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [from_json(value) for value in tree]
+    return math.nan if tree is None else float(tree)
 
 
 def _is_result(fields, epochs):
@@ -215,6 +250,7 @@ def _is_result(fields, epochs):
         and isinstance(curves, dict)
         and tuple(sorted(curves)) == tuple(sorted(CURVES))
         and all(_is_row(row, epochs) for row in (*curves.values(), fields["seconds"]))
+        and _is_row(fields["norm_ratios"], epochs if fields["norm_ratios"] else 0)
         and isinstance(confusion, list)
         and all(_is_row(row, len(confusion)) for row in confusion)
         and type(fields["centred"]) is int

@@ -1,7 +1,7 @@
 """Many runs: what is finished is skipped, the rest goes to worker processes."""
 
 import concurrent.futures as futures
-import functools
+import errno
 import multiprocessing
 import os
 import queue
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from keras_wgd import datasets
 from keras_wgd.study import results
+from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 
 # In the folder of the study: what the workers' libraries had to say.
@@ -24,8 +24,9 @@ class Event(NamedTuple):
     """Something that happened to a run.
 
     Attributes:
-        kind: `"start"`; `"epoch"`, with the curves' last values as `detail`;
-            `"finish"`, with the `Result`; or `"fail"`, with the reason.
+        kind: `"start"`, with the number of its process as `detail`; `"epoch"`,
+            with the curves' last values; `"finish"`, with the `Result`; or
+            `"fail"`, with the reason.
         spec: The run.
         detail: What belongs to the kind.
     """
@@ -42,7 +43,7 @@ def split(out: Path, specs: list[RunSpec]) -> tuple[list[RunSpec], list[RunSpec]
 
 
 def run_all(
-    out: Path, specs: list[RunSpec], jobs: int, data_dir: str | None = None
+    out: Path, specs: list[RunSpec], jobs: int, options: Options = Options()
 ) -> Iterator[Event]:
     """Run what is given, a number at a time, and say what happens as it does.
 
@@ -51,22 +52,27 @@ def run_all(
     fails is reported, and the others go on. Where a worker is killed (for lack
     of memory, say), each run that was under way is made again, alone, and fails
     if that ends in the same way. Leaving the iteration early (Ctrl-C) ends the
-    workers; what they had not finished leaves nothing behind.
+    workers; what they had not finished goes on from its last whole epoch when it
+    is run again.
 
     Args:
         out: The folder of the study.
         specs: The runs.
         jobs: How many run at a time.
-        data_dir: The folder with the data set's files.
+        options: How to make them.
 
     Yields:
         An `Event` for each start, epoch and end.
+
+    Raises:
+        OSError: If the disk is full. All runs stop; none of the others would
+            end well.
     """
     waiting, suspects = list(specs), list[RunSpec]()
     while waiting:
         batch = suspects[:1] or list(waiting)
         under_way: set[RunSpec] = set()
-        for event in _run_pool(out, batch, min(jobs, len(batch)), data_dir):
+        for event in _run_pool(out, batch, min(jobs, len(batch)), options):
             if event.kind == "start":
                 under_way.add(event.spec)
             if event.kind in ("finish", "fail"):
@@ -81,7 +87,22 @@ def run_all(
         suspects = [spec for spec in waiting if spec in under_way or spec in suspects]
 
 
-def _run_pool(out, specs, jobs, data_dir) -> Iterator[Event]:
+def failure(spec: RunSpec, error: BaseException) -> Event:
+    """The event of a run that has raised an error, unless it ends the study.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise OSError(
+            error.errno,
+            "the disk is full; make room, and the same command goes on from the "
+            "last whole epoch of each run",
+        ) from error
+    return Event("fail", spec, f"{type(error).__name__}: {error}")
+
+
+def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
     """`run_all` until all runs have ended, or a worker is killed."""
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
@@ -91,7 +112,7 @@ def _run_pool(out, specs, jobs, data_dir) -> Iterator[Event]:
     )
     try:
         yield from _follow(
-            events, {pool.submit(_run, out, spec, data_dir): spec for spec in specs}
+            events, {pool.submit(_run, out, spec, options): spec for spec in specs}
         )
     finally:
         for worker in set(multiprocessing.active_children()) - others:
@@ -113,7 +134,7 @@ def _follow(events, tasks) -> Iterator[Event]:
             elif isinstance(error, futures.process.BrokenProcessPool):
                 return
             else:
-                yield Event("fail", spec, f"{type(error).__name__}: {error}")
+                yield failure(spec, error)
 
 
 def _drain(events) -> Iterator[Event]:
@@ -126,7 +147,6 @@ def _drain(events) -> Iterator[Event]:
 
 # What a worker keeps from one run to the next.
 _events: Any = None
-_load = functools.cache(datasets.load)
 
 
 def _start_worker(events, jobs, out):
@@ -140,17 +160,27 @@ def _start_worker(events, jobs, out):
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Ctrl-C goes to the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    prepare_libraries(Path(out), max(1, (os.cpu_count() or 1) // jobs))
+
+
+def prepare_libraries(out: Path, threads: int) -> None:
+    """Settle what the backend reads when it starts, before it is imported.
+
+    Args:
+        out: The folder of the study, where runs of one shape share their compiled
+            programs (on JAX).
+        threads: How many threads an operation may use, unless the environment
+            says so.
+    """
     for library in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
-        os.environ.setdefault(f"{library}_THREADS", threads)
+        os.environ.setdefault(f"{library}_THREADS", str(threads))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     if keras.backend.backend() == "jax":
         import jax
 
-        # Runs of one shape share their compiled programs.
-        jax.config.update("jax_compilation_cache_dir", os.path.join(out, ".jax"))
+        jax.config.update("jax_compilation_cache_dir", str(out / ".jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
@@ -162,14 +192,11 @@ def _follow_parent():
         os._exit(1)
 
 
-def _run(out: Path, spec: RunSpec, data_dir: str | None) -> results.Result:
-    from keras_wgd.study.training import train
+def _run(out: Path, spec: RunSpec, options: Options) -> results.Result:
+    from keras_wgd.study.training import make
 
     def on_epoch(epoch, curves):
         _events.put(Event("epoch", spec, curves))
 
-    _events.put(Event("start", spec))
-    data = _load(spec.dataset, data_dir, spec.train_size, spec.test_size)
-    result = train(spec, data, on_epoch)
-    results.write(out, result)
-    return result
+    _events.put(Event("start", spec, os.getpid()))
+    return make(out, spec, options, on_epoch)

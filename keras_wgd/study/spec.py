@@ -5,8 +5,11 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wgd.datasets.names import SAMPLERS
+from keras_wgd.models.names import STEMS
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 
 OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
@@ -32,6 +35,12 @@ class RunSpec:
         weight_decay: What L2 on every weight adds to its gradient, in units of
             the weight, as torch.optim does.
         epsilon: Of all optimizers but `sgdm`.
+        sampler: How the images of an epoch are drawn: `"weighted"`, with
+            replacement and every class as often as any other, or `"shuffled"`,
+            each once.
+        image_size: Height and width that images are resized to; `None` is the
+            data set's own.
+        stem: `"small"`, for small images, or `None`: the network's own.
         train_size: Training images, the classes in balance; `None` is all.
         test_size: Test images, likewise.
     """
@@ -48,6 +57,9 @@ class RunSpec:
     momentum: float = 0.9
     weight_decay: float = 1e-3
     epsilon: float = 1e-10
+    sampler: str = "weighted"
+    image_size: int | None = None
+    stem: str | None = None
     train_size: int | None = None
     test_size: int | None = None
 
@@ -56,6 +68,9 @@ class RunSpec:
             _file_name(name, getattr(self, name))
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("placement", self.placement, PLACEMENTS)
+        _one_of("sampler", self.sampler, SAMPLERS)
+        if self.stem is not None:
+            _one_of("stem", self.stem, STEMS)
         if self.mean_over is not None:
             _one_of("mean_over", self.mean_over, MEANS)
         elif self.placement != "gradient":
@@ -65,7 +80,7 @@ class RunSpec:
             )
         for name in ("epochs", "batch_size"):
             _whole(name, getattr(self, name), 1)
-        for name in ("train_size", "test_size"):
+        for name in ("image_size", "train_size", "test_size"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1)
         _whole("seed", self.seed, 0, 2**32 - 1)
@@ -111,22 +126,20 @@ class RunSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudySpec:
-    """Runs that differ in optimizer, arm and seed, and in nothing else.
+class Grid:
+    """Runs that differ in optimizer, learning rate, arm and seed, and in nothing else.
 
     Attributes:
-        name: What the study is called.
         base: What the runs have in common.
-        learning_rates: The learning rate of each optimizer: all its arms use
-            it.
-        arms: `None` for the plain optimizer, or a mean for WGD to remove.
-        seeds: One run of each optimizer and arm for each.
+        learning_rates: The learning rates of each optimizer: all its arms use
+            them.
+        arms: Names from `ARMS`.
+        seeds: One run of each optimizer, learning rate and arm for each.
     """
 
-    name: str
     base: RunSpec
-    learning_rates: dict[str, float]
-    arms: tuple[str | None, ...] = (None, "filters", "fan_in")
+    learning_rates: Mapping[str, tuple[float, ...]]
+    arms: tuple[str, ...] = ("plain", "filters", "fan_in")
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def runs(self) -> list[RunSpec]:
@@ -136,13 +149,95 @@ class StudySpec:
                 self.base,
                 optimizer=optimizer,
                 learning_rate=learning_rate,
-                mean_over=arm,
                 seed=seed,
+                **arm_fields(arm),
             )
             for seed in self.seeds
-            for optimizer, learning_rate in self.learning_rates.items()
+            for optimizer, learning_rates in self.learning_rates.items()
+            for learning_rate in learning_rates
             for arm in self.arms
         ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """A named study: the runs of its grids, each once.
+
+    Attributes:
+        name: What the study is called.
+        grids: Where the runs come from.
+    """
+
+    name: str
+    grids: tuple[Grid, ...]
+
+    def runs(self) -> list[RunSpec]:
+        """The runs, in the order of the grids."""
+        return list(dict.fromkeys(run for grid in self.grids for run in grid.runs()))
+
+    def replace(
+        self,
+        seeds: Sequence[int] = (),
+        learning_rate: float | None = None,
+        **fields: Any,
+    ) -> "StudySpec":
+        """The same study with some fields of all its runs set.
+
+        Args:
+            seeds: In place of each grid's own; none keeps them.
+            learning_rate: One for every optimizer; `None` keeps each its own.
+            **fields: Fields of `RunSpec` that no grid varies.
+
+        Returns:
+            The study.
+
+        Raises:
+            ValueError: If a value is out of its range.
+        """
+        return dataclasses.replace(
+            self,
+            grids=tuple(
+                dataclasses.replace(
+                    grid,
+                    base=dataclasses.replace(grid.base, **fields),
+                    seeds=tuple(seeds) or grid.seeds,
+                    learning_rates=grid.learning_rates
+                    if learning_rate is None
+                    else dict.fromkeys(grid.learning_rates, (learning_rate,)),
+                )
+                for grid in self.grids
+            ),
+        )
+
+    def select(self, **wanted: Sequence[str]) -> list[RunSpec]:
+        """The runs with certain values.
+
+        Args:
+            **wanted: For each attribute of a run, such as `model` or `arm`, the
+                values to take; none takes all.
+
+        Returns:
+            The runs, in their order.
+
+        Raises:
+            ValueError: If a value occurs in no run.
+        """
+        runs = self.runs()
+        for name, values in wanted.items():
+            known = tuple(dict.fromkeys(getattr(run, name) for run in runs))
+            for value in values:
+                _one_of(name, value, known)
+            runs = [run for run in runs if not values or getattr(run, name) in values]
+        return runs
+
+
+def arm_fields(arm: str) -> dict[str, Any]:
+    """The fields of a `RunSpec` that an arm stands for, the reverse of `arm`."""
+    _one_of("arm", arm, ARMS)
+    if arm == "plain":
+        return {"mean_over": None, "placement": "gradient"}
+    mean_over, _, placement = arm.partition("-")
+    return {"mean_over": mean_over, "placement": placement or "gradient"}
 
 
 def _file_name(name, value):

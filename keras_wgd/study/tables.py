@@ -1,4 +1,4 @@
-"""Tables, from results alone."""
+"""The numbers of a study: a row for each run, a row for each arm, and their tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,83 +6,104 @@ from pathlib import Path
 import polars as pl
 
 from keras_wgd.metrics import METRICS
+from keras_wgd.study import layout, statistics
 from keras_wgd.study.results import Result, write_text
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
+from keras_wgd.study.statistics import BLOCK, SETTING
 
-_NAMES = {"sgdm": "SGDM", "adam": "Adam", "nadam": "Nadam", "radam": "RAdam"}
-_HEADS = {
-    "accuracy": "accuracy",
-    "loss": "loss",
-    "mean_recall": "recall",
-    "mean_precision": "precision",
-    "kappa": "kappa",
+ROUGHNESS = ("train_roughness", "test_roughness")
+MEASURES = (*METRICS, *ROUGHNESS)
+
+_MEAN_ENDS = ("", "_low", "_high", "_n")
+_GAIN_ENDS = ("_gain", "_gain_low", "_gain_high", "_gain_p")
+_BACKENDS = ("jax", "tensorflow", "torch")
+_SCHEMA = {
+    "dataset": pl.String,
+    "model": pl.String,
+    "image_size": pl.Int64,
+    "stem": pl.String,
+    "epochs": pl.Int64,
+    "batch_size": pl.Int64,
+    "sampler": pl.String,
+    "train_size": pl.Int64,
+    "test_size": pl.Int64,
+    "momentum": pl.Float64,
+    "weight_decay": pl.Float64,
+    "epsilon": pl.Float64,
+    "backend": pl.String,
+    "optimizer": pl.String,
+    "learning_rate": pl.Float64,
+    "arm": pl.String,
+    "seed": pl.Int64,
+    **dict.fromkeys(MEASURES, pl.Float64),
+    "diverged": pl.Boolean,
 }
 
 
 def frame(results: Sequence[Result]) -> pl.DataFrame:
-    """One row for each run: what it was, and its metrics.
+    """One row for each run: what it was, and what was measured.
 
     Args:
         results: Results of one or more studies.
 
     Returns:
-        The columns `dataset`, `model`, `optimizer`, `arm`, `seed` and those of
-        `METRICS`, as in the results: fractions, and nats.
+        What makes a setting (`statistics.SETTING`), `optimizer`,
+        `learning_rate`, `arm` and `seed`; the columns of `METRICS`, as in the
+        results: fractions, and nats; `train_roughness` and `test_roughness`
+        (`statistics.roughness`), in nats per epoch; `diverged`, whether a loss
+        is not finite, in training or on the test images.
     """
-    return pl.DataFrame(
-        [
-            {
-                "dataset": r.spec.dataset,
-                "model": r.spec.model,
-                "optimizer": r.spec.optimizer,
-                "arm": r.spec.arm,
-                "seed": r.spec.seed,
-                **{name: float(r.metrics[name]) for name in METRICS},
-            }
-            for r in results
-        ]
-    )
+    rows = [_row(result) for result in results]
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
 def summarize(runs: pl.DataFrame) -> pl.DataFrame:
-    """Mean and deviation over the seeds, for each optimizer and arm.
+    """Mean and interval over the seeds, and what WGD adds, for each arm.
 
     Args:
         runs: As `frame` gives it.
 
     Returns:
-        One row for each data set, model, optimizer and arm, in the order of
-        the paper, the plain optimizer first. For each metric `m`, the columns
-        `m` (the mean) and `m_std` (the standard deviation, n - 1, null for one
-        seed); `seeds`, how many there are; `accuracy_gain`, the mean over the
-        seeds of the accuracy less the plain one's of the same seed, and
-        `accuracy_gain_std`.
+        One row for each setting, optimizer, learning rate and arm, optimizers
+        in the order of the paper, the plain one first. `seeds`, `diverged` and
+        `pairs` say how many runs it stands for, how many of them diverged, and
+        how many have a plain run of the same seed beside them. For each metric
+        and roughness `m`, over the runs in which it is finite: `m` (the mean),
+        `m_low` and `m_high` (its 95 % interval) and `m_n` (how many runs); over
+        the pairs: `m_gain` (the mean of `m` less the plain `m`), `m_gain_low`,
+        `m_gain_high` and `m_gain_p`. What cannot be had from so few runs is
+        null. `accuracy_gain_p_adjusted` is the p value adjusted for the number
+        of gains of the same setting (Benjamini and Hochberg).
     """
-    keys = ["dataset", "model", "optimizer"]
-    plain = runs.filter(pl.col("arm") == "plain")
-    paired = runs.join(
-        plain.select(*keys, "seed", plain_accuracy="accuracy"),
-        on=[*keys, "seed"],
-        how="left",
-    ).with_columns(accuracy_gain=pl.col("accuracy") - pl.col("plain_accuracy"))
-    columns = [*METRICS, "accuracy_gain"]
+    keys = [*SETTING, *BLOCK, "arm"]
+    groups = statistics.paired(runs, MEASURES).group_by(keys, maintain_order=True)
+    rows = [
+        dict(zip(keys, values, strict=True)) | _summary(group)
+        for values, group in groups
+    ]
+    summary = pl.DataFrame(rows, schema=_summary_schema(), orient="row")
     order = {
         name: pl.col(name).replace_strict({value: i for i, value in enumerate(values)})
         for name, values in {"optimizer": OPTIMIZERS, "arm": ARMS}.items()
     }
-    return (
-        paired.group_by([*keys, "arm"], maintain_order=True)
-        .agg(
-            pl.len().alias("seeds"),
-            pl.col(columns).mean(),
-            pl.col(columns).std().name.suffix("_std"),
-        )
-        .sort("dataset", "model", *order.values())
+    summary = summary.sort(
+        *SETTING, order["optimizer"], "learning_rate", order["arm"], nulls_last=True
     )
+    parts = [
+        part.with_columns(
+            pl.Series(
+                "accuracy_gain_p_adjusted",
+                statistics.adjusted(part["accuracy_gain_p"].to_list()),
+                pl.Float64,
+            )
+        )
+        for _, part in summary.group_by(SETTING, maintain_order=True)
+    ]
+    return pl.concat(parts) if parts else summary
 
 
 def rich_tables(runs: pl.DataFrame) -> list:
-    """A `rich` table for each data set and model.
+    """A `rich` table for each setting, for a terminal of 80 columns.
 
     The best mean of each optimizer and metric is bold, as in the paper.
     """
@@ -90,31 +111,36 @@ def rich_tables(runs: pl.DataFrame) -> list:
     from rich.table import Table
 
     tables = []
-    for (dataset, model), part in summarize(runs).group_by(
-        ["dataset", "model"], maintain_order=True
-    ):
+    for _, part in summarize(runs).group_by(SETTING, maintain_order=True):
         seeds = " or ".join(map(str, part["seeds"].unique().sort()))
         table = Table(
-            title=f"{model} on {dataset}, mean±deviation over seeds: {seeds}",
+            title=f"{layout.title(part.row(0, named=True))}: mean±half of the 95 % "
+            f"interval over seeds: {seeds}",
             caption="All but the loss in percent; recall and precision are means over "
-            "the classes; gain is accuracy less plain accuracy, seed by seed.",
+            "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
+            "that of a paired t test; *: of the runs that did not diverge.",
             box=box.SIMPLE_HEAD,
             show_edge=False,
             padding=0,
             title_justify="left",
             caption_justify="left",
         )
-        table.add_column("optimizer", no_wrap=True)
-        for head in (*_HEADS.values(), "gain"):
+        table.add_column("optimizer")
+        for head in ("accuracy", "loss", "recall", "prec.", "kappa", "gain", "p"):
             table.add_column(head, justify="right", no_wrap=True)
-        for _, group in part.group_by("optimizer", maintain_order=True):
-            for row in group.iter_rows(named=True):
-                cells = [_cell(row, m, _best(group, m) == row[m]) for m in _HEADS]
-                gain = "" if row["arm"] == "plain" else _cell(row, "accuracy_gain")
-                table.add_row(_label(row), *cells, gain)
+        for rows in layout.blocks(part):
+            for row in rows:
+                table.add_row(*_terminal_cells(row, rows))
             table.add_section()
         tables.append(table)
     return tables
+
+
+def markdown(runs: pl.DataFrame) -> str:
+    """The tables as Markdown, the paper's figures in brackets."""
+    summary = summarize(runs)
+    tables = (*layout.metric_tables(summary), *layout.roughness_tables(summary))
+    return "\n".join(table.markdown() for table in tables)
 
 
 def write(out: Path, runs: pl.DataFrame) -> list[Path]:
@@ -129,21 +155,71 @@ def write(out: Path, runs: pl.DataFrame) -> list[Path]:
     return list(tables)
 
 
-def _label(row):
-    name = _NAMES[row["optimizer"]]
-    return name if row["arm"] == "plain" else f"WGD {row['arm']}"
+def _row(result):
+    spec, curves = result.spec.to_dict(), result.curves
+    losses = (result.metrics["loss"], *curves["train_loss"], *curves["test_loss"])
+    backend = result.environment.get("backend")
+    row = {
+        **{name: spec[name] for name in (*SETTING, *BLOCK, "seed") if name in spec},
+        # It may come from a stranger's file.
+        "backend": backend if backend in _BACKENDS else "unknown",
+        "arm": result.spec.arm,
+        **{name: float(result.metrics[name]) for name in METRICS},
+        "train_roughness": statistics.roughness(curves["train_loss"]),
+        "test_roughness": statistics.roughness(curves["test_loss"]),
+        "diverged": not pl.Series(losses, dtype=pl.Float64).is_finite().all(),
+    }
+    return {name: row[name] for name in _SCHEMA}
 
 
-def _best(group, metric):
-    return group[metric].min() if metric == "loss" else group[metric].max()
+def _summary(group):
+    row = {"seeds": len(group), "diverged": group["diverged"].sum()}
+    for name in MEASURES:
+        mean = statistics.mean_of(group[name].drop_nulls().to_list())
+        row |= {
+            name: mean.mean,
+            f"{name}_low": mean.low,
+            f"{name}_high": mean.high,
+            f"{name}_n": mean.n,
+        }
+    row["pairs"] = group["accuracy_plain"].count()
+    for name in MEASURES:
+        pairs = group.select(name, f"{name}_plain").drop_nulls()
+        gain = statistics.difference_of(pairs[name], pairs[f"{name}_plain"])
+        row |= {
+            f"{name}_gain": gain.mean,
+            f"{name}_gain_low": gain.low,
+            f"{name}_gain_high": gain.high,
+            f"{name}_gain_p": gain.p,
+        }
+    return row
 
 
-def _cell(row, metric, bold=False):
-    mean, deviation = row[metric], row[f"{metric}_std"]
-    if mean is None:
-        return "-"
-    scale, form = (1, ".3f") if metric == "loss" else (100, ".2f")
-    text = f"{scale * mean:{'+' if metric == 'accuracy_gain' else ''}{form}}"
-    if deviation is not None:
-        text += f"±{scale * deviation:{form}}"
-    return f"[bold]{text}[/bold]" if bold else text
+def _summary_schema():
+    keys = {name: _SCHEMA[name] for name in (*SETTING, *BLOCK, "arm")}
+    numbers = {
+        f"{name}{end}": pl.Int64 if end == "_n" else pl.Float64
+        for ends in (_MEAN_ENDS, _GAIN_ENDS)
+        for name in MEASURES
+        for end in ends
+    }
+    counts = dict.fromkeys(("seeds", "diverged", "pairs"), pl.Int64)
+    return keys | counts | numbers
+
+
+def _terminal_cells(row, rows):
+    """The cells of a line of 80 columns: intervals where most depends on them."""
+    plain = row["arm"] == "plain"
+    label = layout.block_name(row) if plain else layout.arm_name(row["arm"])
+    cells = [label]
+    for name in METRICS:
+        digits = 3 if name == "loss" else None
+        text = layout.spread(row, name, digits, "±", "*")
+        if name not in ("accuracy", "loss"):
+            text = text.partition("±")[0]
+        best = layout.is_best(row, rows, name)
+        cells.append(f"[bold]{text}[/bold]" if best else text)
+    if plain:
+        return [*cells, "", ""]
+    gain = layout.spread(row, "accuracy_gain", None, "±")
+    return [*cells, gain, layout.p_text(row["accuracy_gain_p"]).replace("0.", ".")]

@@ -1,40 +1,73 @@
 """One run: spec, data, network, optimizer, epochs, metrics, result."""
 
-import importlib.metadata
-import platform
-import subprocess
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from keras_wgd import datasets, metrics, models
 from keras_wgd.optimizers.radam import RAdam
 from keras_wgd.optimizers.wgd import WGD
-from keras_wgd.study.results import CURVES, Result
+from keras_wgd.study import checkpoint, inputs, results, tensorboard
+from keras_wgd.study.checkpoint import Progress
+from keras_wgd.study.environment import environment
+from keras_wgd.study.options import Options
+from keras_wgd.study.recording import RecordingWGD
+from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
-# Evaluation needs no gradients, so it takes larger batches.
-_TEST_BATCH = 1000
+MODEL = "model.keras"
+
+# Evaluation needs no gradients, so it takes larger batches: at most so many images,
+# and so many numbers in them.
+_TEST_BATCH, _TEST_NUMBERS = 1000, 2**25
+
+
+def make(
+    out: Path,
+    spec: RunSpec,
+    options: Options = Options(),
+    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, curves: None,
+) -> Result:
+    """Make one run of a study: load its data, train, and keep the result.
+
+    Args:
+        out: The folder of the study.
+        spec: The run.
+        options: How to make it.
+        on_epoch: As in `train`.
+
+    Returns:
+        The result; it is on disk.
+    """
+    data = inputs.load(spec, options)
+    result = train(spec, data, on_epoch, results.draft_of(out, spec), options)
+    checkpoint.remove(results.write(out, result))
+    return result
 
 
 def train(
     spec: RunSpec,
     data: datasets.Dataset,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, curves: None,
+    folder: Path | None = None,
+    options: Options = Options(),
 ) -> Result:
     """Train and evaluate one run.
 
     Runs of the same seed start from the same weights and see the same batches,
-    whatever their optimizer.
+    whatever their optimizer. A run that has been stopped goes on from the last
+    epoch that it ended, and ends as if it had not been.
 
     Args:
         spec: The run.
         data: The data set that the spec names, of the sizes that it names.
         on_epoch: Called after each epoch with its number, from 1, and the last
-            value of each curve.
+            value of each curve; at once with what was done already.
+        folder: Where to keep the state after each epoch; nowhere if `None`.
+        options: What else to keep there.
 
     Returns:
         The result.
@@ -60,28 +93,51 @@ def train(
     if spec.mean_over and not centred:
         raise RuntimeError(f"{spec.model} has no kernel to centre: {spec.id} is plain")
 
-    x_test = data.normalized(data.x_test)
-    curves: dict[str, list[float]] = {name: [] for name in CURVES}
-    seconds = []
-    for epoch in range(spec.epochs):
-        x, y = data.epoch(spec.seed, epoch, spec.batch_size)
+    numbers = math.prod(data.image_shape)
+    test = data.evaluation(max(1, min(_TEST_BATCH, _TEST_NUMBERS // numbers)))
+    variables = [*model.variables, *optimizer.variables]
+    progress = Progress()
+    if folder is not None:
+        progress = checkpoint.restore(folder, spec, variables)
+    for epoch in range(progress.epochs):
+        on_epoch(epoch + 1, progress.at(epoch))
+    logits = None
+    for epoch in range(progress.epochs, spec.epochs):
+        batches = data.epoch(spec.seed, epoch, spec.batch_size, spec.sampler)
         start = time.perf_counter()
-        history = model.fit(
-            x, y, batch_size=spec.batch_size, shuffle=False, verbose=0
-        ).history
-        seconds.append(time.perf_counter() - start)
-        logits = model.predict(x_test, batch_size=_TEST_BATCH, verbose=0)
+        history = model.fit(**batches, verbose=0).history
+        progress.seconds.append(time.perf_counter() - start)
+        logits = model.predict(**test, verbose=0)
         scores = metrics.classification_metrics(data.y_test, logits)
-        curves["train_loss"].append(history["loss_alone"][0])
-        curves["train_accuracy"].append(history["accuracy"][0])
-        curves["test_loss"].append(scores["loss"])
-        curves["test_accuracy"].append(scores["accuracy"])
-        on_epoch(epoch + 1, {name: curve[-1] for name, curve in curves.items()})
+        measured = {
+            "train_loss": history["loss_alone"][0],
+            "train_accuracy": history["accuracy"][0],
+            "test_loss": scores["loss"],
+            "test_accuracy": scores["accuracy"],
+        }
+        for name, value in measured.items():
+            progress.curves[name].append(value)
+        if isinstance(optimizer, RecordingWGD):
+            progress.norm_ratios.append(optimizer.take_ratio())
+        if folder is not None:
+            checkpoint.save(folder, spec, progress, variables)
+            if options.tensorboard:
+                tensorboard.write(folder, progress)
+        on_epoch(epoch + 1, progress.at(epoch))
+    if logits is None:  # stopped after its last epoch
+        logits = model.predict(**test, verbose=0)
+    if folder is not None and options.save_model:
+        if isinstance(optimizer, RecordingWGD):
+            # As WGD, which whoever has the library can load.
+            inner = optimizer.inner_optimizer
+            model.compile(_wrap(WGD, inner, spec, model), loss=cross_entropy)
+        model.save(folder / MODEL)
     return Result(
         spec=spec,
-        metrics=scores,
-        curves=curves,
-        seconds=seconds,
+        metrics=metrics.classification_metrics(data.y_test, logits),
+        curves=progress.curves,
+        seconds=progress.seconds,
+        norm_ratios=progress.norm_ratios,
         confusion=metrics.confusion_matrix(data.y_test, logits).tolist(),
         centred=centred,
         environment=environment(),
@@ -96,9 +152,12 @@ def build_model(spec: RunSpec, data: datasets.Dataset) -> keras.Model:
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(spec.seed)
-    return models.build(
-        spec.model, data.image_shape, data.classes, l2=spec.weight_decay / 2
-    )
+    model = models.build(spec.model, data.image_shape, data.classes, stem=spec.stem)
+    if spec.weight_decay:
+        regularizer = keras.regularizers.L2(spec.weight_decay / 2)
+        for variable in model.trainable_variables:
+            variable.regularizer = regularizer
+    return model
 
 
 def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optimizer:
@@ -112,42 +171,8 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
     }[spec.optimizer]()
     if spec.mean_over is None:
         return optimizer
-    return WGD(optimizer, spec.mean_over, spec.placement, kernels=model)
+    return _wrap(RecordingWGD, optimizer, spec, model)
 
 
-def environment() -> dict[str, Any]:
-    """What a result may depend on besides its spec."""
-    backend = keras.backend.backend()
-    packages = {"keras-wgd", "keras", "numpy"}
-    packages |= (
-        {"tensorflow-cpu", "tensorflow"} if backend == "tensorflow" else {backend}
-    )
-    versions = {}
-    for package in sorted(packages):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "backend": backend,
-        "versions": versions,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "commit": _commit(),
-    }
-
-
-def _commit():
-    """The commit of the checkout that this file belongs to, if it is one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+def _wrap(wrapper: type[WGD], optimizer, spec: RunSpec, model) -> WGD:
+    return wrapper(optimizer, spec.mean_over, spec.placement, kernels=model)

@@ -1,0 +1,34 @@
+"""`keras-wgd kernels`."""
+
+from typing import Annotated
+
+import typer
+
+from keras_wgd.cli.options import Backend, UserError, choose_backend, user_errors
+from keras_wgd.optimizers.names import MEANS
+
+
+def kernels(
+    network: Annotated[
+        str, typer.Argument(help="A name of keras.applications, or a .keras file.")
+    ],
+    mean_over: Annotated[
+        str, typer.Option(help="filters, fan_in or kernels.")
+    ] = "filters",
+    backend: Backend = None,
+) -> None:
+    """Show which kernels of a network WGD centres, over what, and why not others."""
+    if mean_over not in MEANS:
+        raise UserError(
+            f"mean_over must be one of {', '.join(MEANS)}. Received: {mean_over!r}"
+        )
+    choose_backend(backend)
+    from keras_wgd.models.applications import load
+    from keras_wgd.optimizers.kernels import conv_kernels
+    from keras_wgd.optimizers.plan import WhiteningPlan
+
+    with user_errors():
+        model = load(network)
+    located = {k.index: k for k in conv_kernels(model) if k.index is not None}
+    plan = WhiteningPlan(model.trainable_variables, mean_over, located)
+    plan.print(f'{model.name}, mean_over="{mean_over}"')

@@ -1,0 +1,137 @@
+"""What the commands share: options, and how a mistake is told."""
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+class UserError(typer.TyperException):
+    """A mistake in the command or its input: one line, exit code 2."""
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Where what goes wrong is the user's to mend."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+def folder(text: str) -> Path:
+    """A folder's path; an empty one (an unset variable) is not the current folder."""
+    if not text:
+        raise typer.BadParameter("must name a folder. Received: ''")
+    return Path(text)
+
+
+def text_of(path: Path | None) -> str | None:
+    """The path as text, if there is one."""
+    return None if path is None else str(path)
+
+
+def choose_backend(name: str | None) -> str:
+    """Settle the backend, before Keras is imported here or in a worker.
+
+    Args:
+        name: The backend that the user asks for, or `None` for what
+            KERAS_BACKEND, or else Keras's own settings, say.
+
+    Returns:
+        Its name.
+
+    Raises:
+        UserError: If it is no backend, or is not installed.
+    """
+    name = name or os.environ.get("KERAS_BACKEND")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if name is None:
+        try:
+            import keras
+        except ImportError as error:
+            raise UserError(
+                f"choose a backend with --backend, one of {', '.join(BACKENDS)}. "
+                f"Received: none, and {error}"
+            ) from error
+        return keras.backend.backend()
+    if name not in BACKENDS:
+        raise UserError(
+            f"backend must be one of {', '.join(BACKENDS)}. Received: {name!r}"
+        )
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "
+            f"another of {', '.join(BACKENDS)} with --backend. Received: {name!r}"
+        )
+    os.environ["KERAS_BACKEND"] = name
+    return name
+
+
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        help=f"One of {', '.join(BACKENDS)}; by default what KERAS_BACKEND says.",
+        show_default=False,
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="The folder with the data set's files.",
+        envvar="KERAS_WGD_DATA",
+        show_default=False,
+        parser=folder,
+        metavar="FOLDER",
+    ),
+]
+
+
+def field(text: str, metavar: str | None = None) -> Any:
+    """An option for a field of a run; it is `None` where it is not given."""
+    return typer.Option(
+        help=text, show_default=False, rich_help_panel="Runs", metavar=metavar
+    )
+
+
+# Fields of a run that `run` and `study` can set. Table 1 of the paper holds where
+# neither they nor a preset say otherwise.
+Epochs = Annotated[int | None, field("Passes over the images; 50 in the paper.")]
+BatchSize = Annotated[int | None, field("Images in a step; 32 in the paper.")]
+LearningRate = Annotated[float | None, field("It stays constant; 0.01 in the paper.")]
+Momentum = Annotated[float | None, field("Of sgdm alone; 0.9 in the paper.")]
+WeightDecay = Annotated[
+    float | None, field("L2 on every weight, as torch applies it; 1e-3 in the paper.")
+]
+Epsilon = Annotated[float | None, field("Of all but sgdm; 1e-10 in the paper.")]
+Sampler = Annotated[
+    str | None,
+    field("weighted, every class as often as any other, as in the paper; or shuffled."),
+]
+ImageSize = Annotated[
+    int | None,
+    field("Resize images to this height and width; 224 in the paper.", "PIXELS"),
+]
+Stem = Annotated[str | None, field("small: a first layer for small images.")]
+TrainSize = Annotated[
+    int | None, field("Training images to use, the classes in balance; else all.")
+]
+TestSize = Annotated[int | None, field("Test images to use, likewise.")]
+
+SaveModel = Annotated[
+    bool, typer.Option("--save-model", help="Keep each trained model, as model.keras.")
+]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Keep each run's curves for TensorBoard.")
+]
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that the user has set."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,44 @@
+"""`keras-wgd report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_wgd.cli.options import UserError, folder, user_errors
+
+
+def report(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of studies, of one machine or of several.", parser=folder
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write the report.",
+            parser=folder,
+            metavar="FOLDER",
+            show_default="the first folder's own report/",
+        ),
+    ] = None,
+) -> None:
+    """Print the tables of the paper beside ours, and write them with figures."""
+    from keras_wgd.study import display, tables
+    from keras_wgd.study import report as reports
+
+    console = Console()
+    with user_errors():
+        results, problems = reports.collect(folders)
+        display.print_problems(console, problems)
+        if not results:
+            raise UserError(
+                "folders must hold results of runs. Received: "
+                f"{', '.join(map(str, folders))}, with none"
+            )
+        display.print_tables(console, tables.frame(results))
+        for path in reports.write(out or folders[0] / "report", results, problems):
+            console.print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,123 @@
+"""`keras-wgd run`."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_wgd.cli import options
+from keras_wgd.cli.options import UserError, user_errors
+from keras_wgd.datasets import DATASETS
+from keras_wgd.models.names import MODELS
+from keras_wgd.study.spec import RunSpec
+
+
+def run(
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")],
+    model: Annotated[
+        str, typer.Option(help=f"One of {', '.join(MODELS)}.")
+    ] = "resnet8",
+    optimizer: Annotated[
+        str, typer.Option(help="sgdm, adam, nadam or radam.")
+    ] = "radam",
+    mean_over: Annotated[
+        str | None,
+        typer.Option(
+            help="filters, fan_in or kernels; without it the plain optimizer.",
+            show_default=False,
+        ),
+    ] = None,
+    placement: Annotated[
+        str, typer.Option(help="gradient or update: what is centred.")
+    ] = "gradient",
+    seed: Annotated[int, typer.Option(help="Of the weights and the order.")] = 0,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
+    epsilon: options.Epsilon = None,
+    sampler: options.Sampler = None,
+    image_size: options.ImageSize = None,
+    stem: options.Stem = None,
+    train_size: options.TrainSize = None,
+    test_size: options.TestSize = None,
+    data_dir: options.DataDir = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the result in this folder, and go on from there.",
+            show_default=False,
+            parser=options.folder,
+            metavar="FOLDER",
+        ),
+    ] = None,
+    save_model: options.SaveModel = False,
+    tensorboard: options.Tensorboard = False,
+    backend: options.Backend = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and only that.")
+    ] = False,
+) -> None:
+    """Train one network once and print its metrics."""
+    with user_errors():
+        spec = RunSpec(
+            dataset=dataset,
+            model=model,
+            optimizer=optimizer,
+            mean_over=mean_over,
+            placement=placement,
+            seed=seed,
+            **options.given(
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                epsilon=epsilon,
+                sampler=sampler,
+                image_size=image_size,
+                stem=stem,
+                train_size=train_size,
+                test_size=test_size,
+            ),
+        )
+    if out is None and (save_model or tensorboard):
+        raise UserError(
+            "--save-model and --tensorboard need --out, the folder to keep things in. "
+            "Received: none"
+        )
+    options.choose_backend(backend)
+    from keras_wgd.study import display, inputs, results, tables, training
+    from keras_wgd.study import tensorboard as boards
+    from keras_wgd.study.options import Options
+
+    how = Options(options.text_of(data_dir), save_model, tensorboard)
+    console = Console(stderr=as_json)
+    with user_errors():
+        if tensorboard:
+            boards.check()
+        display.print_problems(console, inputs.check([spec], how))
+        if out is not None:
+            results.prepare(out, [spec])
+    with tempfile.TemporaryDirectory() as nowhere, display.progress(console) as bar:
+        task = bar.add_task(spec.id, total=spec.epochs)
+
+        def on_epoch(epoch, curves):
+            bar.advance(task)
+            bar.console.print(
+                display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
+            )
+
+        result = training.make(out or Path(nowhere), spec, how, on_epoch)
+    if out is not None:
+        console.print(
+            f"kept in {results.path_of(out, spec)}", highlight=False, soft_wrap=True
+        )
+    if as_json:
+        print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
+    else:
+        display.print_tables(console, tables.frame([result]))

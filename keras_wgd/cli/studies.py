@@ -1,0 +1,174 @@
+"""`keras-wgd study`."""
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from keras_wgd.cli import options
+from keras_wgd.cli.options import UserError, user_errors
+from keras_wgd.study import presets
+from keras_wgd.study.claim import Shard, claim
+from keras_wgd.study.options import Options
+
+
+def _part(text: str) -> Any:
+    """An option that may be given several times, to take a part of the study."""
+    return typer.Option(help=text, show_default=False, rich_help_panel="A part of it")
+
+
+def with_ray_address(arguments: Sequence[str]) -> list[str]:
+    """`--ray` without an address is `--ray local`."""
+    complete = []
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        complete.append(argument)
+        if argument == "--ray" and following.startswith("-"):
+            complete.append("local")
+    return complete
+
+
+def study(
+    preset: Annotated[
+        str, typer.Option(help=f"A study: {', '.join(presets.PRESETS)}.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder for the results.",
+            parser=options.folder,
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Runs at a time.", show_default="one for each core"),
+    ] = None,
+    data_dir: options.DataDir = None,
+    list_runs: Annotated[
+        bool, typer.Option("--list", help="Print the runs, and make none.")
+    ] = False,
+    dataset: Annotated[
+        list[str] | None, _part("This data set alone; more than once for several.")
+    ] = None,
+    model: Annotated[list[str] | None, _part("Likewise, a network.")] = None,
+    optimizer: Annotated[list[str] | None, _part("Likewise, an optimizer.")] = None,
+    arm: Annotated[
+        list[str] | None, _part("Likewise, plain or a mean, such as filters.")
+    ] = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--seed",
+            help="This seed in place of the study's; more than once for several.",
+            show_default=False,
+            rich_help_panel="Runs",
+        ),
+    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
+    epsilon: options.Epsilon = None,
+    sampler: options.Sampler = None,
+    image_size: options.ImageSize = None,
+    stem: options.Stem = None,
+    train_size: options.TrainSize = None,
+    test_size: options.TestSize = None,
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Make the i-th of n parts; start the others elsewhere.",
+            metavar="i/n",
+            show_default=False,
+            rich_help_panel="Many machines",
+        ),
+    ] = "1/1",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Make the runs on the Ray cluster there; without an address, on a "
+            "cluster of this machine.",
+            metavar="[ADDRESS]",
+            show_default=False,
+            rich_help_panel="Many machines",
+        ),
+    ] = None,
+    save_model: options.SaveModel = False,
+    tensorboard: options.Tensorboard = False,
+    backend: options.Backend = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, and only that.")
+    ] = False,
+) -> None:
+    """Make all runs of a study, and a table.
+
+    What is finished is not made again: the same command goes on where it was
+    stopped, by Ctrl-C or otherwise, and loses at most the epoch under way.
+    """
+    with user_errors():
+        part = Shard.parse(shard)
+        plan = presets.preset(preset).replace(
+            seeds or (),
+            **options.given(
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                epsilon=epsilon,
+                sampler=sampler,
+                image_size=image_size,
+                stem=stem,
+                train_size=train_size,
+                test_size=test_size,
+            ),
+        )
+        specs = plan.select(
+            dataset=dataset or (),
+            model=model or (),
+            optimizer=optimizer or (),
+            arm=arm or (),
+        )
+    if list_runs:
+        _list(part.of(specs), as_json)
+        return
+    if out is None:
+        raise UserError("--out must name a folder for the results. Received: none")
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs must be a whole number of at least 1. Received: {jobs}")
+    jobs = jobs or os.cpu_count() or 1
+    backend = options.choose_backend(backend)
+    from keras_wgd.study import cluster, display, inputs
+    from keras_wgd.study import tensorboard as boards
+
+    how = Options(options.text_of(data_dir), save_model, tensorboard)
+    console = Console(stderr=as_json)
+    with contextlib.ExitStack() as claimed:
+        with user_errors():
+            if tensorboard:
+                boards.check()
+            if ray is not None:
+                cluster.check()
+            display.print_problems(console, inputs.check(specs, how))
+            # Last, so that a mistake leaves no folder behind.
+            claimed.enter_context(claim(out, specs, backend, part))
+        failed = display.make_runs(console, out, part.of(specs), jobs, how, ray)
+        display.print_study(console, out, specs, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _list(specs, as_json):
+    from keras_wgd.study import display
+
+    if as_json:
+        print(json.dumps([spec.to_dict() for spec in specs]))
+    else:
+        display.print_specs(Console(), specs)

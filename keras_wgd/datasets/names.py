@@ -1,0 +1,3 @@
+"""The names of samplers, for those who must not load Keras."""
+
+SAMPLERS = ("shuffled", "weighted")

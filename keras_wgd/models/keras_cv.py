@@ -1,0 +1,30 @@
+"""ResNet-18 of keras-cv."""
+
+import keras
+from keras import layers
+from keras_cv.models import ResNetBackbone
+
+
+def keras_cv_resnet18(input_shape: tuple[int, ...], classes: int) -> keras.Model:
+    """The backbone of keras-cv, as it is, with a mean and logits on top.
+
+    Its own name for it, `ResNet18Backbone()`, asks a server for these arguments.
+
+    Args:
+        input_shape: `(height, width, channels)`; at least 32 by 32.
+        classes: The number of logits.
+
+    Returns:
+        A model from images to logits; images are not rescaled.
+    """
+    backbone = ResNetBackbone(
+        stackwise_filters=[64, 128, 256, 512],
+        stackwise_blocks=[2, 2, 2, 2],
+        stackwise_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+        include_rescaling=False,
+        input_shape=input_shape,
+    )
+    x = layers.GlobalAveragePooling2D()(backbone.output)
+    logits = layers.Dense(classes, name="logits")(x)
+    return keras.Model(backbone.input, logits, name="keras_cv_resnet18")

@@ -1,0 +1,118 @@
+"""Where a run stands after an epoch: its variables and what it has measured."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_wgd import archive
+from keras_wgd.study.results import CURVES, atomic, from_json, read_json, to_json
+from keras_wgd.study.spec import RunSpec
+
+PROGRESS = "progress.json"
+
+
+@dataclasses.dataclass
+class Progress:
+    """What a run has measured so far, an entry for each epoch.
+
+    Attributes:
+        curves: By the names in `CURVES`.
+        seconds: Time of each epoch's training.
+        norm_ratios: `||h|| / ||g||` of each epoch; none in a plain run.
+    """
+
+    curves: dict[str, list[float]] = dataclasses.field(
+        default_factory=lambda: {name: [] for name in CURVES}
+    )
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    norm_ratios: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return len(self.seconds)
+
+    def at(self, epoch: int) -> dict[str, float]:
+        """The value of each curve after the epoch of that number, from 0."""
+        return {name: curve[epoch] for name, curve in self.curves.items()}
+
+
+def save(
+    folder: Path, spec: RunSpec, progress: Progress, variables: Sequence[Any]
+) -> None:
+    """Write the state after an epoch, so that it can be read at any moment.
+
+    The variables go into a file of their own, and count once `progress.json`
+    names them; a run that is killed in between goes on from the epoch before.
+
+    Args:
+        folder: The folder of the run; it is made.
+        spec: The run.
+        progress: What it has measured.
+        variables: Those of the model and of the optimizer.
+
+    Raises:
+        OSError: If the disk is full, say; the state before stays.
+    """
+    folder.mkdir(exist_ok=True)
+    weights = folder / f"weights-{progress.epochs}.npz"
+    arrays = [ops.convert_to_numpy(variable) for variable in variables]
+    with atomic(weights) as draft, draft.open("wb") as file:
+        np.savez(file, *arrays)
+    fields = {
+        "spec": spec.to_dict(),
+        "weights": weights.name,
+        **to_json(dataclasses.asdict(progress)),
+    }
+    with atomic(folder / PROGRESS) as draft:
+        draft.write_text(json.dumps(fields, allow_nan=False))
+    for old in folder.glob("weights-*.npz"):
+        if old != weights:
+            old.unlink(missing_ok=True)
+
+
+def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
+    """Set the variables to where the run stood, if it has been under way.
+
+    Args:
+        folder: The folder of the run.
+        spec: The run.
+        variables: Those of the model and of the optimizer, as in `save`.
+
+    Returns:
+        What was measured; nothing where there is no state, or not of this run,
+        or it is damaged: then the variables are as they were.
+    """
+    try:
+        fields = read_json(folder / PROGRESS)
+        progress = Progress(
+            **{
+                field.name: from_json(fields[field.name])
+                for field in dataclasses.fields(Progress)
+            }
+        )
+        weights = folder / Path(fields["weights"]).name  # never outside the folder
+        known = (spec.to_dict(), list(progress.curves))
+        if known != (fields["spec"], list(CURVES)) or progress.epochs > spec.epochs:
+            return Progress()
+        arrays = archive.read(weights, archive.names(weights))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Progress()
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [array.shape for array in arrays]:
+        return Progress()
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return progress
+
+
+def remove(folder: Path) -> None:
+    """Remove what `save` has written."""
+    (folder / PROGRESS).unlink(missing_ok=True)
+    for weights in folder.glob("weights-*.npz"):
+        weights.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""Many runs on many machines, with Ray."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_wgd.study import results
+from keras_wgd.study.options import Options
+from keras_wgd.study.runner import Event, failure, prepare_libraries
+from keras_wgd.study.spec import RunSpec
+
+LOCAL = "local"
+# How often a run is made again whose worker has died.
+RETRIES = 3
+
+
+def check() -> None:
+    """Raise a ValueError where Ray is absent."""
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"--ray needs ray: pip install 'keras-wgd[ray]'. Received: {error}"
+        ) from error
+
+
+def run_all(
+    out: Path,
+    specs: list[RunSpec],
+    jobs: int,
+    address: str = LOCAL,
+    options: Options = Options(),
+) -> Iterator[Event]:
+    """Run each spec as a task of a Ray cluster, and say what happens as it does.
+
+    A task whose worker dies is made again, on any machine; where the machines
+    share `out` it goes on from its last whole epoch. The results come back to
+    this process, which keeps those that are not in `out` yet. On the machines of
+    the cluster, keras_wgd and the data set must be where they are here.
+
+    Args:
+        out: The folder of the study.
+        specs: The runs.
+        jobs: How many run at a time on a local cluster; another has its own
+            resources, and each run asks for one core, and for one GPU where
+            there are any.
+        address: As `ray.init` takes it; `"local"` starts a cluster here.
+        options: How to make the runs.
+
+    Yields:
+        An `Event` for each start, epoch and end.
+
+    Raises:
+        ConnectionError: If there is no cluster at the address.
+        OSError: If the disk is full.
+    """
+    import ray
+    from ray.util.queue import Queue
+
+    local = address == LOCAL
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    ray.init(
+        address=address,
+        num_cpus=jobs if local else None,
+        include_dashboard=False if local else None,
+        runtime_env={"env_vars": environment},
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        events = Queue(actor_options={"num_cpus": 0})
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
+        tasks = {
+            task.remote(events, out.absolute(), spec, options): spec for spec in specs
+        }
+        yield from _follow(ray, events, tasks, out)
+    finally:
+        ray.shutdown()
+
+
+_KEPT = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
+
+
+def _follow(ray, events, tasks, out) -> Iterator[Event]:
+    pending = list(tasks)
+    while pending:
+        done, pending = ray.wait(pending, num_returns=1, timeout=0.2)
+        yield from events.get_nowait_batch(events.qsize())
+        for task in done:
+            spec = tasks[task]
+            try:
+                result = ray.get(task)
+            except ray.exceptions.RayTaskError as error:
+                yield failure(spec, error.cause)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[0]
+                yield Event("fail", spec, f"{type(error).__name__}: {reason}")
+            else:
+                if not results.is_finished(out, spec):
+                    results.write(out, result)
+                yield Event("finish", spec, result)
+
+
+def _run(events, out: Path, spec: RunSpec, options: Options) -> results.Result:
+    out.mkdir(parents=True, exist_ok=True)
+    prepare_libraries(out, threads=1)
+    from keras_wgd.study.training import make
+
+    def on_epoch(epoch, curves):
+        events.put(Event("epoch", spec, curves))
+
+    events.put(Event("start", spec, os.getpid()))
+    return make(out, spec, options, on_epoch)

@@ -1,0 +1,80 @@
+"""What a result may depend on besides its spec."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import keras
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and commit, ready for JSON."""
+    backend = keras.backend.backend()
+    packages = {"keras-wgd", "keras", "numpy"}
+    packages |= (
+        {"tensorflow-cpu", "tensorflow"} if backend == "tensorflow" else {backend}
+    )
+    versions = {}
+    for package in sorted(packages):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "backend": backend,
+        "versions": versions,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "accelerators": _accelerators(backend),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2] for line in lines if line.startswith("model name"))
+    return next(names, "").strip() or platform.processor()
+
+
+def _accelerators(backend) -> list[str]:
+    """The names of the devices, beside the processor, that the backend can use."""
+    if backend == "jax":
+        import jax
+
+        return [d.device_kind for d in jax.local_devices() if d.platform != "cpu"]
+    if backend == "torch":
+        import torch
+
+        count = torch.cuda.device_count()
+        return [torch.cuda.get_device_name(i) for i in range(count)]
+    import tensorflow as tf
+
+    details = map(
+        tf.config.experimental.get_device_details,
+        tf.config.list_physical_devices("GPU"),
+    )
+    return [str(detail.get("device_name", "GPU")) for detail in details]
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this file belongs to, if it is one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,167 @@
+"""The report of a study: one page that works without a network, and its files."""
+
+import base64
+import functools
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from keras_wgd.study import figures, layout, results, tables, verdict
+from keras_wgd.study.results import Result, atomic
+from keras_wgd.study.statistics import ROUGHNESS
+
+
+def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
+    """Read the runs of several folders, of one machine or of many.
+
+    Args:
+        folders: Of studies; each is read once.
+
+    Returns:
+        The results, and a line for each entry that is not used: it could not be
+        read, or an earlier folder has the same run.
+    """
+    found: dict[str, Result] = {}
+    first: dict[str, Path] = {}
+    problems: list[str] = []
+    for folder in dict.fromkeys(path.resolve() for path in folders):
+        read, unreadable = results.read_all(folder)
+        problems += unreadable
+        for result in read:
+            name = result.spec.id
+            if name in found:
+                problems.append(
+                    f"{folder / name} is the same run as that of {first[name]}"
+                )
+                continue
+            found[name], first[name] = result, folder
+    return list(found.values()), problems
+
+
+def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[Path]:
+    """Write the report of some results; the same results give the same bytes.
+
+    Args:
+        out: The folder for it; it is made where it is missing.
+        found: The results, at least one.
+        problems: Lines on what was not used.
+
+    Returns:
+        What was written: `report.html`, `tables.md`, `runs.csv`, `summary.csv`
+        and the figures, as PNG and as SVG.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    runs = tables.frame(found)
+    drawn = figures.figures(found)
+    return [
+        _write(out / "report.html", page(found, problems, drawn)),
+        _write(out / "tables.md", tables.markdown(runs)),
+        *tables.write(out, runs),
+        *figures.write(out / "figures", drawn),
+    ]
+
+
+def page(
+    found: Sequence[Result], problems: Sequence[str], drawn: Mapping[str, Any]
+) -> str:
+    """The page, with all that it needs inside.
+
+    Args:
+        found: The results.
+        problems: Lines on what was not used.
+        drawn: The charts, as `figures.figures` gives them.
+    """
+    runs = tables.frame(found)
+    summary = tables.summarize(runs)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("keras_wgd.study", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
+    specs = {name: chart.to_dict() for name, chart in drawn.items()}
+    scripts = [_vega(), environment.get_template("report.js").render()]
+    return environment.get_template("report.html").render(
+        policy=_policy(scripts),
+        vega=scripts[0],
+        script=scripts[1],
+        style=environment.get_template("report.css").render(),
+        runs=len(found),
+        settings=len(layout.metric_tables(summary)),
+        verdict=verdict.words(runs),
+        paper=verdict.paper_words(),
+        roughness=ROUGHNESS,
+        metric_tables=layout.metric_tables(summary),
+        roughness_tables=layout.roughness_tables(summary),
+        charts=[(name, _said(spec)) for name, spec in specs.items()],
+        specs=specs,
+        problems=problems,
+        environments=_environments(found),
+    )
+
+
+@functools.cache
+def _vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed, as vl-convert carries them."""
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle(  # type: ignore[call-arg]
+        vl_version=figures.VEGA_LITE
+    )
+    # Inside a page these would end the script, or keep it from ending.
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(scripts):
+    """A content security policy: these scripts, and nothing from anywhere."""
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in scripts
+    ]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _said(spec):
+    """A chart's title and subtitle, for those who do not see it."""
+    title = spec["title"]
+    return ". ".join((title["text"], *title["subtitle"]))
+
+
+def _environments(found):
+    """Each environment's entries as text, and how many runs are from it."""
+    texts = Counter(
+        json.dumps(result.environment, sort_keys=True, default=str) for result in found
+    )
+    return [
+        (count, sorted(_entries(json.loads(text)).items()))
+        for text, count in sorted(texts.items())
+    ]
+
+
+def _entries(tree, prefix=""):
+    entries: dict[str, str] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            entries |= _entries(value, f"{prefix}{name} ")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            entries[f"{prefix}{name}"] = text
+    return entries
+
+
+def _write(path, text):
+    with atomic(path) as draft:
+        # A folder's name need not be Unicode.
+        draft.write_bytes(text.encode("utf-8", "replace"))
+    return path

@@ -1,0 +1,108 @@
+import dataclasses
+import errno
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_results import SPEC
+
+from keras_wgd.study import checkpoint
+from keras_wgd.study.checkpoint import Progress
+
+
+def variables(*numbers):
+    return [keras.Variable(np.full((2, 3), number, "float32")) for number in numbers]
+
+
+def progress(epochs, loss=0.5):
+    return Progress(
+        curves={name: [loss] * epochs for name in Progress().curves},
+        seconds=[1.0] * epochs,
+        norm_ratios=[0.9] * epochs,
+    )
+
+
+def numbers_of(state):
+    return [float(keras.ops.convert_to_numpy(variable)[0, 0]) for variable in state]
+
+
+def test_what_was_saved_last_is_restored(tmp_path):
+    folder = tmp_path / "run"
+    checkpoint.save(folder, SPEC, progress(1), variables(1, 2))
+    checkpoint.save(folder, SPEC, progress(2, float("nan")), variables(3, 4))
+    state = variables(0, 0)
+    found = checkpoint.restore(folder, SPEC, state)
+    assert numbers_of(state) == [3, 4]
+    assert found.epochs == 2
+    assert found.seconds == [1.0, 1.0]
+    assert np.isnan(found.curves["test_loss"]).all()
+    assert len(list(folder.iterdir())) == 2
+    checkpoint.remove(folder)
+    assert list(folder.iterdir()) == []
+
+
+def spoiled(folder, name, change):
+    (path,) = folder.glob(name)
+    path.write_bytes(change(path.read_bytes()))
+
+
+def with_fields(**fields):
+    return lambda data: json.dumps({**json.loads(data), **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("progress.json", lambda data: data[:-30]),
+        ("progress.json", lambda data: b"[]"),
+        ("progress.json", lambda data: b"{}"),
+        ("progress.json", lambda data: b"\xff"),
+        ("progress.json", with_fields(weights="absent.npz")),
+        ("progress.json", with_fields(weights="../weights.npz")),
+        ("progress.json", with_fields(weights=3)),
+        ("progress.json", with_fields(seconds=None)),
+        ("progress.json", with_fields(seconds=[1.0] * 3)),
+        ("progress.json", with_fields(curves={})),
+        ("weights-*.npz", lambda data: data[:-30]),
+        ("weights-*.npz", lambda data: b""),
+        ("weights-*.npz", lambda data: data[:99] + b"\0" + data[100:]),
+    ],
+)
+def test_what_is_damaged_or_alien_is_not_used(tmp_path, name, change):
+    np.savez(tmp_path / "weights.npz", *[np.zeros((2, 3))] * 2)
+    folder = tmp_path / "run"
+    checkpoint.save(folder, SPEC, progress(1), variables(1, 2))
+    spoiled(folder, name, change)
+    state = variables(7, 8)
+    assert checkpoint.restore(folder, SPEC, state).epochs == 0
+    assert numbers_of(state) == [7, 8]
+
+
+def test_the_state_of_another_run_is_not_used(tmp_path):
+    checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
+    other = dataclasses.replace(SPEC, seed=1)
+    assert checkpoint.restore(tmp_path, other, variables(0, 0)).epochs == 0
+    assert checkpoint.restore(tmp_path, SPEC, variables(0)).epochs == 0
+    transposed = [keras.Variable(np.zeros((3, 2), "float32")) for _ in range(2)]
+    assert checkpoint.restore(tmp_path, SPEC, transposed).epochs == 0
+
+
+@pytest.mark.parametrize("broken", ["weights-2.npz", "progress.json"])
+def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch, broken):
+    checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
+    replace = Path.replace
+
+    def full(self, target):
+        if target.name == broken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(tmp_path, SPEC, progress(2), variables(3, 4))
+    state = variables(0, 0)
+    assert checkpoint.restore(tmp_path, SPEC, state).epochs == 1
+    assert numbers_of(state) == [1, 2]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -1,0 +1,117 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+from test_results import SPEC
+
+from keras_wgd.study import claim as claims
+from keras_wgd.study.claim import Shard, claim
+
+RUNS = [dataclasses.replace(SPEC, seed=seed) for seed in range(5)]
+
+
+def test_every_run_is_in_one_shard():
+    parts = [Shard(number, 3).of(RUNS) for number in (1, 2, 3)]
+    assert sorted((s for part in parts for s in part), key=lambda s: s.seed) == RUNS
+    assert {len(part) for part in parts} == {1, 2}
+    assert Shard().of(RUNS) == RUNS
+    assert Shard.parse("2/8") == Shard(2, 8)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "0/2", "3/2", "a/b", "-1/2", "1/2/3", "1.0/2"]
+)
+def test_what_is_no_shard_is_refused(text):
+    with pytest.raises(ValueError, match=r"shard must be i/n.* Received: '"):
+        Shard.parse(text)
+
+
+def test_one_study_at_a_time_and_after_it_another(tmp_path):
+    for _ in range(2):
+        with (
+            claim(tmp_path, RUNS, "jax"),
+            pytest.raises(ValueError, match="no other study is at work"),
+            claim(tmp_path, RUNS, "jax"),
+        ):
+            pass
+
+
+def test_shards_share_a_folder_but_not_with_themselves_nor_with_the_whole(tmp_path):
+    with claim(tmp_path, RUNS, "jax", Shard(1, 2)):
+        with claim(tmp_path, RUNS, "jax", Shard(2, 2)):
+            pass
+        for other in (Shard(1, 2), Shard()):
+            with (
+                pytest.raises(ValueError, match="no other study is at work"),
+                claim(tmp_path, RUNS, "jax", other),
+            ):
+                pass
+    with (
+        claim(tmp_path, RUNS, "jax"),
+        pytest.raises(ValueError, match="no other study is at work"),
+        claim(tmp_path, RUNS, "jax", Shard(2, 2)),
+    ):
+        pass
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        "from test_claim import RUNS, claim\n"
+        f"with claim(Path({str(tmp_path)!r}), RUNS, 'jax'): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == -9
+    assert (tmp_path / claims.STUDY).exists()
+    with claim(tmp_path, RUNS, "jax"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("runs", "backend", "message"),
+    [
+        (RUNS, "torch", "begun with backend jax, now torch"),
+        (RUNS[:3], "jax", "begun with seed 0, 1, 2, 3, 4, now 0, 1, 2"),
+        (
+            [dataclasses.replace(spec, epochs=9) for spec in RUNS],
+            "jax",
+            "begun with epochs 2, now 9",
+        ),
+        (RUNS[::-1], "jax", "begun with seed 0, 1, 2, 3, 4, now 4, 3, 2, 1, 0"),
+        ([*RUNS, dataclasses.replace(SPEC, mean_over="filters")], "jax", "mean_over"),
+    ],
+)
+def test_another_study_is_refused_and_the_difference_named(
+    tmp_path, runs, backend, message
+):
+    with claim(tmp_path, RUNS, "jax"):
+        pass
+    with (
+        pytest.raises(ValueError, match=message),
+        claim(tmp_path, runs, backend),
+    ):
+        pass
+
+
+def test_runs_that_differ_in_number_alone_are_counted(tmp_path):
+    grid = [
+        dataclasses.replace(spec, mean_over=mean_over)
+        for spec in RUNS
+        for mean_over in (None, "filters")
+    ]
+    with claim(tmp_path, grid, "jax"):
+        pass
+    with (
+        pytest.raises(ValueError, match="begun with 10 runs, now 9"),
+        claim(tmp_path, grid[:-1], "jax"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"backend": "jax"}', "3"])
+def test_an_alien_file_in_its_place_is_named(tmp_path, text):
+    (tmp_path / claims.STUDY).write_text(text)
+    with pytest.raises(ValueError, match=r"study\.json"), claim(tmp_path, RUNS, "jax"):
+        pass
+    assert (tmp_path / claims.STUDY).read_text() == text
