@@ -647,6 +647,26 @@ def test_bad_images_are_named_and_skipped(animals, bad):
     assert len(data.train) + len(data.test) == 120
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied", "/secret"), "permission denied"),
+        (OSError("broken data stream in /secret"), "cannot be decoded (OSError)"),
+        (RecursionError("/secret"), "cannot be decoded (RecursionError)"),
+    ],
+)
+def test_whatever_decoding_raises_is_told_in_a_few_words(
+    animals, monkeypatch, error, reason
+):
+    def decode(path, size):
+        if path.endswith("farfalla/04.jpeg"):
+            raise error
+
+    monkeypatch.setattr(animals10, "decode", decode)
+    data = animals10.load(str(animals))
+    assert data.problems == (f"raw-img/farfalla/04.jpeg is skipped: {reason}",)
+
+
 def test_bad_images_do_not_move_the_others(animals):
     root = animals / "raw-img"
     before = animals10.load(str(animals), 8)

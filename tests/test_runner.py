@@ -1,9 +1,12 @@
 import dataclasses
+import errno
 import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from test_training import ARMS, SPEC
@@ -40,21 +43,22 @@ STUDY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_runner import RUNS
+from test_runner import {runs} as RUNS
 from keras_wgd.study import runner
 
 if __name__ == "__main__":
-    for event in runner.run_all(Path({out!r}), RUNS, jobs=1):
+    out = Path({out!r})
+    for event in runner.run_all(out, runner.split(out, RUNS)[1], jobs=1):
         print(event.kind, flush=True)
 """
 
 
-def started_study(tmp_path):
+def started_study(tmp_path, runs="RUNS"):
     script = tmp_path / "study.py"
     out = tmp_path / "out"
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     tests = os.path.dirname(__file__)
-    script.write_text(STUDY.format(tests=tests, out=str(out)))
+    script.write_text(STUDY.format(tests=tests, out=str(out), runs=runs))
     process = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
     )
@@ -78,6 +82,43 @@ def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
     again = list(runner.run_all(out, waiting, jobs=1))
     assert {event.spec for event in again} == set(waiting)
     assert runner.split(out, RUNS) == (RUNS, [])
+
+
+LONG = [dataclasses.replace(spec, epochs=40) for spec in RUNS[:2]]
+
+
+def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    list(runner.run_all(undisturbed, LONG, jobs=1))
+    moments = random.Random(0)
+    epochs = []
+    for _ in range(20):
+        process, out = started_study(tmp_path, "LONG")
+        with process:
+            line = process.stdout.readline()  # a run has started
+            time.sleep(moments.uniform(0, 0.5) if line else 0)
+            process.send_signal(signal.SIGKILL)
+            said, _ = process.communicate(timeout=60)
+        epochs.append(said.split().count("epoch"))
+    assert 0 < sum(epochs)
+    list(runner.run_all(out, runner.split(out, LONG)[1], jobs=1))
+    for spec in LONG:
+        a, b = (
+            results.read(results.path_of(folder, spec)) for folder in (undisturbed, out)
+        )
+        for name in ("metrics", "curves", "confusion", "norm_ratios"):
+            assert getattr(a, name) == getattr(b, name)
+    left = {path.name for path in out.iterdir() if not path.name.startswith(".j")}
+    assert left == {runner.LOG, *(spec.id for spec in LONG)}
+
+
+def test_a_full_disk_ends_the_study_and_not_the_run_alone(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="the disk is full; make room, and the same"):
+        runner.failure(RUNS[0], full)
+    event = runner.failure(RUNS[0], ValueError("mistaken"))
+    assert event == runner.Event("fail", RUNS[0], "ValueError: mistaken")
 
 
 def killing(events, times):
@@ -109,6 +150,7 @@ def test_leaving_early_ends_the_workers(tmp_path):
     events.close()
     assert not multiprocessing.active_children()
     assert results.read_all(tmp_path) == ([], [])
+    assert not list(tmp_path.glob("*/result.json"))
 
 
 def test_runs_do_not_depend_on_the_process_they_are_made_in(tmp_path):

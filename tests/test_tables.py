@@ -5,51 +5,24 @@ import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
-from test_results import SPEC, result_of
+from scipy import stats
+from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import tables
+from keras_wgd.study import layout, statistics, tables
+from keras_wgd.study.spec import ARMS, OPTIMIZERS, RunSpec
 
 ACCURACY = {
-    ("adam", None): [0.50, 0.60, 0.70],
+    ("adam", "plain"): [0.50, 0.60, 0.70],
     ("adam", "filters"): [0.55, 0.70, 0.65],
     ("adam", "fan_in"): [0.50, 0.60, 0.70],
-    ("sgdm", None): [0.10, 0.20, 0.30],
+    ("sgdm", "plain"): [0.10, 0.20, 0.30],
 }
+DIGITS = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 
 @pytest.fixture
 def runs():
-    return tables.frame(
-        [
-            result_of(
-                dataclasses.replace(
-                    SPEC, optimizer=optimizer, mean_over=mean_over, seed=seed
-                ),
-                accuracy=accuracy,
-            )
-            for (optimizer, mean_over), row in ACCURACY.items()
-            for seed, accuracy in enumerate(row)
-        ]
-    )
-
-
-def test_mean_deviation_and_paired_gain(runs):
-    summary = tables.summarize(runs)
-    order = list(zip(summary["optimizer"], summary["arm"], strict=True))
-    assert order == [
-        ("sgdm", "plain"),
-        ("adam", "plain"),
-        ("adam", "filters"),
-        ("adam", "fan_in"),
-    ]
-    row = summary.row(2, named=True)
-    values = np.array(ACCURACY["adam", "filters"])
-    gains = values - ACCURACY["adam", None]
-    assert row["seeds"] == 3
-    assert row["accuracy"] == pytest.approx(values.mean())
-    assert row["accuracy_std"] == pytest.approx(values.std(ddof=1))
-    assert row["accuracy_gain"] == pytest.approx(gains.mean())
-    assert row["accuracy_gain_std"] == pytest.approx(gains.std(ddof=1))
+    return tables.frame(runs_of(ACCURACY, DIGITS))
 
 
 def text_of(runs, width=80):
@@ -59,29 +32,269 @@ def text_of(runs, width=80):
     return console.file.getvalue()
 
 
-def test_the_table_fits_a_terminal_and_says_what_it_should(runs):
+def test_a_run_is_a_row_with_its_setting():
+    row = tables.frame([result_of(arm="filters", accuracy=0.75)]).row(0, named=True)
+    assert {**row, "train_roughness": None, "test_roughness": None} == {
+        "dataset": "cifar100",
+        "model": "densenet121",
+        "image_size": 32,
+        "stem": None,
+        "epochs": 4,
+        "batch_size": 32,
+        "sampler": "weighted",
+        "train_size": 10_000,
+        "test_size": None,
+        "momentum": 0.9,
+        "weight_decay": 1e-3,
+        "epsilon": 1e-10,
+        "backend": "jax",
+        "optimizer": "radam",
+        "learning_rate": 0.01,
+        "arm": "filters",
+        "seed": 0,
+        "accuracy": 0.75,
+        "loss": 1.25,
+        "mean_recall": 0.48,
+        "mean_precision": 0.52,
+        "kappa": 0.47,
+        "train_roughness": None,
+        "test_roughness": None,
+        "diverged": False,
+    }
+    assert row["train_roughness"] == pytest.approx(np.sqrt((0.5**2 + 0.25**2) / 2))
+
+
+@pytest.mark.parametrize("backend", [None, 3, ["jax"], "<b>jax</b>", "x" * 9000])
+def test_a_backend_that_is_none_is_unknown(backend):
+    found = result_of(environment={"backend": backend})
+    assert tables.frame([found])["backend"].to_list() == ["unknown"]
+
+
+def test_mean_interval_and_paired_gain(runs):
+    summary = tables.summarize(runs)
+    order = list(zip(summary["optimizer"], summary["arm"], strict=True))
+    assert order == [
+        ("sgdm", "plain"),
+        ("adam", "plain"),
+        ("adam", "filters"),
+        ("adam", "fan_in"),
+    ]
+    row = summary.row(2, named=True)
+    values, plain = ACCURACY["adam", "filters"], ACCURACY["adam", "plain"]
+    gains = np.subtract(values, plain)
+    half = stats.t.ppf(0.975, 2) * stats.sem(gains)
+    assert (row["seeds"], row["pairs"], row["diverged"]) == (3, 3, 0)
+    assert row["accuracy"] == pytest.approx(np.mean(values))
+    assert row["accuracy_high"] - row["accuracy_low"] == pytest.approx(
+        2 * stats.t.ppf(0.975, 2) * stats.sem(values)
+    )
+    assert (row["accuracy_gain"], row["accuracy_gain_low"]) == pytest.approx(
+        (gains.mean(), gains.mean() - half)
+    )
+    p = stats.ttest_rel(values, plain).pvalue
+    assert row["accuracy_gain_p"] == pytest.approx(p)
+    # The other gain is 0 for every seed, and so has no p value.
+    assert row["accuracy_gain_p_adjusted"] == pytest.approx(p)
+    last = summary.row(3, named=True)
+    assert (last["accuracy_gain"], last["accuracy_gain_p"]) == (0.0, None)
+
+
+def test_p_values_are_adjusted_within_a_setting():
+    rows = {
+        ("adam", "plain"): [0.5, 0.6, 0.7],
+        ("adam", "filters"): [0.51, 0.615, 0.71],
+        ("adam", "fan_in"): [0.5, 0.63, 0.69],
+    }
+    other = dataclasses.replace(DIGITS, epochs=3)
+    summary = tables.summarize(
+        tables.frame([*runs_of(rows, DIGITS), *runs_of(rows, other)])
+    )
+    for _, part in summary.group_by("epochs"):
+        part = part.filter(pl.col("arm") != "plain")
+        assert part["accuracy_gain_p_adjusted"].to_list() == pytest.approx(
+            stats.false_discovery_control(part["accuracy_gain_p"]).tolist()
+        )
+
+
+def test_learning_rates_are_blocks_of_their_own():
+    found = [
+        result_of(dataclasses.replace(SPEC, learning_rate=rate, seed=seed), arm)
+        for rate in (0.1, 0.01)
+        for arm in ("plain", "filters")
+        for seed in range(2)
+    ]
+    (table,) = layout.metric_tables(tables.summarize(tables.frame(found)))
+    assert [[cells[1].text for cells in block] for block in table.blocks] == [
+        ["0.01", "0.01"],
+        ["0.1", "0.1"],
+    ]
+
+
+def test_the_paper_stands_beside_ours():
+    (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
+    assert table.title == (
+        "Table 6: DenseNet121 on CIFAR-100; 10,000 training images, 32 px, 4 epochs, "
+        "on jax"
+    )
+    assert table.heads[3:8] == (
+        "Accuracy",
+        "Loss",
+        "Mean recall",
+        "Mean precision",
+        "CKS",
+    )
+    radam = table.blocks[-1]
+    plain, filters, fan_in = radam
+    assert [cell.text for cell in plain[:4]] == ["RAdam", "0.01", "3", "61.33 ± 3.79"]
+    assert plain[3].paper == "63.23"
+    assert filters[0].text == "WGD RAdam (filters)"
+    assert [cell.paper for cell in filters[3:8]] == [
+        "70.35",
+        "2.0094",
+        "70.35",
+        "70.73",
+        "70.05",
+    ]
+    gains = [0.02, 0.01, 0.01]
+    interval = stats.ttest_1samp(gains, 0).confidence_interval()
+    assert filters[8].text == "+1.33"
+    assert filters[9].text == f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+    assert filters[10].text == f"{stats.ttest_1samp(gains, 0).pvalue:.3f}"
+    assert [row[3].best for row in radam] == [False, True, False]
+    assert fan_in[0].text == "WGD RAdam (fan_in-update)"
+    assert plain[8:] == (layout.Cell(),) * 4
+
+
+def test_what_has_no_paper_has_no_number():
+    *_, table = layout.metric_tables(tables.summarize(tables.frame(study())))
+    assert table.title == "resnet8 on digits; 2 epochs, on jax"
+    assert not any(
+        cell.paper for block in table.blocks for row in block for cell in row
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"image_size": 224, "epochs": 50, "train_size": None}, "on jax"),
+        (
+            {"image_size": None, "stem": "small", "sampler": "shuffled"},
+            "10,000 training images, small stem, 4 epochs, shuffled sampler, images in "
+            "their own size, on jax",
+        ),
+        (
+            {"batch_size": 64, "momentum": 0.5, "weight_decay": 0.0, "epsilon": 1e-7},
+            "10,000 training images, 32 px, 4 epochs, batches of 64, momentum 0.5, "
+            "weight decay 0, epsilon 1e-07, on jax",
+        ),
+    ],
+)
+def test_a_title_names_what_differs_from_table_1(fields, words):
+    runs = tables.frame([result_of(dataclasses.replace(SPEC, **fields))])
+    (table,) = layout.metric_tables(tables.summarize(runs))
+    assert table.title == f"Table 6: DenseNet121 on CIFAR-100; {words}"
+
+
+def test_what_diverged_is_told():
+    (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
+    plain, filters = table.blocks[1]
+    assert [cell.text for cell in plain[:5]] == [
+        "SGDM",
+        "0.1",
+        "1",
+        "1.00",
+        "diverged",
+    ]
+    assert filters[8].text == "+49.00"
+    assert any("1 of 13 runs diverged" in note for note in table.notes)
+    some = [
+        result_of(dataclasses.replace(SPEC, seed=seed), losses=losses)
+        for seed, losses in enumerate([[3.0] * 4, [1.0] * 4, [float("nan")] * 4])
+    ]
+    better = result_of(arm="filters", losses=[2.5] * 4)
+    (table,) = layout.metric_tables(tables.summarize(tables.frame([*some, better])))
+    ((plain, filters),) = table.blocks
+    assert plain[4].text == "2.0000 ± 12.7062 (2 of 3)"
+    # 2.0 is the lower mean, of those that did not diverge.
+    assert [plain[4].best, filters[4].best] == [False, True]
+
+
+def test_the_terminals_table_fits_and_says_what_it_should(runs):
     text = text_of(runs)
     assert "…" not in text
-    assert "resnet8 on digits, mean±deviation over seeds: 3" in text
+    assert " ".join(text.split()).startswith(
+        "resnet8 on digits; 2 epochs, on jax: mean±half of the 95 % interval over "
+        "seeds: 3 optimizer"
+    )
     row = next(line for line in text.splitlines() if "WGD filters" in line)
-    assert "63.33±7.64" in row
-    assert "+3.33±7.64" in row
-    assert "1.000±0.000" in row
+    assert "63.33±18.97" in row
+    assert "+3.33±18.97" in row
+    assert "2.000" in row
+    assert ".529" in row
 
 
-def test_one_seed_has_no_deviation_and_no_plain_run_no_gain(runs):
+def test_the_widest_table_is_not_cut():
+    rows = [-0.1, 0.2, 0.1]
+    found = runs_of(
+        {
+            (optimizer, arm): [0.5 + 0.3 * (i + place) % 0.5 for i in rows]
+            for optimizer in OPTIMIZERS
+            for place, arm in enumerate(ARMS)
+        }
+    )
+    text = text_of(tables.frame(found))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_one_seed_has_no_interval_and_no_plain_run_no_gain(runs):
     one = runs.filter((pl.col("seed") == 0) & (pl.col("arm") == "filters"))
     row = next(line for line in text_of(one).splitlines() if "WGD filters" in line)
-    assert " ".join(row.split()) == "WGD filters 55.00 1.000 50.00 50.00 40.00 -"
+    assert " ".join(row.split()) == "WGD filters 55.00 2.000 48.00 52.00 47.00 - -"
 
 
-def test_the_files_hold_the_numbers(runs, tmp_path):
+def test_the_files_hold_the_numbers(tmp_path):
+    runs = tables.frame(study())
     by_run, by_arm = tables.write(tmp_path, runs)
-    assert pl.read_csv(by_run).equals(runs)
-    assert pl.read_csv(by_arm)["accuracy"].to_list() == pytest.approx(
-        tables.summarize(runs)["accuracy"].to_list()
-    )
+    assert pl.read_csv(by_run, schema=runs.schema).equals(runs)
+    summary = tables.summarize(runs)
+    assert pl.read_csv(by_arm, schema=summary.schema).equals(summary)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "runs.csv",
         "summary.csv",
     ]
+
+
+def test_markdown_has_every_cell_and_the_papers():
+    text = tables.markdown(tables.frame(study()))
+    lines = text.splitlines()
+    row = next(line for line in lines if line.startswith("| WGD RAdam (filters)"))
+    assert "| **62.67 ± 2.87** (70.35) |" in row
+    (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
+    assert row.count("|") == len(table.heads) + 1
+    assert "### Roughness: DenseNet121 on CIFAR-100" in text
+    assert "### Roughness: resnet8" not in text
+
+
+def test_roughness_is_compared_pair_by_pair():
+    found = [
+        result_of(dataclasses.replace(SPEC, seed=seed), arm, losses=losses)
+        for seed in range(2)
+        for arm, losses in {
+            "plain": [1.0, 0.0, 1.0, 0.0],
+            "filters": [1.0, 0.5, 1.0 - seed / 8, 0.5],
+        }.items()
+    ]
+    summary = tables.summarize(tables.frame(found))
+    row = summary.filter(arm="filters").row(0, named=True)
+    rough = [statistics.roughness(r.curves["train_loss"]) for r in found]
+    expected = stats.ttest_rel([rough[1], rough[3]], [rough[0], rough[2]])
+    assert row["train_roughness_gain_p"] == pytest.approx(expected.pvalue)
+    (table,) = layout.roughness_tables(summary)
+    assert table.blocks[0][0][3].text == "2.0000 ± 0.0000"
+    assert table.blocks[0][1][4].text.startswith("-")
+
+
+def test_no_run_is_an_empty_frame():
+    assert tables.frame([]).is_empty()
+    assert tables.summarize(tables.frame([])).is_empty()

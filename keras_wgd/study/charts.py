@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from keras_wgd.study.layout import arm_name, block_name
+from keras_wgd.study.labels import arm_name, block_name
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import Estimate
 
@@ -111,7 +111,7 @@ def lines(
     same_y: bool,
     title: str,
     subtitle: Sequence[str],
-) -> alt.TopLevelMixin:
+) -> alt.TopLevelMixin | None:
     """Lines with bands, one for each arm, in panels.
 
     Args:
@@ -123,7 +123,12 @@ def lines(
         same_y: Whether all panels have the same axis.
         title: Of the whole.
         subtitle: Its lines.
+
+    Returns:
+        The chart; `None` where there are no rows.
     """
+    if not rows:
+        return None
     arms = _arms(rows)
     shown = _selection(arms)
     epochs = x == "epoch"
@@ -178,7 +183,7 @@ def dots(
     columns: int,
     title: str,
     subtitle: Sequence[str],
-) -> alt.TopLevelMixin:
+) -> alt.TopLevelMixin | None:
     """Dots with intervals: a row for each optimizer, rate and arm, in panels.
 
     Args:
@@ -187,7 +192,12 @@ def dots(
         columns: How many panels in a row.
         title: Of the whole.
         subtitle: Its lines.
+
+    Returns:
+        The chart; `None` where there are no rows.
     """
+    if not rows:
+        return None
     arms = _arms(rows)
     shown = _selection(arms)
     labels = _unique(sorted(rows, key=lambda row: row["place"]), "label")

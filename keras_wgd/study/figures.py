@@ -1,6 +1,7 @@
 """Figures 4 to 9 of the paper, and more like them, from results alone."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from keras_wgd.study import charts, layout, paper, tables
+from keras_wgd.study import charts, labels, layout, paper, tables
 from keras_wgd.study.results import Result, atomic
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import SETTING, means_of
@@ -35,7 +36,8 @@ def figures(results: Sequence[Result]) -> dict[str, alt.TopLevelMixin]:
         the paper's figure where it has one. For each setting: accuracy and loss
         by epoch, how smooth training was, `||h|| / ||g||` by epoch (Eq. 17) and,
         where an optimizer has three learning rates or more, what they led to;
-        for each data set, all accuracies.
+        for each data set, all accuracies. A chart that would be empty, as all
+        losses are of runs that have diverged, is left out.
     """
     runs = tables.frame(results).with_row_index()
     settings = [
@@ -45,7 +47,7 @@ def figures(results: Sequence[Result]) -> dict[str, alt.TopLevelMixin]:
         ).group_by(SETTING, maintain_order=True)
     ]
     ends = _name_ends([setting for setting, _, _ in settings])
-    found: dict[str, alt.TopLevelMixin] = {}
+    found: dict[str, alt.TopLevelMixin | None] = {}
     for (setting, part, group), end in zip(settings, ends, strict=True):
         found |= _figures_of(setting, part, group, end)
     for dataset in runs["dataset"].unique().sort():
@@ -54,7 +56,7 @@ def figures(results: Sequence[Result]) -> dict[str, alt.TopLevelMixin]:
         found[name] = _all_accuracies(
             tables.summarize(runs.filter(dataset=dataset)), dataset, number
         )
-    return found
+    return {name: chart for name, chart in found.items() if chart is not None}
 
 
 def write(folder: Path, drawn: Mapping[str, alt.TopLevelMixin]) -> list[Path]:
@@ -73,7 +75,7 @@ def write(folder: Path, drawn: Mapping[str, alt.TopLevelMixin]) -> list[Path]:
     written = []
     for name, chart in drawn.items():
         spec = {**chart.to_dict(), "background": "white"}
-        svg = vl_convert.vegalite_to_svg(spec, VEGA_LITE)
+        svg = _renumber(vl_convert.vegalite_to_svg(spec, VEGA_LITE))
         png = vl_convert.svg_to_png(svg, scale=2)
         for path, data in (
             (folder / f"{name}.png", png),
@@ -85,10 +87,26 @@ def write(folder: Path, drawn: Mapping[str, alt.TopLevelMixin]) -> list[Path]:
     return written
 
 
+def _renumber(svg: str) -> str:
+    """Count the clips of a picture from 0; Vega counts on from the one before."""
+    names = dict.fromkeys(re.findall(r'id="(clip\d+)"', svg))
+    numbers = {name: f"clip{number}" for number, name in enumerate(names)}
+    return re.sub(
+        r'(id="|url\(#)(clip\d+)(?=["\)])',
+        lambda found: found[1] + numbers.get(found[2], found[2]),
+        svg,
+    )
+
+
 def _figures_of(setting, part, results, end):
     """The charts of one setting."""
-    name = layout.name(setting)
-    subtitle = [", ".join(layout.differences(setting))]
+    name = labels.name(setting)
+    subtitle = [", ".join(labels.differences(setting))]
+    diverged = part["diverged"].sum()
+    if diverged:
+        subtitle.append(
+            f"{diverged} of {len(part)} runs diverged: losses are those of the others"
+        )
     found = {}
     for quantity, curves in _CURVES.items():
         number = None
@@ -195,7 +213,7 @@ def _blocks(results):
     )
     blocks: dict[str, dict[str, list[Result]]] = {}
     for result in order:
-        arms = blocks.setdefault(layout.block_name(result.spec.to_dict()), {})
+        arms = blocks.setdefault(labels.block_name(result.spec.to_dict()), {})
         arms.setdefault(result.spec.arm, []).append(result)
     return blocks
 
@@ -207,7 +225,7 @@ def _all_accuracies(summary, dataset, number):
             row["dataset"], row["model"], row["optimizer"], row["arm"] != "plain"
         )
         rows.append(
-            charts.dot(layout.title(row), row, "accuracy", 100, 100)
+            charts.dot(labels.title(row), row, "accuracy", 100, 100)
             | {"paper": printed.get("accuracy")}
         )
     subtitle = [f"{_BAND}; test images, after the last epoch"]

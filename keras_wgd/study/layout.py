@@ -7,8 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from keras_wgd.study import paper
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.study import labels, paper
 from keras_wgd.study.statistics import BLOCK, SETTING
 
 METRIC_HEADS = {
@@ -20,7 +19,6 @@ METRIC_HEADS = {
 }
 ROUGHNESS_HEADS = {"train_roughness": "Training loss", "test_roughness": "Test loss"}
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSpec)}
 # Scale and digits after the point: all but these are fractions, shown in percent.
 _FORMS = {"loss": (1, 4), "train_roughness": (1, 4), "test_roughness": (1, 4)}
 
@@ -61,7 +59,7 @@ class Table:
     def markdown(self) -> str:
         """The table in Markdown, the paper's figures in brackets."""
         lines = [f"### {self.title}", "", _line(self.heads)]
-        lines.append(_line(["---"] * 1 + ["---:"] * (len(self.heads) - 1)))
+        lines.append(_line(["---"] + ["---:"] * (len(self.heads) - 1)))
         for cells in itertools.chain.from_iterable(self.blocks):
             texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
             lines.append(
@@ -71,52 +69,6 @@ class Table:
                 )
             )
         return "\n".join([*lines, "", *(f"{note}\n" for note in self.notes)])
-
-
-def title(setting: Mapping[str, Any]) -> str:
-    """What a setting is called: the paper's table, and what differs from Table 1."""
-    return f"{_number(setting)}{name(setting)}; {', '.join(differences(setting))}"
-
-
-def name(setting: Mapping[str, Any]) -> str:
-    """The network and the data set of a setting."""
-    model, dataset = setting["model"], setting["dataset"]
-    return f"{paper.MODELS.get(model, model)} on {paper.DATASETS.get(dataset, dataset)}"
-
-
-def differences(setting: Mapping[str, Any]) -> list[str]:
-    """What differs from Table 1 of the paper, in words; and the backend."""
-    words = {
-        "train_size": "{:,} training images",
-        "test_size": "{:,} test images",
-        "image_size": "{} px",
-        "stem": "{} stem",
-        "epochs": "{} epochs",
-        "batch_size": "batches of {}",
-        "sampler": "{} sampler",
-        "momentum": "momentum {:g}",
-        "weight_decay": "weight decay {:g}",
-        "epsilon": "epsilon {:g}",
-    }
-    found = [
-        form.format(setting[field])
-        for field, form in words.items()
-        if setting[field] not in (None, _DEFAULTS[field])
-        and (field, setting[field]) != ("image_size", paper.IMAGE_SIZE)
-    ]
-    if setting["image_size"] is None and setting["dataset"] in paper.DATASETS:
-        found.append("images in their own size")
-    return [*found, f"on {setting['backend']}"]
-
-
-def block_name(row: Mapping[str, Any]) -> str:
-    """An optimizer and its learning rate."""
-    return f"{paper.OPTIMIZERS[row['optimizer']]} {row['learning_rate']:g}"
-
-
-def arm_name(arm: str) -> str:
-    """An arm as legends call it."""
-    return arm if arm == "plain" else f"WGD {arm}"
 
 
 def metric_tables(summary: pl.DataFrame) -> list[Table]:
@@ -233,7 +185,7 @@ def _metric_table(part):
             "the other runs, whose number is given."
         )
     return Table(
-        title=title(setting),
+        title=labels.title(setting),
         heads=(
             *("Optimizer", "Rate", "Seeds", *METRIC_HEADS.values()),
             *("Gain", "95 % interval", "p", "p adjusted"),
@@ -260,7 +212,7 @@ def _roughness_table(part):
     for head in ROUGHNESS_HEADS.values():
         heads += [head, "WGD less plain", "95 % interval", "p"]
     return Table(
-        title=f"Roughness: {name(setting)}; {', '.join(differences(setting))}",
+        title=f"Roughness: {labels.plain_title(setting)}",
         heads=("Optimizer", "Rate", "Seeds", *heads),
         blocks=tuple(
             tuple(
@@ -325,11 +277,6 @@ def _p_cell(row, column):
     if row["arm"] == "plain":
         return Cell()
     return Cell(text=p_text(row[column]), value=row[column])
-
-
-def _number(setting):
-    printed = paper.table_of(setting["dataset"], setting["model"])
-    return f"Table {printed.number}: " if printed else ""
 
 
 def _line(cells):

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from keras_wgd.metrics import METRICS
-from keras_wgd.study import layout, statistics
+from keras_wgd.study import labels, layout, statistics
 from keras_wgd.study.results import Result, write_text
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import BLOCK, SETTING
@@ -114,7 +114,7 @@ def rich_tables(runs: pl.DataFrame) -> list:
     for _, part in summarize(runs).group_by(SETTING, maintain_order=True):
         seeds = " or ".join(map(str, part["seeds"].unique().sort()))
         table = Table(
-            title=f"{layout.title(part.row(0, named=True))}: mean±half of the 95 % "
+            title=f"{labels.title(part.row(0, named=True))}: mean±half of the 95 % "
             f"interval over seeds: {seeds}",
             caption="All but the loss in percent; recall and precision are means over "
             "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
@@ -210,7 +210,7 @@ def _summary_schema():
 def _terminal_cells(row, rows):
     """The cells of a line of 80 columns: intervals where most depends on them."""
     plain = row["arm"] == "plain"
-    label = layout.block_name(row) if plain else layout.arm_name(row["arm"])
+    label = labels.block_name(row) if plain else labels.arm_name(row["arm"])
     cells = [label]
     for name in METRICS:
         digits = 3 if name == "loss" else None

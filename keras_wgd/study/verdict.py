@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from keras_wgd.study import paper, statistics
-from keras_wgd.study.layout import arm_name, p_text
+from keras_wgd.study.labels import arm_name
+from keras_wgd.study.layout import p_text
 from keras_wgd.study.spec import ARMS
 from keras_wgd.study.statistics import Verdict
 

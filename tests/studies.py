@@ -1,0 +1,80 @@
+"""Results of studies that nobody has run, for the tests of what reads results."""
+
+import dataclasses
+import math
+
+from keras_wgd.study.results import Result
+from keras_wgd.study.spec import RunSpec, arm_fields
+
+SPEC = RunSpec(
+    dataset="cifar100",
+    model="densenet121",
+    optimizer="radam",
+    epochs=4,
+    image_size=32,
+    train_size=10_000,
+)
+LOSSES = (3.0, 2.0, 1.5, 1.25)
+
+
+def result_of(spec=SPEC, arm="plain", losses=None, environment=None, **metrics):
+    """A result; losses that are given are those of training and of the test."""
+    spec = dataclasses.replace(spec, **arm_fields(arm))
+    losses = list(
+        (*LOSSES, *[1.25] * spec.epochs)[: spec.epochs] if losses is None else losses
+    )
+    numbers = {"accuracy": 0.5, "loss": losses[-1], "mean_recall": 0.48}
+    numbers |= {"mean_precision": 0.52, "kappa": 0.47, **metrics}
+    accuracies = [
+        numbers["accuracy"] * (i + 1) / spec.epochs for i in range(spec.epochs)
+    ]
+    return Result(
+        spec=spec,
+        metrics=numbers,
+        curves={
+            "train_loss": losses,
+            "train_accuracy": accuracies,
+            "test_loss": losses,
+            "test_accuracy": accuracies,
+        },
+        seconds=[1.0] * spec.epochs,
+        norm_ratios=[] if arm == "plain" else [0.99] * spec.epochs,
+        confusion=[[1, 2], [3, 4]],
+        centred=0 if arm == "plain" else 9,
+        environment={"backend": "jax"} if environment is None else environment,
+    )
+
+
+def runs_of(accuracies, spec=SPEC):
+    """Results of `{(optimizer, arm): [accuracy of seed 0, of seed 1, ...]}`."""
+    return [
+        result_of(
+            dataclasses.replace(spec, optimizer=optimizer, seed=seed),
+            arm,
+            accuracy=accuracy,
+        )
+        for (optimizer, arm), row in accuracies.items()
+        for seed, accuracy in enumerate(row)
+    ]
+
+
+def study():
+    """Two settings: three seeds of which one diverges; and a single seed."""
+    spec = dataclasses.replace(SPEC, optimizer="sgdm", learning_rate=0.1, seed=1)
+    nan = math.nan
+    return [
+        *runs_of(
+            {
+                ("radam", "plain"): [0.60, 0.61, 0.63],
+                ("radam", "filters"): [0.62, 0.62, 0.64],
+                ("radam", "fan_in-update"): [0.60, 0.59, 0.61],
+            }
+        ),
+        *runs_of({("sgdm", "plain"): [0.5, 0.4]}),
+        result_of(spec, losses=[3.0, nan, nan, nan], accuracy=0.01),
+        result_of(spec, "filters", accuracy=0.5),
+        *runs_of(
+            {("adam", "plain"): [0.9], ("adam", "filters"): [0.95]},
+            RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2),
+        ),
+    ]

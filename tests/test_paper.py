@@ -1,0 +1,83 @@
+import pytest
+
+from keras_wgd.metrics import METRICS
+from keras_wgd.study import paper
+from keras_wgd.study.spec import OPTIMIZERS
+
+
+def test_tables_3_to_8_hold_48_experiments():
+    assert [table.number for table in paper.TABLES] == [3, 4, 5, 6, 7, 8]
+    pairs = [(table.dataset, table.model) for table in paper.TABLES]
+    assert pairs == [(d, m) for d in paper.DATASETS for m in paper.MODELS]
+    for table in paper.TABLES:
+        assert list(table.rows) == [(o, w) for o in OPTIMIZERS for w in (False, True)]
+        assert {len(row) for row in table.rows.values()} == {len(METRICS)}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ("animals10", "densenet121", "radam", True),
+            (90.02, 0.6222, 90.09, 89.56, 88.66),
+        ),
+        (
+            ("animals10", "resnet18", "nadam", True),
+            (75.27, 0.8185, 52.55, 74.51, 71.78),
+        ),
+        (("cifar100", "resnet18", "sgdm", False), (58.38, 1.6075, 58.38, 57.99, 57.95)),
+        (("cifar100", "resnet50", "radam", True), (64.79, 2.3893, 64.78, 64.99, 64.43)),
+    ],
+)
+def test_figures_are_those_printed(names, expected):
+    assert paper.figures_of(*names) == dict(zip(METRICS, expected, strict=True))
+
+
+def test_what_the_paper_has_not_run_has_no_figures():
+    assert paper.figures_of("digits", "resnet8", "adam", True) == {}
+    assert paper.table_of("cifar100", "resnet20") is None
+
+
+@pytest.mark.parametrize("table", paper.TABLES, ids=lambda table: str(table.number))
+def test_each_row_goes_with_itself_but_for_the_misprints(table):
+    # CIFAR-100's test images are 100 of each class: the mean recall is the accuracy
+    # there, and kappa is (accuracy - 1/100) / (1 - 1/100). Elsewhere kappa is lower
+    # than the accuracy by an amount that all rows of a table share.
+    odd = {}
+    chance = []
+    for key, (accuracy, _, recall, _, kappa) in table.rows.items():
+        chance.append((accuracy - kappa) / (100 - kappa))
+        if table.dataset == "cifar100":
+            if abs(recall - accuracy) > 0.011:
+                odd[key] = "mean recall"
+            if abs(kappa - (accuracy - 1) / 0.99) > 0.02:
+                odd[key] = "kappa"
+        elif recall < accuracy - 5:
+            odd[key] = "mean recall"
+    if table.dataset == "animals10":
+        usual = sorted(chance)[len(chance) // 2]
+        odd |= {
+            key: "kappa"
+            for key, found in zip(table.rows, chance, strict=True)
+            if abs(found - usual) > 0.03
+        }
+    assert odd == {
+        4: {("nadam", True): "mean recall"},
+        5: {("radam", True): "kappa"},
+        8: {("sgdm", False): "kappa"},
+    }.get(table.number, {})
+    for (optimizer, wgd), metric in odd.items():
+        name = f"{'WGD ' if wgd else ''}{paper.OPTIMIZERS[optimizer]}"
+        assert any(name in note and metric in note for note in table.notes)
+
+
+def test_losses_and_accuracies_that_do_not_gain_are_noted():
+    table = paper.table_of("cifar100", "resnet50")
+    assert table.rows["sgdm", True][1] > table.rows["sgdm", False][1]
+    assert any("2.1040, in bold" in note for note in table.notes)
+    gains = [
+        t.rows[o, True][0] - t.rows[o, False][0]
+        for t in paper.TABLES
+        for o in OPTIMIZERS
+    ]
+    assert sum(gain > 0 for gain in gains) == 23

@@ -1,0 +1,189 @@
+import dataclasses
+import html.parser
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from studies import SPEC, result_of, runs_of, study
+
+from keras_wgd.study import report, results, tables, verdict
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "</script><script>document.title='owned'</script>",
+    '"><img src=x onerror="document.title=\'owned\'">',
+    "' onmouseover='document.title=1",
+    "line\u2028separator\u2029",
+    "<!--<script>",
+    "{{ 7 * 7 }}",
+)
+
+
+class Reader(html.parser.HTMLParser):
+    """The elements of a page, and the texts outside of scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self.scripts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        inside = self.tags and self.tags[-1][0] == "script" and self.cdata_elem
+        (self.scripts if inside else self.texts).append(data)
+
+
+def hostile_results():
+    environment = dict(zip("abcdefg", HOSTILE, strict=True))
+    environment |= dict.fromkeys(HOSTILE, 1) | {"versions": {"keras": "3.15"}}
+    first, *others = study()
+    return [dataclasses.replace(first, environment=environment), *others]
+
+
+def write_hostile(folder):
+    report.write(folder, hostile_results(), [*HOSTILE, "caf\udce9 is missing"])
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_hostile(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader(out):
+    return Reader((out / "report.html").read_text("utf-8"))
+
+
+def test_what_is_written_is_returned(tmp_path):
+    written = report.write(tmp_path / "a" / "b", [result_of()], [])
+    files = [path for path in (tmp_path / "a" / "b").rglob("*") if path.is_file()]
+    assert sorted(written) == sorted(files)
+    names = {path.name for path in written}
+    assert {"report.html", "tables.md", "runs.csv", "summary.csv"} < names
+    assert "figure-7-accuracy-densenet121-cifar100.svg" in names
+
+
+def test_hostile_strings_are_text(out, reader):
+    page = (out / "report.html").read_text("utf-8")
+    for text in HOSTILE[:4]:
+        assert text not in page
+    for text in HOSTILE:
+        assert reader.texts.count(text) == 3  # a name, a value, and a problem
+    kinds = [tag for tag, _ in reader.tags]
+    assert kinds.count("script") == 3
+    assert "img" not in kinds
+    assert not any(name.startswith("on") for _, found in reader.tags for name in found)
+    assert not any("\u2028" in script for script in reader.scripts)
+    assert "caf? is missing" in reader.texts
+
+
+def test_nothing_is_loaded_from_anywhere(reader):
+    for tag, attributes in reader.tags:
+        assert not {"src", "href", "srcset", "action"} & set(attributes), tag
+    policy = next(a["content"] for _, a in reader.tags if a.get("http-equiv"))
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+
+
+def test_the_same_results_give_the_same_bytes(out, tmp_path):
+    code = (
+        "import pathlib, sys, test_report;"
+        "test_report.write_hostile(pathlib.Path(sys.argv[1]))"
+    )
+    tests = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": tests}
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, env=environment
+    )
+    names = {p.relative_to(out) for p in out.rglob("*") if p.is_file()}
+    assert {
+        p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()
+    } == names
+    for name in names:
+        assert (out / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def test_who_reads_results_loads_neither_keras_nor_what_draws():
+    code = (
+        "import sys, keras_wgd.study.tables;"
+        "heavy = {'altair', 'vl_convert', 'scipy', 'jinja2', 'keras'};"
+        "assert not heavy & {*sys.modules};"
+        "import keras_wgd.study.report; assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_folders_of_several_machines_are_read_as_one(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    other = dataclasses.replace(SPEC, seed=1)
+    results.write(here, result_of(accuracy=0.1))
+    results.write(there, result_of(accuracy=0.2))
+    results.write(there, result_of(other))
+    (there / "holiday").mkdir()
+    found, problems = report.collect([here, there, here])
+    assert [r.spec for r in found] == [SPEC, other]
+    assert found[0].metrics["accuracy"] == 0.1
+    assert problems == [
+        f"{there / 'holiday' / 'spec.json'} is missing",
+        f"{there / SPEC.id} is the same run as that of {here}",
+    ]
+
+
+STEADY = {
+    ("radam", "plain"): [0.50, 0.51, 0.52],
+    ("radam", "filters"): [0.52, 0.535, 0.545],
+    ("radam", "fan_in"): [0.48, 0.485, 0.505],
+    ("radam", "kernels"): [0.50, 0.53, 0.50],
+}
+
+
+def test_the_verdict_is_for_it_against_it_or_neither():
+    first, filters, fan_in, _ = verdict.words(tables.frame(runs_of(STEADY)))
+    assert first == (
+        "WGD filters gains accuracy in these runs; WGD fan_in loses accuracy in these "
+        "runs; whether WGD kernels helps, these runs do not tell."
+    )
+    assert filters.startswith(
+        "WGD filters: of 3 pairs of runs the accuracy is higher with it in 3, lower in "
+        "0 and the same in 0. Averaged first over the optimizers and learning rates of "
+        "a setting and seed, the gain is +2.33 percentage points (n = 3; 95 % interval "
+        "+1.62 to +3.05; p = 0.005; p = 0.015 when adjusted for 3 arms)."
+    )
+    assert "the gain is -2.00 percentage points" in fan_in
+
+
+def test_one_seed_gives_no_verdict():
+    rows = {key: row[:1] for key, row in STEADY.items()}
+    first, filters, *_ = verdict.words(tables.frame(runs_of(rows)))
+    assert first.startswith("Whether WGD filters helps, these runs do not tell")
+    assert "(n = 1; there is no interval of one)" in filters
+
+
+def test_without_pairs_there_is_nothing_to_compare():
+    (words,) = verdict.words(tables.frame([result_of()]))
+    assert words.startswith("No run with WGD has beside it the plain run")
+
+
+def test_runs_that_diverged_are_in_the_verdict():
+    words = verdict.words(tables.frame(study()))
+    assert words[-1] == (
+        "1 of 15 runs diverged: a loss of theirs is not finite (1 plain)."
+    )
+    assert "1 not compared because a run diverged" in words[1]
+
+
+def test_the_papers_claim_is_counted_from_its_tables():
+    assert verdict.paper_words().startswith(
+        "The paper reports 24 pairs of runs (Tables 3 to 8). With WGD the accuracy is "
+        "higher in 23 of them, by 3.60 percentage points on average (-0.14 to +15.07), "
+        "and the loss is lower in 23."
+    )

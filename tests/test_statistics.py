@@ -1,0 +1,195 @@
+import dataclasses
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+from studies import SPEC, result_of, runs_of, study
+
+from keras_wgd.study import statistics, tables
+
+PLAIN = [0.60, 0.61, 0.63, 0.58]
+WGD = [0.62, 0.60, 0.66, 0.61]
+NAN = math.nan
+
+
+def test_the_mean_has_students_interval():
+    found = statistics.mean_of(PLAIN)
+    low, high = stats.t.interval(
+        0.95, len(PLAIN) - 1, loc=np.mean(PLAIN), scale=stats.sem(PLAIN)
+    )
+    assert (found.n, found.left_out) == (4, 0)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (np.mean(PLAIN), low, high)
+    )
+    assert found.half == pytest.approx((high - low) / 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "n", "left_out", "mean"),
+    [
+        ([], 0, 0, None),
+        ([NAN, NAN], 0, 2, None),
+        ([0.5], 1, 0, 0.5),
+        ([0.5, NAN], 1, 1, 0.5),
+        ([0.5, math.inf], 1, 1, 0.5),
+    ],
+)
+def test_a_mean_of_fewer_than_two_has_no_interval(values, n, left_out, mean):
+    found = statistics.mean_of(values)
+    assert found == statistics.Estimate(n=n, left_out=left_out, mean=mean)
+    assert found.half is None
+
+
+def test_several_means_at_once_are_those_one_by_one():
+    rows = [[1.0, NAN, 3.0], [2.0, 5.0, NAN], [4.0, 7.0, NAN]]
+    found = statistics.means_of(rows)
+    assert found == [statistics.mean_of(column) for column in zip(*rows, strict=True)]
+    assert [estimate.n for estimate in found] == [3, 2, 1]
+
+
+def test_the_paired_test_is_that_of_the_formula():
+    differences = np.subtract(WGD, PLAIN)
+    error = differences.std(ddof=1) / math.sqrt(4)
+    t = differences.mean() / error
+    half = stats.t.ppf(0.975, 3) * error
+    found = statistics.difference_of(WGD, PLAIN)
+    assert found.n == 4
+    assert (found.mean, found.low, found.high, found.p) == pytest.approx(
+        (
+            differences.mean(),
+            differences.mean() - half,
+            differences.mean() + half,
+            2 * stats.t.sf(abs(t), 3),
+        )
+    )
+    assert found.p == pytest.approx(stats.ttest_rel(WGD, PLAIN).pvalue)
+
+
+@pytest.mark.parametrize(
+    ("values", "plain", "n", "left_out", "mean"),
+    [
+        ([], [], 0, 0, None),
+        ([0.6], [0.5], 1, 0, 0.1),
+        ([0.6, 0.7], [0.5, 0.6], 2, 0, 0.1),  # equal but for rounding
+        ([0.5, 0.5], [0.5, 0.5], 2, 0, 0.0),
+        ([0.0, 0.0], [0.0, 0.0], 2, 0, 0.0),
+        ([0.6, NAN], [0.5, 0.5], 1, 1, 0.1),
+        ([0.6, 0.5], [NAN, NAN], 0, 2, None),
+    ],
+)
+def test_without_two_different_pairs_there_is_no_test(values, plain, n, left_out, mean):
+    found = statistics.difference_of(values, plain)
+    assert (found.n, found.left_out) == (n, left_out)
+    assert found.mean == (None if mean is None else pytest.approx(mean))
+    assert (found.low, found.high, found.p) == (None, None, None)
+
+
+def test_numbers_that_overflow_warn_of_nothing():
+    statistics.difference_of([1e308, -1e308, 1.0], [-1e308, 1e308, 0.0])
+    statistics.mean_of([1e308, -1e308, 1e308])
+    assert statistics.roughness([1e308, 0.0, 1e308]) is not None
+
+
+def test_p_values_are_adjusted_as_benjamini_and_hochberg_did():
+    # Step up by hand: 0.01 * 3 / 1, 0.02 * 3 / 2, 0.5.
+    found = statistics.adjusted([0.02, None, 0.01, 0.5])
+    assert found == [pytest.approx(0.03), None, pytest.approx(0.03), pytest.approx(0.5)]
+    assert statistics.adjusted([None, None]) == [None, None]
+    assert statistics.adjusted([]) == []
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([3.0, 2.0, 1.0, 0.0], 0.0),
+        ([1.0, 2.0, 3.0], 0.0),
+        ([1.0, 0.0, 1.0], 2.0),
+        ([3.0, 2.0, 1.5, 1.75], math.sqrt((0.5**2 + 0.75**2) / 2)),
+        ([1.0, 2.0], None),
+        ([], None),
+    ],
+)
+def test_roughness(losses, expected):
+    assert statistics.roughness(losses) == (
+        None if expected is None else pytest.approx(expected)
+    )
+
+
+def test_roughness_of_a_diverged_run_is_no_number():
+    assert math.isnan(statistics.roughness([1.0, 0.5, NAN, 0.1]))
+
+
+def test_roughness_is_what_numpy_makes_of_it():
+    losses = np.random.default_rng(0).uniform(size=20)
+    expected = np.sqrt(np.mean(np.diff(np.diff(losses)) ** 2))
+    assert statistics.roughness(losses.tolist()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 5},
+        {"learning_rate": 0.5},
+        {"optimizer": "adam"},
+        {"epochs": 7},
+        {"image_size": None},
+        {"weight_decay": 0.0},
+    ],
+)
+def test_only_runs_that_differ_in_the_arm_are_paired(other):
+    spec = dataclasses.replace(SPEC, stem=None)
+    found = [
+        result_of(dataclasses.replace(spec, **other), accuracy=0.1),
+        result_of(spec, accuracy=0.2),
+        result_of(spec, "filters", accuracy=0.3),
+    ]
+    pairs = statistics.paired(tables.frame(found), ["accuracy"])
+    assert pairs["accuracy_plain"].to_list() == [None, None, 0.2]
+    alone = statistics.paired(tables.frame([found[0], found[2]]), ["accuracy"])
+    assert alone["accuracy_plain"].to_list() == [None, None]
+
+
+def test_runs_on_different_backends_are_not_paired():
+    found = [
+        result_of(environment={"backend": "torch"}),
+        result_of(arm="filters", environment={"backend": "jax"}),
+    ]
+    pairs = statistics.paired(tables.frame(found), ["accuracy"])
+    assert pairs["accuracy_plain"].null_count() == 2
+
+
+def test_the_verdict_averages_over_optimizers_within_a_seed_first():
+    runs = tables.frame(
+        runs_of(
+            {
+                ("sgdm", "plain"): [0.50, 0.50, 0.50],
+                ("sgdm", "filters"): [0.51, 0.53, 0.50],
+                ("adam", "plain"): [0.50, 0.50, 0.50],
+                ("adam", "filters"): [0.53, 0.49, 0.56],
+            }
+        )
+    )
+    found = statistics.verdict(runs, "accuracy", "filters")
+    assert (found.pairs, found.higher, found.lower, found.equal) == (6, 4, 1, 1)
+    means = [0.02, 0.01, 0.03]
+    expected = stats.ttest_1samp(means, 0)
+    interval = expected.confidence_interval()
+    assert found.difference.n == 3
+    assert (found.difference.mean, found.difference.p) == pytest.approx(
+        (0.02, expected.pvalue)
+    )
+    assert (found.difference.low, found.difference.high) == pytest.approx(
+        (interval.low, interval.high)
+    )
+    assert statistics.verdict(runs, "accuracy", "fan_in").pairs == 0
+
+
+def test_the_verdict_counts_what_diverged():
+    runs = tables.frame(study()).filter(pl.col("seed") == 1)
+    found = statistics.verdict(runs, "loss", "filters")
+    # RAdam's pair is equal; that of SGDM at 0.1 has a plain run without a loss.
+    assert (found.pairs, found.undecided, found.equal) == (2, 1, 1)
+    assert found.difference.n == 1
+    assert statistics.verdict(runs, "accuracy", "filters").undecided == 0
