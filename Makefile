@@ -9,7 +9,7 @@ venv := .venv
 bin := $(venv)/bin
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types suite clean
+.PHONY: demo test lint types suite paper clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
@@ -28,8 +28,13 @@ suite: $(venv)/dev.stamp
 	@for backend in $(BACKENDS); do \
 	    printf '\n== %s\n' $$backend; \
 	    KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2 \
-	        $(bin)/python -m pytest --numprocesses $(JOBS) || exit 1; \
+	        $(bin)/python -m pytest --numprocesses $(JOBS) $(PYTEST) || exit 1; \
 	done
+
+# Each of the paper's 48 runs, two steps long, on each backend.
+paper: export KERAS_WGD_ALL_RUNS = 1
+paper: PYTEST = tests/test_paper_runs.py
+paper: suite
 
 clean:
 	rm -rf $(venv) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

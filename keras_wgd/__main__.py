@@ -3,7 +3,18 @@
 import sys
 
 # Of the extra: some other package may have brought one of them, and not the rest.
-STUDY = {"polars", "rich", "scipy", "sklearn", "typer"}
+STUDY = {
+    "altair",
+    "filelock",
+    "jinja2",
+    "PIL",
+    "polars",
+    "rich",
+    "scipy",
+    "sklearn",
+    "typer",
+    "vl_convert",
+}
 
 
 def main() -> int:

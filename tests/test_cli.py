@@ -1,3 +1,5 @@
+import dataclasses
+import errno
 import json
 import os
 import signal
@@ -9,14 +11,18 @@ import keras
 import numpy as np
 import pytest
 from test_datasets import cifar_arrays
+from test_results import SPEC, result_of
 
 from keras_wgd import cli
+from keras_wgd.cli import studies
 from keras_wgd.datasets import cifar100
 from keras_wgd.study import presets, results, runner
-from keras_wgd.study.spec import RunSpec, StudySpec
+from keras_wgd.study.claim import claim
+from keras_wgd.study.spec import Grid, RunSpec, StudySpec
 
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
 RUN = ["run", "--dataset", "digits", *SMALL]
+QUICK = ["study", "--preset", "quick", "--out", "x"]
 
 
 @pytest.mark.parametrize(
@@ -31,15 +37,29 @@ RUN = ["run", "--dataset", "digits", *SMALL]
         ([*RUN, "--placement", "update"], "needs a mean_over"),
         ([*RUN, "--seed", "4294967296"], "at most 4294967295"),
         ([*RUN, "--placement", "x"], "gradient, update. Received: 'x'"),
-        ([*RUN, "--model", "lenet"], "resnet8, resnet20. Received: 'lenet'"),
+        ([*RUN, "--model", "lenet"], "keras_cv_resnet18. Received: 'lenet'"),
+        ([*RUN, "--stem", "small"], "stem must be None for resnet8"),
+        ([*RUN, "--sampler", "x"], "shuffled, weighted. Received: 'x'"),
+        ([*RUN, "--image-size", "4"], "at least 8, or None. Received: 4"),
+        ([*RUN, "--model", "resnet50"], "at least 32 by 32 for resnet50"),
+        ([*RUN, "--save-model"], "--save-model and --tensorboard need --out"),
         ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),
         ([*RUN, "--batch-size", "65"], "at most the 64 training images. Received: 65"),
         ([*RUN, "--train-size", "9999"], "between 1 and 1437. Received: 9999"),
         (["run", "--dataset", "mnist"], "cifar100, digits. Received: 'mnist'"),
-        (["run", "--dataset", "cifar100"], "cifar100 needs --data-dir"),
+        (["run", "--dataset", "animals10"], "Received: no folder"),
         (["run", "--dataset", "cifar100", "--data-dir", "absent"], "is no folder"),
-        (["study", "--preset", "slow", "--out", "x"], "quick. Received: 'slow'"),
-        (["study", "--preset", "quick", "--out", "x", "--jobs", "0"], "Received: 0"),
+        (["study", "--preset", "slow", "--out", "x"], "released. Received: 'slow'"),
+        (["study", "--preset", "quick"], "--out must name a folder for the results"),
+        ([*QUICK, "--shard", "3/2"], "shard must be i/n"),
+        ([*QUICK, "--arm", "kernels"], "plain, filters, fan_in. Received: 'kernels'"),
+        ([*QUICK, "--seed", "-1"], "whole number of at least 0"),
+        ([*QUICK, "--epochs", "0"], "whole number of at least 1"),
+        ([*QUICK, "--model", "resnet18"], "resnet8. Received: 'resnet18'"),
+        (["study", "--preset", "paper", "--out", "x"], "animals10"),
+        ([*QUICK, "--jobs", "0"], "Received: 0"),
+        (["report"], "Missing argument"),
+        (["report", "absent"], "absent"),
         (["study", "--preset", "quick", "--out", ""], "must name a folder"),
         ([*RUN, "--out", ""], "must name a folder"),
         (["run", "--dataset", "cifar100", "--data-dir", ""], "must name a folder"),
@@ -102,17 +122,21 @@ def test_a_run_on_cifar100_prints_and_keeps_its_result(capsys, tmp_path):
 def tiny_study(monkeypatch):
     study = StudySpec(
         name="tiny",
-        base=RunSpec(
-            dataset="digits",
-            model="resnet8",
-            optimizer="adam",
-            epochs=1,
-            train_size=64,
-            test_size=40,
+        grids=(
+            Grid(
+                base=RunSpec(
+                    dataset="digits",
+                    model="resnet8",
+                    optimizer="adam",
+                    epochs=1,
+                    train_size=64,
+                    test_size=40,
+                ),
+                learning_rates={"adam": (1e-3,)},
+                arms=("plain", "filters"),
+                seeds=(0,),
+            ),
         ),
-        learning_rates={"adam": 1e-3},
-        arms=(None, "filters"),
-        seeds=(0,),
     )
     monkeypatch.setitem(presets.PRESETS, "tiny", study)
     return study
@@ -136,6 +160,96 @@ def test_a_study_makes_its_runs_once_and_prints_its_table(capsys, tmp_path, tiny
     assert times == {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/result.json")}
     assert cli.app([*arguments, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_the_48_runs_are_listed(capsys):
+    arguments = ["study", "--preset", "paper", "--list"]
+    assert cli.app(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        sum(line.strip().startswith(str(i)) for i, line in enumerate(lines, -1)) == 48
+    )
+    assert not any("…" in line for line in lines)
+    assert cli.app([*arguments, "--json", "--shard", "2/3"]) == 0
+    specs = json.loads(capsys.readouterr().out)
+    assert len(specs) == 16
+    assert RunSpec.from_dict(specs[0]) == presets.preset("paper").runs()[1]
+
+
+def test_another_study_in_the_folder_is_refused_by_what_differs(
+    capsys, tmp_path, tiny_study
+):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+    assert cli.app([*arguments, "--arm", "plain"]) == 0
+    capsys.readouterr()
+    assert cli.app([*arguments, "--arm", "plain", "--epochs", "2"]) == 2
+    err = capsys.readouterr().err
+    assert "begun with epochs 1, now 2" in err
+    assert err.count("\n") == 1
+    with claim(tmp_path, tiny_study.select(arm=["plain"]), keras.backend.backend()):
+        assert cli.app([*arguments, "--arm", "plain"]) == 2
+    assert "no other study is at work" in capsys.readouterr().err
+
+
+def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+    assert cli.app([*arguments, "--shard", "1/2"]) == 0
+    assert capsys.readouterr().out.count("done ") == 1
+    assert cli.app([*arguments, "--shard", "2/2"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("done ") == 1
+    assert "WGD filters" in printed
+    assert cli.app(arguments) == 0
+    assert "2 of 2 runs are finished already" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_one_line_and_says_how_to_go_on(
+    capsys, tmp_path, tiny_study, monkeypatch
+):
+    def full(*arguments):
+        yield runner.failure(None, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(runner, "run_all", full)
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
+    assert cli.app(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("keras-wgd: error: the disk is full; make room, and the same")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "complete"),
+    [
+        (["study", "--ray"], ["study", "--ray", "local"]),
+        (["--ray", "--jobs", "2"], ["--ray", "local", "--jobs", "2"]),
+        (["--ray", "ray://host:1", "-h"], ["--ray", "ray://host:1", "-h"]),
+        (["--array", "x"], ["--array", "x"]),
+        ([], []),
+    ],
+)
+def test_ray_without_an_address_is_a_local_cluster(given, complete):
+    assert studies.with_ray_address(given) == complete
+
+
+def test_a_report_of_several_folders(capsys, tmp_path):
+    for seed in (0, 1):
+        for arm in ({}, {"mean_over": "filters"}):
+            spec = dataclasses.replace(SPEC, seed=seed, **arm)
+            (tmp_path / str(seed)).mkdir(exist_ok=True)
+            results.write(
+                tmp_path / str(seed), result_of(spec, accuracy=0.5 + seed / 4)
+            )
+    (tmp_path / "1" / "holiday").mkdir()
+    folders = [str(tmp_path / "0"), str(tmp_path / "1")]
+    out = tmp_path / "report"
+    assert cli.app(["report", *folders, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "holiday" in printed
+    assert "62.50" in printed
+    assert (out / "report.html").stat().st_size > 100_000
+    (tmp_path / "empty").mkdir()
+    assert cli.app(["report", str(tmp_path / "empty")]) == 2
+    assert "must hold results of runs" in capsys.readouterr().err
 
 
 def test_kernels_shows_a_model_of_ones_own(capsys, tmp_path):
@@ -236,4 +350,4 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "0 of 36 runs are finished; the same command goes on from there" in out
     assert err == "keras-wgd: interrupted\n"
-    assert all(path.name.startswith(".") for path in tmp_path.iterdir())
+    assert results.read_all(tmp_path) == ([], [])

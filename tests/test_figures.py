@@ -179,3 +179,9 @@ def test_files_are_images(drawn, tmp_path):
             root = ET.fromstring(path.read_text())
             assert root.tag == "{http://www.w3.org/2000/svg}svg"
             assert "CIFAR-100" in "".join(root.itertext())
+
+
+def test_a_figure_drawn_again_has_the_same_bytes(drawn, tmp_path):
+    some = {NAMES[0]: drawn[NAMES[0]]}
+    first, second = (figures.write(tmp_path / name, some) for name in "ab")
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]

@@ -4,11 +4,10 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import sync_playwright
 from studies import study
 
 from keras_wgd.study import report
-
-playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = (
@@ -35,7 +34,7 @@ def browser():
     if CHROMIUM is None:
         reason = "needs chromium on the PATH: apt-get install chromium"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS])
         yield chromium
         chromium.close()
@@ -147,11 +146,15 @@ def test_a_table_is_sorted_by_a_head(open_page):
 
 
 def colours(page):
-    title = page.locator(f"{LINES} .role-title-text text").first
+    """Of the page, of its text, and of all texts in its charts."""
+    texts = page.eval_on_selector_all(
+        ".chart svg text", "texts => texts.map(text => getComputedStyle(text).fill)"
+    )
+    (fill,) = set(texts)
     return [
         page.evaluate("getComputedStyle(document.body).backgroundColor"),
         page.evaluate("getComputedStyle(document.body).color"),
-        title.evaluate("text => getComputedStyle(text).fill"),
+        fill,
     ]
 
 

@@ -92,16 +92,18 @@ def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     undisturbed.mkdir()
     list(runner.run_all(undisturbed, LONG, jobs=1))
     moments = random.Random(0)
-    epochs = []
-    for _ in range(20):
+    epochs = 0
+    for kill in range(20):
         process, out = started_study(tmp_path, "LONG")
         with process:
-            line = process.stdout.readline()  # a run has started
-            time.sleep(moments.uniform(0, 0.5) if line else 0)
+            # Half of them while a run is made ready, half while it trains.
+            wanted, most = (("start", 3), ("epoch", 1))[kill % 2]
+            while (line := process.stdout.readline()) and line.strip() != wanted:
+                pass
+            time.sleep(moments.uniform(0, most) if line else 0)
             process.send_signal(signal.SIGKILL)
-            said, _ = process.communicate(timeout=60)
-        epochs.append(said.split().count("epoch"))
-    assert 0 < sum(epochs)
+            epochs += process.communicate(timeout=60)[0].count("epoch")
+    assert epochs > 0
     list(runner.run_all(out, runner.split(out, LONG)[1], jobs=1))
     for spec in LONG:
         a, b = (

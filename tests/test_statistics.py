@@ -47,6 +47,7 @@ def test_several_means_at_once_are_those_one_by_one():
     found = statistics.means_of(rows)
     assert found == [statistics.mean_of(column) for column in zip(*rows, strict=True)]
     assert [estimate.n for estimate in found] == [3, 2, 1]
+    assert [e.mean for e in found] == pytest.approx([7 / 3, 6.0, 3.0])
 
 
 def test_the_paired_test_is_that_of_the_formula():

@@ -106,8 +106,9 @@ def test_p_values_are_adjusted_within_a_setting():
         ("adam", "fan_in"): [0.5, 0.63, 0.69],
     }
     other = dataclasses.replace(DIGITS, epochs=3)
+    more = rows | {("adam", "filters"): [0.6, 0.5, 0.7]}
     summary = tables.summarize(
-        tables.frame([*runs_of(rows, DIGITS), *runs_of(rows, other)])
+        tables.frame([*runs_of(rows, DIGITS), *runs_of(more, other)])
     )
     for _, part in summary.group_by("epochs"):
         part = part.filter(pl.col("arm") != "plain")
@@ -217,6 +218,16 @@ def test_what_diverged_is_told():
     assert plain[4].text == "2.0000 ± 12.7062 (2 of 3)"
     # 2.0 is the lower mean, of those that did not diverge.
     assert [plain[4].best, filters[4].best] == [False, True]
+
+
+def test_where_all_diverged_none_is_best():
+    nan = [float("nan")] * 4
+    found = [result_of(arm=arm, losses=nan) for arm in ("plain", "filters")]
+    (table,) = layout.metric_tables(tables.summarize(tables.frame(found)))
+    assert [(row[4].text, row[4].best) for row in table.blocks[0]] == [
+        ("diverged", False)
+    ] * 2
+    assert table.blocks[0][1][8].text == "+0.00"
 
 
 def test_the_terminals_table_fits_and_says_what_it_should(runs):

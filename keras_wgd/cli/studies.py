@@ -14,6 +14,7 @@ from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, user_errors
 from keras_wgd.study import presets
 from keras_wgd.study.claim import Shard, claim
+from keras_wgd.study.cluster import LOCAL
 from keras_wgd.study.options import Options
 
 
@@ -25,11 +26,15 @@ def _part(text: str) -> Any:
 def with_ray_address(arguments: Sequence[str]) -> list[str]:
     """`--ray` without an address is `--ray local`."""
     complete = []
-    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for position, argument in enumerate(arguments):
         complete.append(argument)
-        if argument == "--ray" and following.startswith("-"):
-            complete.append("local")
+        if argument == "--ray" and not _is_value(arguments[position + 1 :]):
+            complete.append(LOCAL)
     return complete
+
+
+def _is_value(rest):
+    return bool(rest) and not rest[0].startswith("-")
 
 
 def study(

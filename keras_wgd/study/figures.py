@@ -131,7 +131,12 @@ def _figures_of(setting, part, results, end):
             x_title="Roughness (nats per epoch)",
             columns=2,
             title=f"Roughness of the loss curves of {name}",
-            subtitle=[*subtitle, f"{_BAND}; less is smoother"],
+            subtitle=[
+                *subtitle,
+                "Root mean square of how much the change of the loss from one epoch to "
+                "the next itself changes; less is smoother",
+                _BAND,
+            ],
         )
     whitened = [result for result in results if result.norm_ratios]
     if whitened:

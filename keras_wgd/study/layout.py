@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from keras_wgd.study import labels, paper
-from keras_wgd.study.statistics import BLOCK, SETTING
+from keras_wgd.study.statistics import BLOCK, ROUGHNESS, SETTING
 
 METRIC_HEADS = {
     "accuracy": "Accuracy",
@@ -227,7 +227,7 @@ def _roughness_table(part):
             )
             for rows in blocks(part)
         ),
-        notes=("In nats per epoch; less is smoother.",),
+        notes=(f"{ROUGHNESS} Less is smoother.",),
     )
 
 

@@ -175,4 +175,5 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
 
 
 def _wrap(wrapper: type[WGD], optimizer, spec: RunSpec, model) -> WGD:
+    assert spec.mean_over is not None
     return wrapper(optimizer, spec.mean_over, spec.placement, kernels=model)

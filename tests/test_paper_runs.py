@@ -1,0 +1,57 @@
+"""The paper's 48 runs, each two steps long on a handful of small images.
+
+`make test` takes one of each data set and network, and all optimizers and arms
+between them; `make paper` takes all.
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_datasets import cifar_arrays
+
+from keras_wgd.datasets import animals10, cifar100
+from keras_wgd.study import results, training
+from keras_wgd.study.options import Options
+from keras_wgd.study.presets import preset
+
+RUNS = preset("paper").runs()
+# Eight to a data set and network.
+SOME = [RUNS[8 * pair + run] for pair, run in enumerate((0, 3, 4, 7, 1, 2))]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    np.savez(folder / cifar100.FILE, **cifar_arrays())
+    pixels = np.random.default_rng(0)
+    for name in animals10.CLASSES:
+        (folder / "raw-img" / name).mkdir(parents=True)
+        for number in range(3):
+            image = Image.fromarray(pixels.integers(0, 256, (40, 50, 3), "uint8"))
+            image.save(folder / "raw-img" / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "spec", RUNS if os.environ.get("KERAS_WGD_ALL_RUNS") else SOME, ids=lambda s: s.id
+)
+def test_a_run_of_the_paper_builds_trains_two_steps_and_saves(spec, data_dir, tmp_path):
+    small = dataclasses.replace(
+        spec, image_size=32, epochs=1, batch_size=4, train_size=8, test_size=4
+    )
+    result = training.make(tmp_path, small, Options(str(data_dir), save_model=True))
+    folder = results.path_of(tmp_path, small)
+    np.testing.assert_equal(results.read(folder).metrics, result.metrics)  # NaN, too
+    assert (folder / training.MODEL).stat().st_size > 10**7
+    assert (result.centred > 0) == (spec.mean_over is not None)
+    assert np.isfinite(result.curves["train_loss"]).all()
+
+
+def test_some_runs_have_every_data_set_network_optimizer_and_arm():
+    for name in ("dataset", "model", "optimizer", "arm"):
+        values = {getattr(spec, name) for spec in RUNS}
+        assert {getattr(spec, name) for spec in SOME} == values
+    assert len({(spec.dataset, spec.model) for spec in SOME}) == len(SOME) == 6
