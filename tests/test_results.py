@@ -116,6 +116,7 @@ def test_a_result_under_another_runs_name_does_not_count(tmp_path):
 def test_what_is_no_run_is_left_alone(tmp_path):
     (tmp_path / ".half.123").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / results.REPORT).mkdir()
     (tmp_path / "holiday").mkdir()
     found, problems = results.read_all(tmp_path)
     assert found == []

@@ -29,6 +29,7 @@ def report(
     """Print the tables of the paper beside ours, and write them with figures."""
     from keras_wgd.study import display, tables
     from keras_wgd.study import report as reports
+    from keras_wgd.study.results import REPORT
 
     console = Console()
     with user_errors():
@@ -40,5 +41,5 @@ def report(
                 f"{', '.join(map(str, folders))}, with none"
             )
         display.print_tables(console, tables.frame(results))
-        for path in reports.write(out or folders[0] / "report", results, problems):
+        for path in reports.write(out or folders[0] / REPORT, results, problems):
             console.print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -1,18 +1,17 @@
 """CIFAR-100 from a file cifar100.npz, or from Keras."""
 
 import contextlib
-import struct
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from keras_wgd import archive
 from keras_wgd.datasets.dataset import Dataset
 from keras_wgd.datasets.images import ArrayImages
 
 FILE = "cifar100.npz"
+_IMAGES = ("x_train", "y_train", "x_test", "y_test")
 
 # The name of each fine label, from 0 to 99.
 _NAMES = """
@@ -28,17 +27,6 @@ telephone television tiger tractor train trout tulip turtle wardrobe whale
 willow_tree wolf woman worm
 """
 CLASSES = tuple(_NAMES.split())
-
-# What NumPy raises, by where in the file the damage is.
-_UNREADABLE = (
-    EOFError,
-    NotImplementedError,
-    OSError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 # Of the whole training set, by channel, in pixel values from 0 to 255.
 MEAN = (129.304, 124.070, 112.434)
@@ -115,26 +103,16 @@ def _from_file(path):
             + ("without it" if path.parent.is_dir() else "which is no folder")
         )
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return [
-                arrays[key]
-                for key in (
-                    "x_train",
-                    "y_train",
-                    "x_test",
-                    "y_test",
-                    "fine_label_names",
-                )
-            ]
+        return archive.read(path, (*_IMAGES, "fine_label_names"))
     except KeyError as error:
         raise ValueError(
             f"{FILE} must hold x_train, y_train, x_test, y_test and fine_label_names. "
             f"Received: {path}, without {error.args[0].split(' ')[0]}"
         ) from error
-    except _UNREADABLE as error:
+    except ValueError as error:
         raise ValueError(
             f"{FILE} must be a whole NumPy archive; get it again. "
-            f"Received: {path}, which cannot be read ({type(error).__name__})"
+            f"Received: {path}, which cannot be read ({error})"
         ) from error
 
 

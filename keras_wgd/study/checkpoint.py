@@ -10,7 +10,14 @@ import numpy as np
 from keras import ops
 
 from keras_wgd import archive
-from keras_wgd.study.results import CURVES, atomic, from_json, read_json, to_json
+from keras_wgd.study.results import (
+    CURVES,
+    atomic,
+    from_json,
+    read_json,
+    to_json,
+    write_text,
+)
 from keras_wgd.study.spec import RunSpec
 
 PROGRESS = "progress.json"
@@ -69,8 +76,7 @@ def save(
         "weights": weights.name,
         **to_json(dataclasses.asdict(progress)),
     }
-    with atomic(folder / PROGRESS) as draft:
-        draft.write_text(json.dumps(fields, allow_nan=False))
+    write_text(folder / PROGRESS, json.dumps(fields, allow_nan=False))
     for old in folder.glob("weights-*.npz"):
         if old != weights:
             old.unlink(missing_ok=True)

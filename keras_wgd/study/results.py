@@ -13,6 +13,8 @@ from typing import Any
 from keras_wgd.metrics import METRICS
 from keras_wgd.study.spec import RunSpec
 
+# Where `keras-wgd report` writes, beside the runs.
+REPORT = "report"
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
@@ -153,11 +155,13 @@ def read_all(out: Path) -> tuple[list[Result], list[str]]:
 
     Returns:
         The results, in the order of their names, and a line for each entry
-        that could not be read. Hidden files and plain files are no entries.
+        that could not be read. Hidden files, plain files and the report are no
+        entries.
     """
     found, problems = [], []
     for folder in sorted(out.iterdir()):
-        if folder.name.startswith(".") or not folder.is_dir():
+        hidden = folder.name.startswith(".") or folder.name == REPORT
+        if hidden or not folder.is_dir():
             continue
         try:
             found.append(read(folder))
@@ -187,7 +191,7 @@ def atomic(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file beside its place and move it there in one step."""
     with atomic(path) as draft:
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
 
 
 def _write_json(path, fields):
@@ -202,7 +206,7 @@ def _write_json(path, fields):
 def read_json(path: Path) -> Any:
     """Read a JSON file; a ValueError names it where it cannot be read."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} is missing") from error
     except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
