@@ -41,5 +41,7 @@ def report(
                 f"{', '.join(map(str, folders))}, with none"
             )
         display.print_tables(console, tables.frame(results))
-        for path in reports.write(out or folders[0] / REPORT, results, problems):
+        with console.status("drawing the figures"):
+            written = reports.write(out or folders[0] / REPORT, results, problems)
+        for path in written:
             console.print(f"written: {path}", highlight=False, soft_wrap=True)

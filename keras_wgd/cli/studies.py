@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -154,7 +155,7 @@ def study(
     from keras_wgd.study import tensorboard as boards
 
     how = Options(options.text_of(data_dir), save_model, tensorboard)
-    console = Console(stderr=as_json)
+    console = Console(file=sys.stderr if as_json else sys.stdout)
     with contextlib.ExitStack() as claimed:
         with user_errors():
             if tensorboard:

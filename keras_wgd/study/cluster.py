@@ -1,7 +1,9 @@
 """Many runs on many machines, with Ray."""
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,24 +62,28 @@ def run_all(
 
     local = address == LOCAL
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    ray.init(
-        address=address,
-        num_cpus=jobs if local else None,
-        include_dashboard=False if local else None,
-        runtime_env={"env_vars": environment},
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    try:
-        events = Queue(actor_options={"num_cpus": 0})
-        gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
-        tasks = {
-            task.remote(events, out.absolute(), spec, options): spec for spec in specs
-        }
-        yield from _follow(ray, events, tasks, out)
-    finally:
-        ray.shutdown()
+    # Ray tells of workers that have died on standard output, which may be read by a
+    # program.
+    with contextlib.redirect_stdout(sys.stderr):
+        ray.init(
+            address=address,
+            num_cpus=jobs if local else None,
+            include_dashboard=False if local else None,
+            runtime_env={"env_vars": environment},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        try:
+            events = Queue(actor_options={"num_cpus": 0})
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+            task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
+            tasks = {
+                task.remote(events, out.absolute(), spec, options): spec
+                for spec in specs
+            }
+            yield from _follow(ray, events, tasks, out)
+        finally:
+            ray.shutdown()
 
 
 _KEPT = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
