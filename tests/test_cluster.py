@@ -50,4 +50,11 @@ def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
 def test_ray_that_is_absent_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"pip install 'keras-wgd\[ray\]'"):
-        cluster.check()
+        cluster.check(cluster.LOCAL)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "here", ""])
+def test_an_address_without_a_cluster_is_named_at_once(address):
+    pytest.importorskip("ray")
+    with pytest.raises(ValueError, match=r"must be the address of a cluster.*Received"):
+        cluster.check(address)

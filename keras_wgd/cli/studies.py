@@ -161,7 +161,7 @@ def study(
             if tensorboard:
                 boards.check()
             if ray is not None:
-                cluster.check()
+                cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
             # Last, so that a mistake leaves no folder behind.
             claimed.enter_context(claim(out, specs, backend, part))

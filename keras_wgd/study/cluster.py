@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +16,38 @@ from keras_wgd.study.spec import RunSpec
 LOCAL = "local"
 # How often a run is made again whose worker has died.
 RETRIES = 3
+# Seconds.
+_PATIENCE = 10
 
 
-def check() -> None:
-    """Raise a ValueError where Ray is absent."""
+def check(address: str) -> None:
+    """See that there is Ray, and something at the address.
+
+    Ray itself would try for minutes.
+
+    Args:
+        address: As for `run_all`.
+
+    Raises:
+        ValueError: If there is not. The message says what to do.
+    """
     try:
         import ray  # noqa: F401
     except ImportError as error:
         raise ValueError(
             f"--ray needs ray: pip install 'keras-wgd[ray]'. Received: {error}"
+        ) from error
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in (LOCAL, "auto"):
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
+            pass
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "--ray must be the address of a cluster that answers, such as "
+            f"host:6379 or ray://host:10001, or nothing for one of this machine's own. "
+            f"Received: {address!r}: {error}"
         ) from error
 
 
