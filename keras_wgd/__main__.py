@@ -1,5 +1,6 @@
 """`python -m keras_wgd`, the same as the command `keras-wgd`."""
 
+import os
 import sys
 
 # Of the extra: some other package may have brought one of them, and not the rest.
@@ -24,8 +25,10 @@ def main() -> int:
         The exit code: 0, 1 if a run failed, 2 for a mistake in the command or
         its input, 130 if interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="replace")
     try:
         from keras_wgd.cli import app
 

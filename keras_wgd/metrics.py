@@ -1,5 +1,7 @@
 """The metrics that Tables 3 to 8 of the paper print."""
 
+import math
+
 import numpy as np
 
 METRICS = ("accuracy", "loss", "mean_recall", "mean_precision", "kappa")
@@ -14,8 +16,10 @@ def classification_metrics(labels, logits) -> dict[str, float]:
 
     Returns:
         Each metric by its name in `METRICS`. All but the loss, the mean cross
-        entropy in nats, are fractions. Recall and precision are means over the
-        classes; a class that is never predicted has a precision of 0.
+        entropy in nats, are fractions. Recall is the mean over the classes that
+        occur in the labels; precision the mean over those that occur or are
+        predicted, and 0 for one that occurs and is never predicted. Kappa is NaN
+        where a single class both occurs and is predicted.
 
     References:
         Gholamalinejad and Khosravi, 2022, Eq. 12.
@@ -24,16 +28,21 @@ def classification_metrics(labels, logits) -> dict[str, float]:
     from sklearn import metrics
 
     logits = np.asarray(logits, dtype="float64")
-    classes = np.arange(logits.shape[1])
     predicted = logits.argmax(axis=1)
     log_likelihood = log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
-    options = {"labels": classes, "average": "macro", "zero_division": 0}
+    occurring, used = np.unique(labels), np.union1d(labels, predicted)
+    options = {"average": "macro", "zero_division": 0}
+    recall = metrics.recall_score(labels, predicted, labels=occurring, **options)
+    precision = metrics.precision_score(labels, predicted, labels=used, **options)
+    kappa = math.nan
+    if len(used) > 1:
+        kappa = metrics.cohen_kappa_score(labels, predicted, labels=used)
     return {
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "loss": float(-log_likelihood.mean()),
-        "mean_recall": float(metrics.recall_score(labels, predicted, **options)),
-        "mean_precision": float(metrics.precision_score(labels, predicted, **options)),
-        "kappa": float(metrics.cohen_kappa_score(labels, predicted, labels=classes)),
+        "mean_recall": float(recall),
+        "mean_precision": float(precision),
+        "kappa": float(kappa),
     }
 
 

@@ -20,7 +20,6 @@ def progress(epochs, loss=0.5):
     return Progress(
         curves={name: [loss] * epochs for name in Progress().curves},
         seconds=[1.0] * epochs,
-        norm_ratios=[0.9] * epochs,
     )
 
 
@@ -39,6 +38,7 @@ def test_what_was_saved_last_is_restored(tmp_path):
     assert found.seconds == [1.0, 1.0]
     assert np.isnan(found.curves["test_loss"]).all()
     assert len(list(folder.iterdir())) == 2
+    (folder / ".weights-2.npz.123").write_text("of a process that was killed")
     checkpoint.remove(folder)
     assert list(folder.iterdir()) == []
 
@@ -64,6 +64,10 @@ def with_fields(**fields):
         ("progress.json", with_fields(weights=3)),
         ("progress.json", with_fields(seconds=None)),
         ("progress.json", with_fields(seconds=[1.0] * 3)),
+        ("progress.json", with_fields(seconds=[-(10**400)])),
+        ("progress.json", with_fields(norm_ratios=[0.5])),
+        ("progress.json", with_fields(backend="another")),
+        ("progress.json", with_fields(curves={name: [] for name in Progress().curves})),
         ("progress.json", with_fields(curves={})),
         ("weights-*.npz", lambda data: data[:-30]),
         ("weights-*.npz", lambda data: b""),
@@ -77,6 +81,15 @@ def test_what_is_damaged_or_alien_is_not_used(tmp_path, name, change):
     spoiled(folder, name, change)
     state = variables(7, 8)
     assert checkpoint.restore(folder, SPEC, state).epochs == 0
+    assert numbers_of(state) == [7, 8]
+
+
+@pytest.mark.parametrize("kind", ["U1", "float64", "int32"])
+def test_arrays_of_another_kind_are_not_used(tmp_path, kind):
+    checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
+    np.savez(tmp_path / "weights-1.npz", *[np.zeros((2, 3), kind)] * 2)
+    state = variables(7, 8)
+    assert checkpoint.restore(tmp_path, SPEC, state).epochs == 0
     assert numbers_of(state) == [7, 8]
 
 

@@ -78,7 +78,6 @@ def test_a_killed_process_holds_nothing(tmp_path):
             "jax",
             "begun with epochs 2, now 9",
         ),
-        (RUNS[::-1], "jax", "begun with seed 0, 1, 2, 3, 4, now 4, 3, 2, 1, 0"),
         ([*RUNS, dataclasses.replace(SPEC, mean_over="filters")], "jax", "mean_over"),
     ],
 )
@@ -102,10 +101,43 @@ def test_runs_that_differ_in_number_alone_are_counted(tmp_path):
     ]
     with claim(tmp_path, grid, "jax"):
         pass
+    message = "begun with 10 runs, now 9; then alone: adam, 0.01, filters, 4"
+    with pytest.raises(ValueError, match=message), claim(tmp_path, grid[:-1], "jax"):
+        pass
+
+
+def test_runs_that_swap_a_value_are_named(tmp_path):
+    def with_rates(*rates):
+        optimizers = zip(("adam", "nadam", "radam"), rates, strict=True)
+        return [
+            dataclasses.replace(SPEC, optimizer=name, learning_rate=rate)
+            for name, rate in optimizers
+        ]
+
+    with claim(tmp_path, with_rates(0.1, 0.1, 0.2), "jax"):
+        pass
+    message = "begun with 3 runs, now 3; then alone: nadam, 0.1"
     with (
-        pytest.raises(ValueError, match="begun with 10 runs, now 9"),
-        claim(tmp_path, grid[:-1], "jax"),
+        pytest.raises(ValueError, match=message),
+        claim(tmp_path, with_rates(0.1, 0.2, 0.2), "jax"),
     ):
+        pass
+
+
+def test_the_order_of_the_runs_may_differ(tmp_path):
+    for runs in (RUNS, RUNS[::-1]):
+        with claim(tmp_path, runs, "jax"):
+            pass
+
+
+def test_shards_of_another_size_share_runs_and_are_refused(tmp_path):
+    with (
+        claim(tmp_path, RUNS, "jax", Shard(1, 2)),
+        pytest.raises(ValueError, match="no other study is at work"),
+        claim(tmp_path, RUNS, "jax", Shard(2, 3)),
+    ):
+        pass
+    with claim(tmp_path, RUNS, "jax", Shard(2, 3)):
         pass
 
 

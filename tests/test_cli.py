@@ -16,8 +16,7 @@ from test_results import SPEC, result_of
 from keras_wgd import cli
 from keras_wgd.cli import studies
 from keras_wgd.datasets import cifar100
-from keras_wgd.study import presets, results, runner
-from keras_wgd.study.claim import claim
+from keras_wgd.study import claim, presets, results, runner
 from keras_wgd.study.spec import Grid, RunSpec, StudySpec
 
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
@@ -186,9 +185,53 @@ def test_another_study_in_the_folder_is_refused_by_what_differs(
     err = capsys.readouterr().err
     assert "begun with epochs 1, now 2" in err
     assert err.count("\n") == 1
-    with claim(tmp_path, tiny_study.select(arm=["plain"]), keras.backend.backend()):
+    with claim.alone(tmp_path):
         assert cli.app([*arguments, "--arm", "plain"]) == 2
     assert "no other study is at work" in capsys.readouterr().err
+
+
+def test_a_run_that_is_kept_is_not_made_again(capsys, tmp_path):
+    out = tmp_path / "out [x]"  # which rich would take for markup
+    arguments = [*RUN, "--out", str(out), "--save-model", "--json"]
+    assert cli.app(arguments) == 0
+    first = capsys.readouterr()
+    assert f"kept in: {out}" in first.err
+    (model,) = out.glob("*/model.keras")
+    assert cli.app(arguments[:-2]) == 0
+    assert "epoch 1/1" not in capsys.readouterr().out
+    assert cli.app(arguments) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert model.exists()
+    with claim.alone(out):
+        assert cli.app(arguments) == 2
+    assert "no other study is at work" in capsys.readouterr().err
+    path = model.parent / "result.json"
+    backend = keras.backend.backend()
+    path.write_text(path.read_text().replace(f'"{backend}"', '"another"'))
+    assert cli.app(arguments) == 2
+    assert "from another backend" in capsys.readouterr().err
+
+
+def test_a_part_without_runs_says_so_and_prints_json(capsys, tmp_path, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--json"]
+    assert cli.app([*arguments, "--shard", "9/9"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == []
+    assert "no run is in this part of the study" in captured.err
+
+
+def test_standard_output_may_be_closed():
+    code = "import sys; sys.stdout = None\n"
+    code += "from keras_wgd.__main__ import main; sys.exit(main())"
+    arguments = ["study", "--preset", "quick", "--list"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):

@@ -27,6 +27,22 @@ def test_the_metrics_of_a_confusion_matrix_done_by_hand():
     np.testing.assert_array_equal(metrics.confusion_matrix(labels, logits), table)
 
 
+def test_classes_that_a_small_test_lacks_count_for_nothing():
+    labels = np.arange(0, 80, 2)
+    scores = metrics.classification_metrics(labels, logits_of(labels, 100))
+    assert (scores["mean_recall"], scores["mean_precision"]) == (1.0, 1.0)
+    # Class 2 is predicted without occurring, class 1 occurs and is never predicted.
+    scores = metrics.classification_metrics([0, 0, 1], logits_of([0, 2, 0], 5))
+    assert scores["mean_recall"] == pytest.approx((1 / 2 + 0) / 2)
+    assert scores["mean_precision"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+
+
+def test_one_class_alone_has_no_kappa():
+    scores = metrics.classification_metrics([1, 1], logits_of([1, 1], 3))
+    assert np.isnan(scores["kappa"])
+    assert scores["mean_recall"] == scores["mean_precision"] == 1.0
+
+
 def test_a_certain_mistake_costs_what_its_logit_says():
     scores = metrics.classification_metrics([0], [[-1000.0, 0.0]])
     assert scores["loss"] == pytest.approx(1000)

@@ -138,34 +138,107 @@ def test_folders_of_several_machines_are_read_as_one(tmp_path):
     ]
 
 
+def test_the_same_runs_on_two_backends_are_both_in_the_report(tmp_path):
+    folders = [tmp_path / backend for backend in ("jax", "torch")]
+    for folder in folders:
+        folder.mkdir()
+        results.write(folder, result_of(environment={"backend": folder.name}))
+    found, problems = report.collect(folders)
+    assert [r.backend for r in found] == ["jax", "torch"]
+    assert problems == []
+
+
+def test_what_is_no_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name in ("nope\x1b", "file"):
+        with pytest.raises(ValueError, match=r"^folders must be.*, which is no folder"):
+            report.collect([tmp_path, tmp_path / name])
+
+
+def test_a_report_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "figures").symlink_to(tmp_path / "elsewhere")
+    for name in ("report", "other"):
+        with pytest.raises(
+            ValueError, match=r"^out must be .*link\. Received: .*link$"
+        ):
+            report.write(tmp_path / name, [result_of()], [])
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 STEADY = {
     ("radam", "plain"): [0.50, 0.51, 0.52],
     ("radam", "filters"): [0.52, 0.535, 0.545],
     ("radam", "fan_in"): [0.48, 0.485, 0.505],
     ("radam", "kernels"): [0.50, 0.53, 0.50],
 }
+PLACE = "DenseNet121 on CIFAR-100 at the paper's learning rate"
 
 
 def test_the_verdict_is_for_it_against_it_or_neither():
     first, filters, fan_in, _ = verdict.words(tables.frame(runs_of(STEADY)))
     assert first == (
-        "WGD filters gains accuracy in these runs; WGD fan_in loses accuracy in these "
-        "runs; whether WGD kernels helps, these runs do not tell."
+        f"With {PLACE}, WGD filters gains accuracy in these runs, WGD fan_in loses "
+        "accuracy in these runs and these runs do not tell whether WGD kernels helps."
     )
     assert filters.startswith(
-        "WGD filters: of 3 pairs of runs the accuracy is higher with it in 3, lower in "
-        "0 and the same in 0. Averaged first over the optimizers and learning rates of "
-        "a setting and seed, the gain is +2.33 percentage points (n = 3; 95 % interval "
-        "+1.62 to +3.05; p = 0.005; p = 0.015 when adjusted for 3 arms)."
+        f"With {PLACE}, WGD filters: of 3 pairs of runs the accuracy is higher with it "
+        "in 3, lower in 0 and the same in 0. The gain is +2.33 percentage points "
+        "(n = 3 seeds; 95 % interval +1.62 to +3.05; p = 0.005; p = 0.015 when "
+        "adjusted for 3 tests). The loss in training is"
     )
-    assert "the gain is -2.00 percentage points" in fan_in
+    assert "The gain is -2.00 percentage points" in fan_in
+
+
+def test_the_verdict_is_one_for_each_group():
+    tuned = dataclasses.replace(SPEC, learning_rate=3e-3)
+    short = dataclasses.replace(SPEC, epochs=2)
+    gain = {key: STEADY[key] for key in [("radam", "plain"), ("radam", "filters")]}
+    more = gain | {
+        ("adam", arm): [accuracy + 0.1 for accuracy in row]
+        for (_, arm), row in gain.items()
+    }
+    lost = {("radam", "plain"): [0.5, 0.5, 0.5], ("radam", "filters"): [0.4, 0.41, 0.4]}
+    same = {("radam", "plain"): [0.5, 0.5], ("radam", "filters"): [0.49, 0.51]}
+    found = [*runs_of(more), *runs_of(lost, tuned), *runs_of(same, short)]
+    found.append(result_of(arm="kernels"))  # one pair, and so no test
+    first, short_words, paper_words, _, own_words = verdict.words(tables.frame(found))
+    assert first == (
+        "With DenseNet121 on CIFAR-100 (2 epochs) at the paper's learning rate, these "
+        "runs do not tell whether WGD filters helps; with DenseNet121 on CIFAR-100 "
+        "(4 epochs) at the paper's learning rate, WGD filters gains accuracy in these "
+        "runs and these runs do not tell whether WGD kernels helps; with DenseNet121 "
+        "on CIFAR-100 (4 epochs) at rates of its own, WGD filters loses accuracy in "
+        "these runs."
+    )
+    assert "adjusted for 3 tests" in short_words
+    assert "Too few epochs" in short_words
+    assert "of 6 pairs of runs" in paper_words
+    assert "Averaged first over the 2 optimizers and learning rates" in paper_words
+    assert "of 3 pairs of runs" in own_words
 
 
 def test_one_seed_gives_no_verdict():
     rows = {key: row[:1] for key, row in STEADY.items()}
     first, filters, *_ = verdict.words(tables.frame(runs_of(rows)))
-    assert first.startswith("Whether WGD filters helps, these runs do not tell")
-    assert "(n = 1; there is no interval of one)" in filters
+    assert first.endswith(
+        ", these runs do not tell whether WGD filters, WGD fan_in or WGD kernels helps."
+    )
+    assert "of 1 pair of runs" in filters
+    assert "(n = 1 seed; there is no interval of one)" in filters
+
+
+def test_seeds_with_nothing_in_common_have_no_mean():
+    found = [
+        result_of(dataclasses.replace(SPEC, seed=seed, optimizer=optimizer), arm)
+        for seed, optimizer in enumerate(("adam", "radam"))
+        for arm in ("plain", "filters")
+    ]
+    _, filters = verdict.words(tables.frame(found))
+    assert "No optimizer and learning rate has a pair for every seed." in filters
+    assert "its roughness changes by an unknown amount" in filters
 
 
 def test_without_pairs_there_is_nothing_to_compare():
@@ -178,7 +251,10 @@ def test_runs_that_diverged_are_in_the_verdict():
     assert words[-1] == (
         "1 of 15 runs diverged: a loss of theirs is not finite (1 plain)."
     )
-    assert "1 not compared because a run diverged" in words[1]
+    diverged = "1 not compared because a run diverged"
+    assert [diverged in paragraph for paragraph in words[1:-1]] == [
+        "at rates of its own" in paragraph for paragraph in words[1:-1]
+    ]
 
 
 def test_the_papers_claim_is_counted_from_its_tables():

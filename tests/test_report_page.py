@@ -2,12 +2,16 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 from studies import study
 
 from keras_wgd.study import report
+from keras_wgd.study.presets import preset
+
+RESULTS = Path(__file__).parents[1] / "examples" / "results"
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = (
@@ -45,7 +49,7 @@ def open_page(browser, path):
     """Opens the report, and sees at the end that nothing went wrong in it."""
     contexts, wrong = [], []
 
-    def open_it(width=1280, scheme="light"):
+    def open_it(width=1280, scheme="light", path=path):
         context = browser.new_context(
             viewport={"width": width, "height": 800},
             color_scheme=scheme,
@@ -82,6 +86,19 @@ def test_every_chart_is_drawn(open_page, path):
     )
     assert sorted(drawn) == sorted(f"chart-{name}" for name in pictures)
     assert page.title() == "Whitened gradient descent: report"
+
+
+def test_the_committed_results_make_a_page(open_page, tmp_path):
+    found, problems = report.collect(sorted(RESULTS.glob("cpu*")))
+    assert problems == []
+    wanted = {spec for name in ("cpu", "cpu-sweep") for spec in preset(name).runs()}
+    assert {result.spec for result in found} == wanted
+    report.write(tmp_path, found, problems)
+    page = open_page(path=tmp_path / "report.html")
+    assert page.locator(".chart:has(svg path)").count() >= 10
+    text = page.inner_text("body")
+    assert "WGD filters" in text
+    assert "resnet8 on CIFAR-100" in text
 
 
 def opacities(page, colour):

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -64,6 +66,35 @@ def edited(**fields):
     )
 
 
+def measured(**numbers):
+    return edited(metrics={**result_of().metrics, **numbers})
+
+
+def curved(**rows):
+    return edited(curves={**result_of().curves, **rows})
+
+
+def specified(**fields):
+    return damaged("spec.json", lambda text: json.dumps({**json.loads(text), **fields}))
+
+
+def replaced(name, make):
+    def damage(folder):
+        (folder / name).rename(folder / "aside")
+        make(folder / name)
+
+    return damage
+
+
+def large(path):
+    with path.open("wb") as file:
+        file.truncate(64 * 2**20 + 1)
+
+
+def nested(levels):
+    return json.loads("[" * levels + "]" * levels)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -89,6 +120,43 @@ def edited(**fields):
         (edited(seconds=[True, 10**400]), "is not the result of its spec"),
         (damaged("spec.json", lambda text: "[" * 200_000), "spec.json is damaged"),
         (edited(stranger=1), "is not the result of its spec"),
+        (edited(seconds=[1.0, None]), "is not the result of its spec"),
+        (edited(seconds=[1.0, -1.0]), "is not the result of its spec"),
+        (edited(norm_ratios=[0.5, 1.01]), "is not the result of its spec"),
+        (edited(norm_ratios=[0.5, -(10**400)]), "is not the result of its spec"),
+        (edited(confusion=[]), "is not the result of its spec"),
+        (edited(confusion=[[1.5]]), "is not the result of its spec"),
+        (edited(confusion=[[-1]]), "is not the result of its spec"),
+        (edited(confusion=[[None]]), "is not the result of its spec"),
+        (edited(centred=10**400), "is not the result of its spec"),
+        (edited(environment={"a": nested(500)}), "is not the result of its spec"),
+        (measured(accuracy=1e308), "is not the result of its spec"),
+        (measured(accuracy=-5), "is not the result of its spec"),
+        (measured(accuracy=None), "is not the result of its spec"),
+        (measured(mean_recall=1.1), "is not the result of its spec"),
+        (measured(mean_precision=True), "is not the result of its spec"),
+        (measured(kappa=-1.1), "is not the result of its spec"),
+        (measured(loss=-(10**400)), "is not the result of its spec"),
+        (measured(loss=float("inf")), "is not the result of its spec"),
+        (curved(test_loss=[1.0, -(10**400)]), "is not the result of its spec"),
+        (curved(train_accuracy=[0.5, 1.1]), "is not the result of its spec"),
+        (specified(batch_size=10**30), "batch_size must be a whole number"),
+        (specified(train_size=2**63), "train_size must be a whole number"),
+        (specified(learning_rate=10**400), "learning_rate must be a number"),
+        (specified(epsilon=True), "epsilon must be a number"),
+        (specified(momentum="0.9"), "momentum must be a number"),
+        (specified(optimizer=nested(500)), "optimizer must be one of"),
+        (replaced("spec.json", os.mkfifo), "spec.json is damaged: not a plain file"),
+        (replaced("result.json", os.mkfifo), "result.json is damaged: not a plain"),
+        (
+            replaced("spec.json", lambda path: path.symlink_to("/dev/zero")),
+            "spec.json is damaged: not a plain file",
+        ),
+        (
+            replaced("result.json", lambda path: path.symlink_to("aside")),
+            "result.json is damaged: not a plain file",
+        ),
+        (replaced("result.json", large), "result.json is damaged: larger than 64 MB"),
     ],
 )
 def test_what_is_damaged_is_named_not_used_and_made_again(tmp_path, damage, message):
@@ -104,6 +172,56 @@ def test_what_is_damaged_is_named_not_used_and_made_again(tmp_path, damage, mess
     assert not results.is_finished(tmp_path, SPEC)
     results.write(tmp_path, result_of())
     assert results.is_finished(tmp_path, SPEC)
+
+
+def test_numbers_at_the_ends_of_their_ranges_are_used(tmp_path):
+    edge = dataclasses.replace(
+        result_of(
+            dataclasses.replace(SPEC, mean_over="filters"),
+            **{"accuracy": 1, "loss": 1e308, "mean_recall": 0, "kappa": -1.0},
+        ),
+        norm_ratios=[1.0005, float("nan")],
+        seconds=[0, 1e9],
+    )
+    results.write(tmp_path, edge)
+    (read,), problems = results.read_all(tmp_path)
+    assert read.metrics == edge.metrics
+    assert problems == []
+
+
+def test_a_folder_that_is_a_link_is_not_read_and_is_made_again(tmp_path):
+    results.prepare(tmp_path / "other", [SPEC])
+    elsewhere = results.write(tmp_path / "other", result_of())
+    out = tmp_path / "out"
+    results.prepare(out, [SPEC])
+    (out / SPEC.id).symlink_to(elsewhere)
+    assert results.read_all(out) == (
+        [],
+        [f"{out / SPEC.id} is a link, not a folder"],
+    )
+    assert not results.is_finished(out, SPEC)
+    results.write(out, result_of())
+    assert results.is_finished(out, SPEC)
+    assert results.is_finished(tmp_path / "other", SPEC)
+
+
+def test_a_line_on_a_problem_is_one_that_can_be_printed(tmp_path):
+    (tmp_path / "a\x1b[2J\nb\u202e\udce9").mkdir()
+    _, (problem,) = results.read_all(tmp_path)
+    assert problem == (f"{tmp_path}/a\\x1b[2J\\nb\\u202e\\udce9/spec.json is missing")
+    assert results.printable("ü é 1") == "ü é 1"
+    assert len(results.printable("x" * 10**6)) < 1100
+
+
+def test_a_report_is_no_run_whatever_its_name(tmp_path):
+    out = tmp_path / "ours"
+    out.mkdir()
+    (out / "report.html").write_text("")
+    assert results.read_all(tmp_path) == ([], [])
+    run = results.write(tmp_path, result_of())
+    shutil.copy(out / "report.html", run)
+    (read,), _ = results.read_all(tmp_path)
+    assert read.spec == SPEC
 
 
 def test_a_result_under_another_runs_name_does_not_count(tmp_path):

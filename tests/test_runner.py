@@ -1,7 +1,9 @@
+import concurrent.futures as futures
 import dataclasses
 import errno
 import multiprocessing
 import os
+import queue
 import random
 import signal
 import subprocess
@@ -115,12 +117,34 @@ def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     assert left == {runner.LOG, *(spec.id for spec in LONG)}
 
 
-def test_a_full_disk_ends_the_study_and_not_the_run_alone(tmp_path):
+def test_a_full_disk_ends_the_study_and_not_the_run_alone():
     full = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OSError, match="the disk is full; make room, and the same"):
+    with pytest.raises(OSError, match="No space left"):
         runner.failure(RUNS[0], full)
     event = runner.failure(RUNS[0], ValueError("mistaken"))
     assert event == runner.Event("fail", RUNS[0], "ValueError: mistaken")
+
+
+def test_what_a_run_says_after_its_end_is_not_heard():
+    late, other = runner.Event("epoch", RUNS[0]), runner.Event("epoch", RUNS[1])
+    events = queue.Queue()
+    tasks = {futures.Future(): spec for spec in RUNS[:2]}
+    first, second = tasks
+    heard = runner._follow(events, tasks)
+    first.set_result("result")
+    assert next(heard) == runner.Event("finish", RUNS[0], "result")
+    events.put(late)
+    events.put(other)
+    second.set_result("result")
+    assert list(heard) == [other, runner.Event("finish", RUNS[1], "result")]
+
+
+def test_fewer_runs_than_jobs_get_no_more_threads(tmp_path, monkeypatch):
+    """Sums in another order would end in other numbers."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    list(runner.run_all(tmp_path, RUNS[:1], jobs=os.cpu_count() or 1))
+    result = results.read(results.path_of(tmp_path, RUNS[0]))
+    assert result.environment["threads"] == "1"
 
 
 def killing(events, times):

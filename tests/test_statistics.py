@@ -2,7 +2,6 @@ import dataclasses
 import math
 
 import numpy as np
-import polars as pl
 import pytest
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
@@ -90,6 +89,7 @@ def test_without_two_different_pairs_there_is_no_test(values, plain, n, left_out
 def test_numbers_that_overflow_warn_of_nothing():
     statistics.difference_of([1e308, -1e308, 1.0], [-1e308, 1e308, 0.0])
     statistics.mean_of([1e308, -1e308, 1e308])
+    statistics.mean_of([1e308, 1e308, 1e308])
     assert statistics.roughness([1e308, 0.0, 1e308]) is not None
 
 
@@ -172,7 +172,8 @@ def test_the_verdict_averages_over_optimizers_within_a_seed_first():
             }
         )
     )
-    found = statistics.verdict(runs, "accuracy", "filters")
+    (found,) = statistics.verdicts(runs, "accuracy")
+    assert (found.arm, found.at_paper_rate, found.blocks) == ("filters", True, 2)
     assert (found.pairs, found.higher, found.lower, found.equal) == (6, 4, 1, 1)
     means = [0.02, 0.01, 0.03]
     expected = stats.ttest_1samp(means, 0)
@@ -184,13 +185,46 @@ def test_the_verdict_averages_over_optimizers_within_a_seed_first():
     assert (found.difference.low, found.difference.high) == pytest.approx(
         (interval.low, interval.high)
     )
-    assert statistics.verdict(runs, "accuracy", "fan_in").pairs == 0
+
+
+def test_the_verdict_is_over_what_every_seed_has():
+    found = runs_of(
+        {
+            ("sgdm", "plain"): [0.50, 0.50],
+            ("sgdm", "filters"): [0.51, 0.53],
+            ("adam", "plain"): [0.50],
+            ("adam", "filters"): [0.90],
+        }
+    )
+    (verdict,) = statistics.verdicts(tables.frame(found), "accuracy")
+    assert (verdict.pairs, verdict.blocks, verdict.difference.n) == (3, 1, 2)
+    assert verdict.difference.mean == pytest.approx(0.02)
+
+
+def test_settings_and_the_papers_rate_are_judged_apart():
+    own = dataclasses.replace(SPEC, learning_rate=0.1)
+    other = dataclasses.replace(SPEC, image_size=None)
+    found = [
+        result_of(spec, arm)
+        for spec in (other, own, SPEC)
+        for arm in ("fan_in", "plain", "filters")
+    ]
+    verdicts = statistics.verdicts(tables.frame(found), "accuracy")
+    groups = [(v.setting["image_size"], v.at_paper_rate, v.arm) for v in verdicts]
+    assert groups == [
+        *((32, True, "filters"), (32, True, "fan_in")),
+        *((32, False, "filters"), (32, False, "fan_in")),
+        *((None, True, "filters"), (None, True, "fan_in")),
+    ]
+    assert all(tuple(v.setting) == statistics.SETTING for v in verdicts)
+    assert {v.pairs for v in verdicts} == {1}
+    assert statistics.verdicts(tables.frame([]), "accuracy") == []
 
 
 def test_the_verdict_counts_what_diverged():
-    runs = tables.frame(study()).filter(pl.col("seed") == 1)
-    found = statistics.verdict(runs, "loss", "filters")
+    runs = tables.frame(study()).filter(dataset="cifar100", seed=1)
+    filters = [v for v in statistics.verdicts(runs, "loss") if v.arm == "filters"]
     # RAdam's pair is equal; that of SGDM at 0.1 has a plain run without a loss.
-    assert (found.pairs, found.undecided, found.equal) == (2, 1, 1)
-    assert found.difference.n == 1
-    assert statistics.verdict(runs, "accuracy", "filters").undecided == 0
+    assert [(v.pairs, v.undecided, v.equal) for v in filters] == [(1, 0, 1), (1, 1, 0)]
+    assert [(v.blocks, v.difference.n) for v in filters] == [(1, 1), (0, 0)]
+    assert all(v.undecided == 0 for v in statistics.verdicts(runs, "accuracy"))

@@ -8,7 +8,7 @@ from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import layout, statistics, tables
+from keras_wgd.study import labels, layout, statistics, tables
 from keras_wgd.study.spec import ARMS, OPTIMIZERS, RunSpec
 
 ACCURACY = {
@@ -188,12 +188,39 @@ def test_what_has_no_paper_has_no_number():
             "10,000 training images, 32 px, 4 epochs, batches of 64, momentum 0.5, "
             "weight decay 0, epsilon 1e-07, on jax",
         ),
+        (
+            {"epochs": 1, "train_size": 1, "test_size": 1},
+            "1 training image, 1 test image, 32 px, 1 epoch, on jax",
+        ),
     ],
 )
 def test_a_title_names_what_differs_from_table_1(fields, words):
     runs = tables.frame([result_of(dataclasses.replace(SPEC, **fields))])
     (table,) = layout.metric_tables(tables.summarize(runs))
     assert table.title == f"Table 6: DenseNet121 on CIFAR-100; {words}"
+
+
+def test_names_tell_settings_apart_where_they_must():
+    specs = [
+        SPEC,
+        dataclasses.replace(SPEC, epochs=1),
+        DIGITS,
+        dataclasses.replace(DIGITS, image_size=224),
+    ]
+    runs = tables.frame([result_of(spec) for spec in specs])
+    assert labels.distinct_names(runs.to_dicts()) == [
+        "DenseNet121 on CIFAR-100 (4 epochs)",
+        "DenseNet121 on CIFAR-100 (1 epoch)",
+        "resnet8 on digits",
+        "resnet8 on digits (224 px)",
+    ]
+    assert labels.distinct_names(runs[2:3].to_dicts()) == ["resnet8 on digits"]
+
+
+def test_whole_numbers_are_numbers_too():
+    spec = dataclasses.replace(SPEC, learning_rate=10**29, weight_decay=0)
+    row = tables.frame([result_of(spec)]).row(0, named=True)
+    assert (row["learning_rate"], row["weight_decay"]) == (1e29, 0.0)
 
 
 def test_what_diverged_is_told():
@@ -234,8 +261,8 @@ def test_the_terminals_table_fits_and_says_what_it_should(runs):
     text = text_of(runs)
     assert "…" not in text
     assert " ".join(text.split()).startswith(
-        "resnet8 on digits; 2 epochs, on jax: mean±half of the 95 % interval over "
-        "seeds: 3 optimizer"
+        "resnet8 on digits; 2 epochs, on jax: mean±half of the 95 % interval over 3 "
+        "seeds optimizer"
     )
     row = next(line for line in text.splitlines() if "WGD filters" in line)
     assert "63.33±18.97" in row
@@ -260,7 +287,10 @@ def test_the_widest_table_is_not_cut():
 
 def test_one_seed_has_no_interval_and_no_plain_run_no_gain(runs):
     one = runs.filter((pl.col("seed") == 0) & (pl.col("arm") == "filters"))
-    row = next(line for line in text_of(one).splitlines() if "WGD filters" in line)
+    text = text_of(one)
+    title = text.splitlines()[0].rstrip()
+    assert title == "resnet8 on digits; 2 epochs, on jax: one seed"
+    row = next(line for line in text.splitlines() if "WGD filters" in line)
     assert " ".join(row.split()) == "WGD filters 55.00 2.000 48.00 52.00 47.00 - -"
 
 

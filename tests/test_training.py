@@ -1,4 +1,5 @@
 import dataclasses
+import subprocess
 
 import keras
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from networks import values
 
 from keras_wgd import WGD, datasets
-from keras_wgd.study import training
+from keras_wgd.study import environment, training
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 
@@ -170,6 +171,16 @@ def test_tensorboard_gets_every_curve(data, tmp_path):
         assert logs.count(name) == 2
 
 
+def test_tensorboard_gets_the_epochs_before_a_stop(data, tmp_path):
+    with pytest.raises(Stop):
+        training.train(SPEC, data, stopping(1), tmp_path)
+    training.train(SPEC, data, folder=tmp_path, options=Options(tensorboard=True))
+    logs = b"".join(
+        path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*")
+    )
+    assert logs.count(b"train/loss") == 2
+
+
 @pytest.mark.parametrize(
     ("optimizer", "name"),
     [("sgdm", "SGD"), ("adam", "Adam"), ("nadam", "Nadam"), ("radam", "RAdam")],
@@ -208,3 +219,25 @@ def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
         pytest.raises(RuntimeError, match="dense has no kernel to centre"),
     ):
         training.train(spec, data)
+
+
+def test_the_commit_is_that_of_the_file_and_of_nothing_around_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        name = ["-c", "user.name=n", "-c", "user.email=e@x"]
+        done = subprocess.run(
+            ["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True
+        )
+        return done.stdout.decode().strip()
+
+    file = tmp_path / "environment.py"
+    file.write_text("")
+    monkeypatch.setattr(environment, "__file__", str(file))
+    assert environment._commit() is None
+    git("init")
+    git("commit", "--allow-empty", "--message", "another project's")
+    assert environment._commit() is None
+    git("add", file.name)
+    git("commit", "--message", "ours")
+    assert environment._commit() == git("rev-parse", "--short", "HEAD")
+    file.write_text("changed")
+    assert environment._commit().endswith("-dirty")

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from keras_wgd.cli import networks, reports, runs, studies
+from keras_wgd.study.runner import FULL
 
 cli = typer.Typer(
     help="Whitened gradient descent for Keras: networks, runs and studies.",
@@ -42,8 +43,13 @@ def app(arguments: list[str] | None = None) -> int:
         if message:  # none where the help has been shown instead
             print(f"keras-wgd: error: {message}", file=sys.stderr)
         return 2
-    except OSError as error:  # a full disk, say
+    except OSError as error:
         reason = error.strerror or str(error)
+        if error.errno in FULL:
+            reason = (
+                "the disk is full; make room, and the same command goes on from the "
+                "last whole epoch of each run"
+            )
         where = f": {error.filename}" if error.filename else ""
         print(f"keras-wgd: error: {reason}{where}", file=sys.stderr)
         return 2

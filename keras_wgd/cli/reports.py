@@ -43,5 +43,4 @@ def report(
         display.print_tables(console, tables.frame(results))
         with console.status("drawing the figures"):
             written = reports.write(out or folders[0] / REPORT, results, problems)
-        for path in written:
-            console.print(f"written: {path}", highlight=False, soft_wrap=True)
+        display.print_paths(console, written)

@@ -1,6 +1,8 @@
 """`keras-wgd run`."""
 
+import contextlib
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +51,7 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Keep the result in this folder, and go on from there.",
+            help="Keep the result in this folder; the same command goes on from there.",
             show_default=False,
             parser=options.folder,
             metavar="FOLDER",
@@ -90,20 +92,54 @@ def run(
             "--save-model and --tensorboard need --out, the folder to keep things in. "
             "Received: none"
         )
-    options.choose_backend(backend)
-    from keras_wgd.study import display, inputs, results, tables, training
+    backend = options.choose_backend(backend)
+    from keras_wgd.study import claim, display, inputs, results, tables
     from keras_wgd.study import tensorboard as boards
     from keras_wgd.study.options import Options
 
     how = Options(options.text_of(data_dir), save_model, tensorboard)
-    console = Console(stderr=as_json)
-    with user_errors():
-        if tensorboard:
-            boards.check()
-        display.print_problems(console, inputs.check([spec], how))
+    console = Console(file=sys.stderr if as_json else sys.stdout)
+    with contextlib.ExitStack() as held:
+        with user_errors():
+            if tensorboard:
+                boards.check()
+            display.print_problems(console, inputs.check([spec], how))
+            if out is None:
+                place = Path(held.enter_context(tempfile.TemporaryDirectory()))
+            else:
+                place = out
+                results.prepare(out, [spec])
+                held.enter_context(claim.alone(out))
+            result = _kept(place, spec, backend)
+        if result is None:
+            result = _make(console, place, spec, how)
         if out is not None:
-            results.prepare(out, [spec])
-    with tempfile.TemporaryDirectory() as nowhere, display.progress(console) as bar:
+            display.print_paths(console, [results.path_of(out, spec)], "kept in")
+    if as_json:
+        print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
+    else:
+        display.print_tables(console, tables.frame([result]))
+
+
+def _kept(out, spec, backend):
+    """The result of a run that is there already, if it is of this backend."""
+    from keras_wgd.study import results
+
+    if not results.is_finished(out, spec):
+        return None
+    result = results.read(results.path_of(out, spec))
+    if result.environment.get("backend") != backend:
+        raise ValueError(
+            f"out must not hold this run from another backend. Received: {out}, with "
+            f"that of {result.environment.get('backend')}"
+        )
+    return result
+
+
+def _make(console, out, spec, how):
+    from keras_wgd.study import display, training
+
+    with display.progress(console) as bar:
         task = bar.add_task(spec.id, total=spec.epochs)
 
         def on_epoch(epoch, curves):
@@ -112,12 +148,4 @@ def run(
                 display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
             )
 
-        result = training.make(out or Path(nowhere), spec, how, on_epoch)
-    if out is not None:
-        console.print(
-            f"kept in {results.path_of(out, spec)}", highlight=False, soft_wrap=True
-        )
-    if as_json:
-        print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
-    else:
-        display.print_tables(console, tables.frame([result]))
+        return training.make(out, spec, how, on_epoch)

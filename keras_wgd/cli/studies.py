@@ -53,7 +53,11 @@ def study(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Runs at a time.", show_default="one for each core"),
+        typer.Option(
+            help="Runs at a time; the cores are divided among them. A Ray cluster "
+            "with an address has its own number.",
+            show_default="one for each core",
+        ),
     ] = None,
     data_dir: options.DataDir = None,
     list_runs: Annotated[

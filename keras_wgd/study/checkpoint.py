@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -44,6 +45,16 @@ class Progress:
         """How many epochs are done."""
         return len(self.seconds)
 
+    def is_whole(self, spec: RunSpec) -> bool:
+        """Whether there is an entry of each kind for each epoch, in numbers."""
+        ratios = 0 if spec.mean_over is None else self.epochs
+        return (
+            self.epochs <= spec.epochs
+            and list(self.curves) == list(CURVES)
+            and {len(curve) for curve in self.curves.values()} == {self.epochs}
+            and len(self.norm_ratios) == ratios
+        )
+
     def at(self, epoch: int) -> dict[str, float]:
         """The value of each curve after the epoch of that number, from 0."""
         return {name: curve[epoch] for name, curve in self.curves.items()}
@@ -73,6 +84,7 @@ def save(
         np.savez(file, *arrays)
     fields = {
         "spec": spec.to_dict(),
+        "backend": keras.backend.backend(),
         "weights": weights.name,
         **to_json(dataclasses.asdict(progress)),
     }
@@ -103,14 +115,16 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
             }
         )
         weights = folder / Path(fields["weights"]).name  # never outside the folder
-        known = (spec.to_dict(), list(progress.curves))
-        if known != (fields["spec"], list(CURVES)) or progress.epochs > spec.epochs:
+        known = [spec.to_dict(), keras.backend.backend()]
+        if known != [fields["spec"], fields["backend"]] or not progress.is_whole(spec):
             return Progress()
         arrays = archive.read(weights, archive.names(weights))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return Progress()
-    shapes = [tuple(variable.shape) for variable in variables]
-    if shapes != [array.shape for array in arrays]:
+    wanted = [
+        (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables
+    ]
+    if wanted != [(array.shape, array.dtype.name) for array in arrays]:
         return Progress()
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
@@ -120,5 +134,6 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
 def remove(folder: Path) -> None:
     """Remove what `save` has written."""
     (folder / PROGRESS).unlink(missing_ok=True)
-    for weights in folder.glob("weights-*.npz"):
-        weights.unlink(missing_ok=True)
+    for pattern in ("weights-*.npz", ".weights-*", f".{PROGRESS}.*"):  # drafts, too
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)

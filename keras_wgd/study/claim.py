@@ -14,6 +14,9 @@ from keras_wgd.study.spec import RunSpec
 
 STUDY = "study.json"
 
+# Seconds.
+_PATIENCE = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -68,22 +71,47 @@ def claim(
             another backend was begun there. The message names the difference.
     """
     results.prepare(out, specs)
+    if shard.parts == 1:
+        with alone(out):
+            _settle(out, specs, backend)
+            yield
+        return
     with contextlib.ExitStack() as held:
-        whole = FileLock(out / ".lock", blocking=False)
-        _hold(held, whole, out)
-        if shard.parts > 1:
-            name = f".lock-{shard.number}-of-{shard.parts}"
-            _hold(held, FileLock(out / name, blocking=False), out)
-            whole.release()
-        else:
-            for part in sorted(out.glob(".lock-*-of-*")):
-                with contextlib.ExitStack() as seen:
-                    _hold(seen, FileLock(part, blocking=False), out)
+        # Other shards hold it too, for a moment, when they begin.
+        whole = _hold(held, out / ".lock", out, _PATIENCE)
+        # Shards of another size share runs with this one.
+        _see_free(out, except_size=shard.parts)
+        _hold(held, out / f".lock-{shard.number}-of-{shard.parts}", out)
         _settle(out, specs, backend)
+        whole.release()
         yield
 
 
-def _hold(stack, lock, out):
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold a folder against every study, whatever it is.
+
+    Args:
+        out: The folder.
+
+    Raises:
+        ValueError: If a study, or a part of one, is at work there.
+    """
+    with contextlib.ExitStack() as held:
+        _hold(held, out / ".lock", out)
+        _see_free(out)
+        yield
+
+
+def _see_free(out, except_size=None):
+    for path in sorted(out.glob(".lock-*-of-*")):
+        if not path.name.endswith(f"-of-{except_size}"):
+            with contextlib.ExitStack() as held:
+                _hold(held, path, out)
+
+
+def _hold(stack, path, out, patience=0):
+    lock = FileLock(path, timeout=patience)
     try:
         stack.enter_context(lock)
     except Timeout:
@@ -91,6 +119,7 @@ def _hold(stack, lock, out):
             "out must be a folder at which no other study is at work; wait for it or "
             f"choose another. Received: {out}"
         ) from None
+    return lock
 
 
 def _settle(out, specs, backend):
@@ -114,17 +143,22 @@ def _settle(out, specs, backend):
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What differs, or nothing, in words."""
-    if before == now:
-        return ""
+    """What differs, or nothing, in words; the order of the runs may."""
     if before["backend"] != now["backend"]:
         return f"backend {before['backend']}, now {now['backend']}"
-    for name in now["runs"][0]:
-        values = [
-            list(dict.fromkeys(run[name] for run in study["runs"]))
-            for study in (before, now)
-        ]
-        if values[0] != values[1]:
+    old, new = before["runs"], now["runs"]
+    gone = [run for run in old if run not in new]
+    added = [run for run in new if run not in old]
+    if not gone and not added:
+        return ""
+    for name in new[0]:
+        values = [list(dict.fromkeys(run[name] for run in runs)) for runs in (old, new)]
+        if set(values[0]) != set(values[1]):
             was, is_now = (", ".join(map(str, row)) for row in values)
             return f"{name} {was}, now {is_now}"
-    return f"{len(before['runs'])} runs, now {len(now['runs'])}"
+    counts = f"{len(old)} runs, now {len(new)}"
+    run, which = (gone[0], "then") if gone else (added[0], "now")
+    fields = ", ".join(
+        str(run[name]) for name in ("optimizer", "learning_rate", "mean_over", "seed")
+    )
+    return f"{counts}; {which} alone: {fields}"

@@ -1,11 +1,12 @@
 """Many runs on many machines, with Ray."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from keras_wgd.study import results
@@ -57,7 +58,7 @@ def run_all(
     jobs: int,
     address: str = LOCAL,
     options: Options = Options(),
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Run each spec as a task of a Ray cluster, and say what happens as it does.
 
     A task whose worker dies is made again, on any machine; where the machines
@@ -101,6 +102,9 @@ def run_all(
             events = Queue(actor_options={"num_cpus": 0})
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
             task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
+            if options.data_dir is not None:
+                folder = os.path.abspath(options.data_dir)
+                options = dataclasses.replace(options, data_dir=folder)
             tasks = {
                 task.remote(events, out.absolute(), spec, options): spec
                 for spec in specs
@@ -115,9 +119,12 @@ _KEPT = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
 
 def _follow(ray, events, tasks, out) -> Iterator[Event]:
     pending = list(tasks)
+    ended: set[RunSpec] = set()
     while pending:
         done, pending = ray.wait(pending, num_returns=1, timeout=0.2)
-        yield from events.get_nowait_batch(events.qsize())
+        said = events.get_nowait_batch(events.qsize())
+        yield from (event for event in said if event.spec not in ended)
+        ended |= {tasks[task] for task in done}
         for task in done:
             spec = tasks[task]
             try:
@@ -135,7 +142,7 @@ def _follow(ray, events, tasks, out) -> Iterator[Event]:
 
 def _run(events, out: Path, spec: RunSpec, options: Options) -> results.Result:
     out.mkdir(parents=True, exist_ok=True)
-    prepare_libraries(out, threads=1)
+    prepare_libraries(threads=1)
     from keras_wgd.study.training import make
 
     def on_epoch(epoch, curves):

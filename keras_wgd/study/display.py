@@ -63,6 +63,13 @@ def print_specs(console: Console, specs: Sequence[RunSpec]) -> None:
         console.print(table)
 
 
+def print_paths(console: Console, paths: Sequence[Path], what: str = "written") -> None:
+    """Print where something is, a line for each."""
+    for path in paths:
+        text = f"{what}: {path}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_problems(console: Console, problems: Sequence[str]) -> None:
     """Print what was not used, and why."""
     for problem in problems:
@@ -82,10 +89,11 @@ def print_study(
     wanted = set(specs)
     found = [result for result in found if result.spec in wanted]
     if not found:
+        if as_json:
+            print("[]")
         return
     runs = tables.frame(found)
-    for path in tables.write(out, runs):
-        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+    print_paths(console, tables.write(out, runs))
     if as_json:
         print(tables.summarize(runs).write_json())
     else:
@@ -116,6 +124,10 @@ def make_runs(
     finished, waiting = runner.split(out, specs)
     if finished:
         console.print(f"{len(finished)} of {len(specs)} runs are finished already")
+        if options.save_model or options.tensorboard:
+            console.print("what they keep stays as it is: the options are for the rest")
+    if not specs:
+        console.print("no run is in this part of the study")
     if not waiting:
         return 0
     done, failed = len(finished), 0
@@ -125,7 +137,7 @@ def make_runs(
         else cluster.run_all(out, waiting, jobs, ray, options)
     )
     try:
-        with progress(console) as bar:
+        with contextlib.closing(events), progress(console) as bar:
             task = bar.add_task(
                 f"{len(waiting)} runs", total=sum(spec.epochs for spec in waiting)
             )

@@ -30,6 +30,7 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
         "accelerators": _accelerators(backend),
         "commit": _commit(),
     }
@@ -66,15 +67,21 @@ def _accelerators(backend) -> list[str]:
 
 def _commit() -> str | None:
     """The commit of the checkout that this file belongs to, if it is one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=Path(__file__).parent,
+    file = Path(__file__)
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=file.parent,
             capture_output=True,
             text=True,
             timeout=10,
             check=True,
-        )
+        ).stdout.strip()
+
+    try:
+        # An installed copy may lie in the checkout of something else.
+        git("ls-files", "--error-unmatch", file.name)
+        return git("describe", "--always", "--dirty", "--exclude", "*")
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()

@@ -1,7 +1,7 @@
 """What settings, optimizers and arms are called in tables and figures."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_wgd.study import paper
@@ -26,27 +26,54 @@ def name(setting: Mapping[str, Any]) -> str:
     return f"{paper.MODELS.get(model, model)} on {paper.DATASETS.get(dataset, dataset)}"
 
 
+def distinct_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of settings, with what tells them apart where it is needed.
+
+    Args:
+        settings: Each once.
+
+    Returns:
+        In their order, as "resnet8 on CIFAR-100 (10 epochs, on jax)".
+    """
+    found = []
+    for setting in settings:
+        likes = [differences(s) for s in settings if name(s) == name(setting)]
+        ends = [
+            words
+            for words in differences(setting)
+            if not all(words in like for like in likes)
+        ]
+        found.append(f"{name(setting)} ({', '.join(ends)})" if ends else name(setting))
+    return found
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as "1 epoch" or "1,000 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def differences(setting: Mapping[str, Any]) -> list[str]:
     """What differs from Table 1 of the paper, in words; and the backend."""
     words = {
-        "train_size": "{:,} training images",
-        "test_size": "{:,} test images",
-        "image_size": "{} px",
-        "stem": "{} stem",
-        "epochs": "{} epochs",
-        "batch_size": "batches of {}",
-        "sampler": "{} sampler",
-        "momentum": "momentum {:g}",
-        "weight_decay": "weight decay {:g}",
-        "epsilon": "epsilon {:g}",
+        "train_size": lambda number: counted(number, "training image"),
+        "test_size": lambda number: counted(number, "test image"),
+        "image_size": "{} px".format,
+        "stem": "{} stem".format,
+        "epochs": lambda number: counted(number, "epoch"),
+        "batch_size": "batches of {}".format,
+        "sampler": "{} sampler".format,
+        "momentum": "momentum {:g}".format,
+        "weight_decay": "weight decay {:g}".format,
+        "epsilon": "epsilon {:g}".format,
     }
+    in_paper = setting["dataset"] in paper.DATASETS
+    usual = _DEFAULTS | ({"image_size": paper.IMAGE_SIZE} if in_paper else {})
     found = [
-        form.format(setting[field])
-        for field, form in words.items()
-        if setting[field] not in (None, _DEFAULTS[field])
-        and (field, setting[field]) != ("image_size", paper.IMAGE_SIZE)
+        say(setting[field])
+        for field, say in words.items()
+        if setting[field] not in (None, usual[field])
     ]
-    if setting["image_size"] is None and setting["dataset"] in paper.DATASETS:
+    if setting["image_size"] is None and in_paper:
         found.append("images in their own size")
     return [*found, f"on {setting['backend']}"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from keras_wgd.study import figures, layout, results, tables, verdict
-from keras_wgd.study.results import Result, atomic
+from keras_wgd.study.results import REPORT_PAGE, Result, atomic, printable
 from keras_wgd.study.statistics import ROUGHNESS
 
 
@@ -24,22 +24,34 @@ def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
 
     Returns:
         The results, and a line for each entry that is not used: it could not be
-        read, or an earlier folder has the same run.
+        read, or an earlier folder has the same run on the same backend.
+
+    Raises:
+        ValueError: If one is no folder.
     """
-    found: dict[str, Result] = {}
-    first: dict[str, Path] = {}
+    for path in folders:
+        if not path.is_dir():
+            raise ValueError(
+                "folders must be folders of studies. Received: "
+                f"{printable(path)}, which is no folder"
+            )
+    found: dict[tuple[str, str], Result] = {}
+    first: dict[tuple[str, str], Path] = {}
     problems: list[str] = []
     for folder in dict.fromkeys(path.resolve() for path in folders):
         read, unreadable = results.read_all(folder)
         problems += unreadable
         for result in read:
-            name = result.spec.id
-            if name in found:
+            run = (result.spec.id, result.backend)
+            if run in found:
                 problems.append(
-                    f"{folder / name} is the same run as that of {first[name]}"
+                    printable(
+                        f"{folder / result.spec.id} is the same run as that of "
+                        f"{first[run]}"
+                    )
                 )
                 continue
-            found[name], first[name] = result, folder
+            found[run], first[run] = result, folder
     return list(found.values()), problems
 
 
@@ -54,12 +66,22 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
     Returns:
         What was written: `report.html`, `tables.md`, `runs.csv`, `summary.csv`
         and the figures, as PNG and as SVG.
+
+    Raises:
+        ValueError: If the folder, or the one for the figures, is a link: it may
+            be in a stranger's folder, and lead anywhere.
     """
+    for folder in (out, out / "figures"):
+        if folder.is_symlink():
+            raise ValueError(
+                "out must be a folder, and its figures another, and neither a link. "
+                f"Received: {printable(folder)}, a link"
+            )
     out.mkdir(parents=True, exist_ok=True)
     runs = tables.frame(found)
     drawn = figures.figures(found)
     return [
-        _write(out / "report.html", page(found, problems, drawn)),
+        _write(out / REPORT_PAGE, page(found, problems, drawn)),
         _write(out / "tables.md", tables.markdown(runs)),
         *tables.write(out, runs),
         *figures.write(out / "figures", drawn),

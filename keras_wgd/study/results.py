@@ -6,6 +6,8 @@ import json
 import math
 import os
 import shutil
+import stat
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,13 @@ from keras_wgd.study.spec import RunSpec
 
 # Where `keras-wgd report` writes, beside the runs.
 REPORT = "report"
+REPORT_PAGE = "report.html"
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+BACKENDS = ("jax", "tensorflow", "torch")
+
+# A result of 1,000 classes has less than a tenth of this, in bytes.
+_MOST_BYTES = 64 * 2**20
+_MOST_LETTERS = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,12 @@ class Result:
     confusion: list[list[int]]
     centred: int
     environment: dict[str, Any]
+
+    @property
+    def backend(self) -> str:
+        """Keras's backend; "unknown" where the environment does not say."""
+        backend = self.environment.get("backend")
+        return backend if backend in BACKENDS else "unknown"
 
 
 def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
@@ -109,7 +123,9 @@ def write(out: Path, result: Result) -> Path:
     draft.mkdir(exist_ok=True)
     _write_json(draft / "spec.json", result.spec.to_dict())
     _write_json(draft / "result.json", to_dict(result))
-    if folder.exists():  # damaged, or it would have been used
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():  # damaged, or it would have been used
         shutil.rmtree(folder)
     draft.rename(folder)
     return folder
@@ -135,9 +151,18 @@ def read(folder: Path) -> Result:
         The result.
 
     Raises:
-        ValueError: If something is missing, cut off, or of another kind. The
-            message names the file.
+        ValueError: If something is missing, cut off, or of another kind, or is a
+            link. The message names the file, in one printable line.
     """
+    try:
+        return _read(folder)
+    except ValueError as error:
+        raise ValueError(printable(error)) from error
+
+
+def _read(folder):
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a link, not a folder")
     spec = _spec(folder / "spec.json")
     fields = read_json(folder / "result.json")
     if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
@@ -154,20 +179,47 @@ def read_all(out: Path) -> tuple[list[Result], list[str]]:
         out: The folder of the study.
 
     Returns:
-        The results, in the order of their names, and a line for each entry
-        that could not be read. Hidden files, plain files and the report are no
-        entries.
+        The results, in the order of their names, and a printable line for each
+        entry that could not be read. Hidden files, plain files and reports are
+        no entries.
     """
     found, problems = [], []
     for folder in sorted(out.iterdir()):
-        hidden = folder.name.startswith(".") or folder.name == REPORT
-        if hidden or not folder.is_dir():
+        hidden = folder.name.startswith(".") or not folder.is_dir()
+        if hidden or _is_report(folder):
             continue
         try:
             found.append(read(folder))
         except ValueError as error:
             problems.append(str(error))
     return found, problems
+
+
+def _is_report(folder):
+    return folder.name == REPORT or (
+        (folder / REPORT_PAGE).is_file() and not (folder / "spec.json").exists()
+    )
+
+
+def printable(text: object) -> str:
+    """Text that is safe to print as one line, whoever has named the files in it.
+
+    Args:
+        text: A message or a path.
+
+    Returns:
+        The same, with escapes as `repr` has them for what is not printable; of a
+        very long one, both ends.
+    """
+    line = str(text)
+    if len(line) > _MOST_LETTERS:
+        line = f"{line[: _MOST_LETTERS // 2]} ... {line[-_MOST_LETTERS // 2 :]}"
+    return "".join(
+        letter
+        if letter.isprintable()
+        else letter.encode("unicode_escape").decode("ascii")
+        for letter in line
+    )
 
 
 @contextlib.contextmanager
@@ -204,8 +256,16 @@ def _write_json(path, fields):
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a ValueError names it where it cannot be read."""
+    """Read a JSON file; a ValueError names it where it cannot be read.
+
+    A link, or what is no plain file, may be a stranger's trap and is not opened.
+    """
     try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("not a plain file")
+        if found.st_size > _MOST_BYTES:
+            raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} is missing") from error
@@ -217,7 +277,7 @@ def _spec(path):
     fields = read_json(path)
     try:
         return RunSpec.from_dict(fields)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -243,39 +303,64 @@ def from_json(tree: Any) -> Any:
     return math.nan if tree is None else float(tree)
 
 
+_ANY = (-sys.float_info.max, sys.float_info.max)
+_RANGES = {
+    **dict.fromkeys(("accuracy", "mean_recall", "mean_precision"), (0, 1)),
+    **dict.fromkeys(("train_accuracy", "test_accuracy"), (0, 1)),
+    **dict.fromkeys(("loss", "train_loss", "test_loss"), _ANY),
+    "kappa": (-1, 1),
+    "norm_ratios": (0, 1 + 1e-3),  # but for rounding, a mean removed adds nothing
+    "seconds": (0, sys.float_info.max),
+    "confusion": (0, 2**53),
+}
+# Null stands for what is not finite.
+_NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios")
+
+
 def _is_result(fields, epochs):
-    """Whether the fields, types and lengths are those of a whole run."""
+    """Whether the fields, types, lengths and ranges are those of a whole run."""
     names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
-    if set(fields) != names or not isinstance(fields["environment"], dict):
+    if set(fields) != names:
         return False
     metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
+    ratios = fields["norm_ratios"]
     return (
-        _are_numbers(metrics, METRICS)
-        and isinstance(curves, dict)
-        and tuple(sorted(curves)) == tuple(sorted(CURVES))
-        and all(_is_row(row, epochs) for row in (*curves.values(), fields["seconds"]))
-        and _is_row(fields["norm_ratios"], epochs if fields["norm_ratios"] else 0)
+        _has_names(metrics, METRICS)
+        and all(_is_number(name, value) for name, value in metrics.items())
+        and _has_names(curves, CURVES)
+        and all(_is_row(name, row, epochs) for name, row in curves.items())
+        and _is_row("seconds", fields["seconds"], epochs)
+        and _is_row("norm_ratios", ratios, epochs if ratios else 0)
         and isinstance(confusion, list)
-        and all(_is_row(row, len(confusion)) for row in confusion)
+        and confusion != []
+        and all(_is_row("confusion", row, len(confusion)) for row in confusion)
+        and all(type(count) is int for row in confusion for count in row)
         and type(fields["centred"]) is int
-        and fields["centred"] >= 0
+        and 0 <= fields["centred"] < 2**31
+        and isinstance(fields["environment"], dict)
+        and _is_shallow(fields["environment"])
     )
 
 
-def _are_numbers(numbers, names):
-    return (
-        isinstance(numbers, dict)
-        and set(numbers) == set(names)
-        and all(map(_is_number, numbers.values()))
+def _is_shallow(tree, levels=8):
+    """Whether what walks through it need not fear for its stack."""
+    parts = tree.values() if isinstance(tree, dict) else tree
+    return not isinstance(tree, dict | list) or (
+        levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
     )
 
 
-def _is_row(row, length):
-    return isinstance(row, list) and len(row) == length and all(map(_is_number, row))
+def _has_names(tree, names):
+    return isinstance(tree, dict) and set(tree) == set(names)
 
 
-def _is_number(value):
-    # null stands for a loss that is not finite.
-    return (
-        value is None or type(value) is float or (type(value) is int and value < 2**53)
-    )
+def _is_row(name, row, length):
+    whole = isinstance(row, list) and len(row) == length
+    return whole and all(_is_number(name, value) for value in row)
+
+
+def _is_number(name, value):
+    if value is None:
+        return name in _NULLABLE
+    least, most = _RANGES[name]
+    return type(value) in (int, float) and least <= value <= most

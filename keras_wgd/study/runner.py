@@ -8,13 +8,15 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from keras_wgd.study import results
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # In the folder of the study: what the workers' libraries had to say.
 LOG = ".workers.log"
@@ -44,7 +46,7 @@ def split(out: Path, specs: list[RunSpec]) -> tuple[list[RunSpec], list[RunSpec]
 
 def run_all(
     out: Path, specs: list[RunSpec], jobs: int, options: Options = Options()
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Run what is given, a number at a time, and say what happens as it does.
 
     Each worker is a process that imports Keras once and trains one run after
@@ -72,7 +74,7 @@ def run_all(
     while waiting:
         batch = suspects[:1] or list(waiting)
         under_way: set[RunSpec] = set()
-        for event in _run_pool(out, batch, min(jobs, len(batch)), options):
+        for event in _run_pool(out, batch, jobs, options):
             if event.kind == "start":
                 under_way.add(event.spec)
             if event.kind in ("finish", "fail"):
@@ -93,12 +95,8 @@ def failure(spec: RunSpec, error: BaseException) -> Event:
     Raises:
         OSError: If the disk is full.
     """
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise OSError(
-            error.errno,
-            "the disk is full; make room, and the same command goes on from the "
-            "last whole epoch of each run",
-        ) from error
+    if isinstance(error, OSError) and error.errno in FULL:
+        raise error
     return Event("fail", spec, f"{type(error).__name__}: {error}")
 
 
@@ -107,8 +105,10 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
+    # As many threads where fewer runs are left: sums in another order would end
+    # in other numbers.
     pool = futures.ProcessPoolExecutor(
-        jobs, context, _start_worker, (events, jobs, str(out))
+        min(jobs, len(specs)), context, _start_worker, (events, jobs, str(out))
     )
     try:
         yield from _follow(
@@ -123,9 +123,12 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
 def _follow(events, tasks) -> Iterator[Event]:
     """What the workers say, and how each task ends; all ends if one is killed."""
     pending = set(tasks)
+    ended: set[RunSpec] = set()
     while pending:
         done, pending = futures.wait(pending, timeout=0.1)
-        yield from _drain(events)
+        # Ends come another way, and may overtake what a run has said before.
+        yield from (event for event in _drain(events) if event.spec not in ended)
+        ended |= {tasks[task] for task in done}
         # What has ended well first: where the pool is broken nothing follows.
         for task in sorted(done, key=lambda task: task.exception() is not None):
             spec, error = tasks[task], task.exception()
@@ -155,23 +158,26 @@ def _start_worker(events, jobs, out):
     _events = events
     # What libraries write there would tear the progress bar apart.
     path = os.path.join(out, LOG)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    log = os.open(path, flags, 0o666)
     os.dup2(log, sys.stderr.fileno())
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Ctrl-C goes to the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare_libraries(Path(out), max(1, (os.cpu_count() or 1) // jobs))
+    prepare_libraries(max(1, (os.cpu_count() or 1) // jobs))
 
 
-def prepare_libraries(out: Path, threads: int) -> None:
+def prepare_libraries(threads: int) -> None:
     """Settle what the backend reads when it starts, before it is imported.
 
+    Where the environment says otherwise, that holds.
+
     Args:
-        out: The folder of the study, where runs of one shape share their compiled
-            programs (on JAX).
-        threads: How many threads an operation may use, unless the environment
-            says so.
+        threads: How many threads an operation may use.
     """
+    # Several workers may share a GPU: none takes all of its memory at once.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     for library in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
         os.environ.setdefault(f"{library}_THREADS", str(threads))
     if threads == 1:  # JAX knows one thread or one for each core
@@ -185,7 +191,13 @@ def prepare_libraries(out: Path, threads: int) -> None:
     if keras.backend.backend() == "jax":
         import jax
 
-        jax.config.update("jax_compilation_cache_dir", str(out / ".jax"))
+        # Runs of one shape share their compiled programs. Not in the folder of the
+        # study: that may be a stranger's, and JAX runs what it finds.
+        if not jax.config.jax_compilation_cache_dir:
+            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            jax.config.update(
+                "jax_compilation_cache_dir", str(Path(cache, "keras-wgd", "jax"))
+            )
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,9 @@ from keras_wgd.models.names import STEMS
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 
 OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
+# Whole numbers that fit wherever they may go, and numbers whose squares do.
+_MOST_WHOLE = 2**31 - 1
+_MOST = 1e30
 ARMS = ("plain", *(f"{mean}{end}" for mean in MEANS for end in ("", "-update")))
 
 
@@ -255,20 +257,21 @@ def _one_of(name, value, allowed):
         )
 
 
-def _whole(name, value, least, most=math.inf):
+def _whole(name, value, least, most=_MOST_WHOLE):
     number = isinstance(value, int) and not isinstance(value, bool)
     if not number or not least <= value <= most:
-        limit = f" and at most {most}" if most < math.inf else ""
         raise ValueError(
-            f"{name} must be a whole number of at least {least}{limit}. "
+            f"{name} must be a whole number of at least {least} and at most {most}. "
             f"Received: {value!r}"
         )
 
 
-def _between(name, value, above=None, below=math.inf):
+def _between(name, value, above=None, below=_MOST):
     """Check that `value` is a number in `(above, below)`, or `[0, below)`."""
-    least_ok = value >= 0 if above is None else value > above
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    least_ok = number and (value >= 0 if above is None else value > above)
     if not (least_ok and value < below):
         bound = "at least 0" if above is None else f"above {above}"
-        limit = f" and below {below}" if below < math.inf else ""
-        raise ValueError(f"{name} must be {bound}{limit}. Received: {value!r}")
+        raise ValueError(
+            f"{name} must be a number {bound} and below {below:g}. Received: {value!r}"
+        )

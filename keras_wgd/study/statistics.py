@@ -3,9 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+
+from keras_wgd.study.spec import ARMS, RunSpec
 
 CONFIDENCE = 0.95
 
@@ -27,6 +30,8 @@ SETTING = (
     "backend",
 )
 BLOCK = ("optimizer", "learning_rate")
+# The one of Table 1, whatever the optimizer.
+PAPER_RATE = RunSpec.learning_rate
 
 ROUGHNESS = (
     "Roughness is the root mean square of how much a loss curve's change from one "
@@ -93,10 +98,9 @@ def means_of(rows: Sequence[Sequence[float]]) -> list[Estimate]:
         mean = np.nansum(table, axis=0) / n
         spread = np.sqrt(np.nansum((table - mean) ** 2, axis=0) / (n - 1) / n)
         half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
-    columns = zip(n.tolist(), mean, half, strict=True)
+        columns = zip(n.tolist(), mean, mean - half, mean + half, strict=True)
     return [
-        _estimate(n, len(table) - n, mean, mean - half, mean + half)
-        for n, mean, half in columns
+        _estimate(n, len(table) - n, mean, low, high) for n, mean, low, high in columns
     ]
 
 
@@ -199,25 +203,33 @@ def paired(runs: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What all pairs of a study say of one arm, for one measure.
+    """What the pairs of one group of runs say of one arm, for one measure.
+
+    A group is a setting at the paper's learning rate, or at all others.
 
     Attributes:
+        setting: What the runs have in common, by the names in `SETTING`.
+        at_paper_rate: Whether the learning rate is that of Table 1.
         arm: The arm.
         pairs: How many pairs of an arm's run and its plain run there are.
         higher: In how many the arm's value is the higher one.
         lower: In how many it is the lower one.
         undecided: In how many one of the two is not finite.
-        difference: The arm's value less the plain one's, averaged first over the
-            optimizers and learning rates within each setting and seed: those
-            runs share weights and batches and are not independent. Its `n` is
-            the number of settings times seeds.
+        blocks: How many optimizers, each with a learning rate, have a finite
+            pair for every seed.
+        difference: The arm's value less the plain one's, averaged first over
+            those within each seed: runs of one seed share weights and batches and
+            are not independent. Its `n` is the number of seeds.
     """
 
+    setting: dict[str, Any]
+    at_paper_rate: bool
     arm: str
     pairs: int
     higher: int
     lower: int
     undecided: int
+    blocks: int
     difference: Estimate
 
     @property
@@ -226,34 +238,57 @@ class Verdict:
         return self.pairs - self.higher - self.lower - self.undecided
 
 
-def verdict(runs: pl.DataFrame, measure: str, arm: str) -> Verdict:
-    """Judge one arm over all pairs of a study.
+def verdicts(runs: pl.DataFrame, measure: str) -> list[Verdict]:
+    """Judge each arm within each group of a study.
 
     Args:
         runs: As `tables.frame` gives them.
         measure: A column of it.
-        arm: The arm.
+
+    Returns:
+        One for each group and arm that has pairs, in the order of the settings,
+        the paper's learning rate first.
     """
-    pairs = paired(runs, [measure]).filter(
-        pl.col("arm") == arm,
-        pl.col(measure).is_not_null(),
-        pl.col(f"{measure}_plain").is_not_null(),
+    plain = f"{measure}_plain"
+    pairs = (
+        paired(runs, [measure])
+        .filter(pl.col(measure).is_not_null(), pl.col(plain).is_not_null())
+        .with_columns(
+            difference=pl.col(measure) - pl.col(plain),
+            at_paper_rate=pl.col("learning_rate") == PAPER_RATE,
+        )
+        .sort(
+            *SETTING,
+            ~pl.col("at_paper_rate"),
+            pl.col("arm").cast(pl.Enum(ARMS)),
+            nulls_last=True,
+            maintain_order=True,
+        )
     )
-    pairs = pairs.with_columns(difference=pl.col(measure) - pl.col(f"{measure}_plain"))
+    groups = pairs.group_by(*SETTING, "at_paper_rate", "arm", maintain_order=True)
+    return [_verdict(group) for _, group in groups]
+
+
+def _verdict(pairs):
+    first = pairs.row(0, named=True)
     finite = pairs.filter(pl.col("difference").is_finite())
-    means = (
-        finite.group_by(*SETTING, "seed", maintain_order=True)
-        .agg(pl.col("difference").mean())["difference"]
-        .to_list()
+    # A block that a seed lacks would make that seed's mean one of other things.
+    shared = finite.filter(
+        pl.col("seed").n_unique().over(BLOCK) == finite["seed"].n_unique()
     )
+    by_seed = shared.group_by("seed", maintain_order=True)
+    means = by_seed.agg(pl.col("difference").mean())["difference"].to_list()
     estimate = difference_of(means, [0.0] * len(means))
     undecided = len(pairs) - len(finite)
     return Verdict(
-        arm=arm,
+        setting={name: first[name] for name in SETTING},
+        at_paper_rate=first["at_paper_rate"],
+        arm=first["arm"],
         pairs=len(pairs),
         higher=finite.filter(pl.col("difference") > 0).height,
         lower=finite.filter(pl.col("difference") < 0).height,
         undecided=undecided,
+        blocks=shared.select(BLOCK).n_unique() if means else 0,
         difference=dataclasses.replace(estimate, left_out=undecided),
     )
 

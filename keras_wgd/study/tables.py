@@ -14,9 +14,9 @@ from keras_wgd.study.statistics import BLOCK, SETTING
 ROUGHNESS = ("train_roughness", "test_roughness")
 MEASURES = (*METRICS, *ROUGHNESS)
 
+_FLOATS = ("momentum", "weight_decay", "epsilon", "learning_rate")
 _MEAN_ENDS = ("", "_low", "_high", "_n")
 _GAIN_ENDS = ("_gain", "_gain_low", "_gain_high", "_gain_p")
-_BACKENDS = ("jax", "tensorflow", "torch")
 _SCHEMA = {
     "dataset": pl.String,
     "model": pl.String,
@@ -112,10 +112,8 @@ def rich_tables(runs: pl.DataFrame) -> list:
 
     tables = []
     for _, part in summarize(runs).group_by(SETTING, maintain_order=True):
-        seeds = " or ".join(map(str, part["seeds"].unique().sort()))
         table = Table(
-            title=f"{labels.title(part.row(0, named=True))}: mean±half of the 95 % "
-            f"interval over seeds: {seeds}",
+            title=f"{labels.title(part.row(0, named=True))}: {_seeds(part)}",
             caption="All but the loss in percent; recall and precision are means over "
             "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
             "that of a paired t test; *: of the runs that did not diverge.",
@@ -158,11 +156,11 @@ def write(out: Path, runs: pl.DataFrame) -> list[Path]:
 def _row(result):
     spec, curves = result.spec.to_dict(), result.curves
     losses = (result.metrics["loss"], *curves["train_loss"], *curves["test_loss"])
-    backend = result.environment.get("backend")
     row = {
         **{name: spec[name] for name in (*SETTING, *BLOCK, "seed") if name in spec},
-        # It may come from a stranger's file.
-        "backend": backend if backend in _BACKENDS else "unknown",
+        # As numbers they may be whole, and too large for a column of those.
+        **{name: float(spec[name]) for name in _FLOATS},
+        "backend": result.backend,
         "arm": result.spec.arm,
         **{name: float(result.metrics[name]) for name in METRICS},
         "train_roughness": statistics.roughness(curves["train_loss"]),
@@ -205,6 +203,14 @@ def _summary_schema():
     }
     counts = dict.fromkeys(("seeds", "diverged", "pairs"), pl.Int64)
     return keys | counts | numbers
+
+
+def _seeds(part):
+    """What the means of a setting are over, in words."""
+    seeds = part["seeds"].unique().sort().to_list()
+    if seeds == [1]:
+        return "one seed"
+    return f"mean±half of the 95 % interval over {' or '.join(map(str, seeds))} seeds"
 
 
 def _terminal_cells(row, rows):

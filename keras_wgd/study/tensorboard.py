@@ -18,24 +18,24 @@ def check() -> None:
         ) from error
 
 
-def write(folder: Path, progress: Progress) -> None:
-    """Add what the last epoch has measured.
+def write(folder: Path, progress: Progress, since: int) -> None:
+    """Add what epochs have measured.
 
-    Where an epoch is written twice, since the run was stopped in between,
-    TensorBoard shows the second.
+    TensorBoard shows these in place of what it was given for them before.
 
     Args:
         folder: The folder of the run.
         progress: What it has measured.
+        since: The first epoch to write, from 1; the last is the last one done.
     """
     from tensorboardX import SummaryWriter
 
-    step = progress.epochs
-    scalars = {**progress.at(step - 1), "seconds": progress.seconds[-1]}
-    if progress.norm_ratios:
-        scalars["norm_ratio"] = progress.norm_ratios[-1]
     with SummaryWriter(
-        str(folder / FOLDER), purge_step=step, filename_suffix=f".{step}"
+        str(folder / FOLDER), purge_step=since, filename_suffix=f".{progress.epochs}"
     ) as writer:
-        for name, value in scalars.items():
-            writer.add_scalar(name.replace("_", "/", 1), value, step)
+        for step in range(since, progress.epochs + 1):
+            scalars = progress.at(step - 1) | {"seconds": progress.seconds[step - 1]}
+            if progress.norm_ratios:
+                scalars["norm_ratio"] = progress.norm_ratios[step - 1]
+            for name, value in scalars.items():
+                writer.add_scalar(name.replace("_", "/", 1), value, step)

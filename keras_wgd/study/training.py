@@ -101,6 +101,8 @@ def train(
         progress = checkpoint.restore(folder, spec, variables)
     for epoch in range(progress.epochs):
         on_epoch(epoch + 1, progress.at(epoch))
+    if folder is not None and options.tensorboard and progress.epochs:
+        tensorboard.write(folder, progress, since=1)
     logits = None
     for epoch in range(progress.epochs, spec.epochs):
         batches = data.epoch(spec.seed, epoch, spec.batch_size, spec.sampler)
@@ -122,7 +124,7 @@ def train(
         if folder is not None:
             checkpoint.save(folder, spec, progress, variables)
             if options.tensorboard:
-                tensorboard.write(folder, progress)
+                tensorboard.write(folder, progress, since=progress.epochs)
         on_epoch(epoch + 1, progress.at(epoch))
     if logits is None:  # stopped after its last epoch
         logits = model.predict(**test, verbose=0)
