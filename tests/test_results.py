@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_wgd.study import results
+from keras_wgd.study import files, results
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
@@ -209,8 +209,8 @@ def test_a_line_on_a_problem_is_one_that_can_be_printed(tmp_path):
     (tmp_path / "a\x1b[2J\nb\u202e\udce9").mkdir()
     _, (problem,) = results.read_all(tmp_path)
     assert problem == (f"{tmp_path}/a\\x1b[2J\\nb\\u202e\\udce9/spec.json is missing")
-    assert results.printable("ü é 1") == "ü é 1"
-    assert len(results.printable("x" * 10**6)) < 1100
+    assert files.printable("ü é 1") == "ü é 1"
+    assert len(files.printable("x" * 10**6)) < 1100
 
 
 def test_a_report_is_no_run_whatever_its_name(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from keras_wgd.study import results
+from keras_wgd.study import files, results
 from keras_wgd.study.spec import RunSpec
 
 STUDY = "study.json"
@@ -126,9 +126,9 @@ def _settle(out, specs, backend):
     now = {"backend": backend, "runs": [spec.to_dict() for spec in specs]}
     path = out / STUDY
     if not path.exists():
-        results.write_text(path, json.dumps(now, indent=1) + "\n")
+        files.write_text(path, json.dumps(now, indent=1) + "\n")
         return
-    before = results.read_json(path)
+    before = files.read_json(path)
     try:
         difference = _difference(before, now)
     except (TypeError, KeyError, AttributeError):

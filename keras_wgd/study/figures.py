@@ -10,7 +10,8 @@ import altair as alt
 import polars as pl
 
 from keras_wgd.study import charts, labels, layout, paper, tables
-from keras_wgd.study.results import Result, atomic
+from keras_wgd.study.files import atomic
+from keras_wgd.study.results import Result
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import SETTING, means_of
 

@@ -1,18 +1,15 @@
 """Where results are kept: a folder for each run, written whole or not at all."""
 
-import contextlib
 import dataclasses
-import json
-import math
 import os
 import shutil
-import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_wgd.metrics import METRICS
+from keras_wgd.study.files import from_json, printable, read_json, to_json, write_json
 from keras_wgd.study.spec import RunSpec
 
 # Where `keras-wgd report` writes, beside the runs.
@@ -20,10 +17,6 @@ REPORT = "report"
 REPORT_PAGE = "report.html"
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 BACKENDS = ("jax", "tensorflow", "torch")
-
-# A result of 1,000 classes has less than a tenth of this, in bytes.
-_MOST_BYTES = 64 * 2**20
-_MOST_LETTERS = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,8 +114,8 @@ def write(out: Path, result: Result) -> Path:
     """
     draft, folder = draft_of(out, result.spec), path_of(out, result.spec)
     draft.mkdir(exist_ok=True)
-    _write_json(draft / "spec.json", result.spec.to_dict())
-    _write_json(draft / "result.json", to_dict(result))
+    write_json(draft / "spec.json", result.spec.to_dict())
+    write_json(draft / "result.json", to_dict(result))
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():  # damaged, or it would have been used
@@ -201,78 +194,6 @@ def _is_report(folder):
     )
 
 
-def printable(text: object) -> str:
-    """Text that is safe to print as one line, whoever has named the files in it.
-
-    Args:
-        text: A message or a path.
-
-    Returns:
-        The same, with escapes as `repr` has them for what is not printable; of a
-        very long one, both ends.
-    """
-    line = str(text)
-    if len(line) > _MOST_LETTERS:
-        line = f"{line[: _MOST_LETTERS // 2]} ... {line[-_MOST_LETTERS // 2 :]}"
-    return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in line
-    )
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Write a file beside its place; it is moved there if nothing goes wrong.
-
-    Args:
-        path: The place.
-
-    Yields:
-        The path to write to.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file beside its place and move it there in one step."""
-    with atomic(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-
-
-def _write_json(path, fields):
-    # A line for each field: a confusion matrix of 100 classes has 10,000 numbers.
-    lines = (
-        f'"{name}": {json.dumps(value, allow_nan=False)}'
-        for name, value in fields.items()
-    )
-    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; a ValueError names it where it cannot be read.
-
-    A link, or what is no plain file, may be a stranger's trap and is not opened.
-    """
-    try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("not a plain file")
-        if found.st_size > _MOST_BYTES:
-            raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} is missing") from error
-    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
-        raise ValueError(f"{path} is damaged: {error}") from error
-
-
 def _spec(path):
     fields = read_json(path)
     try:
@@ -283,24 +204,6 @@ def _spec(path):
 
 # What may hold a number that is not finite, which JSON has no word for.
 _MEASURED = ("metrics", "curves", "norm_ratios")
-
-
-def to_json(tree: Any) -> Any:
-    """The same lists and dictionaries, with `None` for what is not finite."""
-    if isinstance(tree, dict):
-        return {name: to_json(value) for name, value in tree.items()}
-    if isinstance(tree, list):
-        return [to_json(value) for value in tree]
-    return tree if math.isfinite(tree) else None
-
-
-def from_json(tree: Any) -> Any:
-    """The reverse of `to_json`."""
-    if isinstance(tree, dict):
-        return {name: from_json(value) for name, value in tree.items()}
-    if isinstance(tree, list):
-        return [from_json(value) for value in tree]
-    return math.nan if tree is None else float(tree)
 
 
 _ANY = (-sys.float_info.max, sys.float_info.max)
