@@ -210,7 +210,7 @@ def test_the_verdict_is_one_for_each_group():
         "runs do not tell whether WGD filters helps; with DenseNet121 on CIFAR-100 "
         "(4 epochs) at the paper's learning rate, WGD filters gains accuracy in these "
         "runs and these runs do not tell whether WGD kernels helps; with DenseNet121 "
-        "on CIFAR-100 (4 epochs) at rates of its own, WGD filters loses accuracy in "
+        "on CIFAR-100 (4 epochs) at other learning rates, WGD filters loses accuracy in "
         "these runs."
     )
     assert "adjusted for 3 tests" in short_words
@@ -253,7 +253,7 @@ def test_runs_that_diverged_are_in_the_verdict():
     )
     diverged = "1 not compared because a run diverged"
     assert [diverged in paragraph for paragraph in words[1:-1]] == [
-        "at rates of its own" in paragraph for paragraph in words[1:-1]
+        "at other learning rates" in paragraph for paragraph in words[1:-1]
     ]
 
 

@@ -250,3 +250,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "a" / "b" / SPEC.id).write_text("mine")
     with pytest.raises(ValueError, match=r"room for the folder of each run.*a file"):
         results.prepare(tmp_path / "a" / "b", [SPEC])
+
+
+def test_a_run_is_not_made_where_a_link_leads(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    results.draft_of(out, SPEC).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"the folders of its runs itself.*a link"):
+        results.prepare(out, [SPEC])

@@ -82,6 +82,11 @@ def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
                 f"out must have room for the folder of each run. Received: {folder}, "
                 "a file"
             )
+        if draft_of(out, spec).is_symlink():
+            raise ValueError(
+                "out must hold the folders of its runs itself. Received: "
+                f"{draft_of(out, spec)}, a link"
+            )
 
 
 def path_of(out: Path, spec: RunSpec) -> Path:

@@ -67,7 +67,10 @@ def _group_names(verdicts: Sequence[Verdict]) -> list[str]:
     """What the group of each verdict is called."""
     settings = list({_key(v)[:-2]: v.setting for v in verdicts}.values())
     names = distinct_names(settings)
-    rates = {True: "at the paper's learning rate", False: "at rates of its own"}
+    rates = {
+        True: "at the paper's learning rate",
+        False: "at other learning rates",
+    }
     return [
         f"{names[settings.index(v.setting)]} {rates[v.at_paper_rate]}" for v in verdicts
     ]
