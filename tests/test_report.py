@@ -210,8 +210,8 @@ def test_the_verdict_is_one_for_each_group():
         "runs do not tell whether WGD filters helps; with DenseNet121 on CIFAR-100 "
         "(4 epochs) at the paper's learning rate, WGD filters gains accuracy in these "
         "runs and these runs do not tell whether WGD kernels helps; with DenseNet121 "
-        "on CIFAR-100 (4 epochs) at other learning rates, WGD filters loses accuracy in "
-        "these runs."
+        "on CIFAR-100 (4 epochs) at other learning rates, WGD filters loses accuracy "
+        "in these runs."
     )
     assert "adjusted for 3 tests" in short_words
     assert "Too few epochs" in short_words
