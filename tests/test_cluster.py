@@ -1,12 +1,16 @@
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 
 import pytest
-from test_runner import RUNS
+import test_runner
 
 from keras_wgd.study import cluster, results, runner
+
+# Long enough to be killed in the middle.
+RUNS = [dataclasses.replace(spec, epochs=20) for spec in test_runner.RUNS]
 
 # A process of its own, as the command line's: Ray forks, which a process that has
 # imported JAX must not.
@@ -14,7 +18,7 @@ STUDY = """
 import json, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_runner import RUNS
+from test_cluster import RUNS
 from keras_wgd.study import cluster
 
 processes, victim, kinds = {{}}, None, []

@@ -51,3 +51,10 @@ def test_one_backend_is_enough_and_importing_is_light():
     # The first import reads files, the others show what the code itself costs.
     assert report["seconds"][0] < 0.5
     assert min(report["seconds"]) < 0.05
+
+
+def test_the_command_line_settles_the_backend_before_keras_is_imported():
+    modules = "claim cluster display inputs presets report results runner tensorboard"
+    imports = ", ".join(f"keras_wgd.study.{name}" for name in modules.split())
+    code = f"import sys, keras_wgd.cli, {imports}; assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,6 +7,7 @@ between them; `make paper` takes all.
 import dataclasses
 import os
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,19 @@ from keras_wgd.study.presets import preset
 RUNS = preset("paper").runs()
 # Eight to a data set and network.
 SOME = [RUNS[8 * pair + run] for pair, run in enumerate((0, 3, 4, 7, 1, 2))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Two steps are not worth the minutes that XLA would think about them."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """Curves of a run for TensorBoard."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from keras_wgd.study.checkpoint import Progress
+if TYPE_CHECKING:
+    # It imports Keras, which whoever calls `check` does without.
+    from keras_wgd.study.checkpoint import Progress
 
 FOLDER = "tensorboard"
 
@@ -18,7 +21,7 @@ def check() -> None:
         ) from error
 
 
-def write(folder: Path, progress: Progress, since: int) -> None:
+def write(folder: Path, progress: "Progress", since: int) -> None:
     """Add what epochs have measured.
 
     TensorBoard shows these in place of what it was given for them before.
