@@ -1,6 +1,7 @@
 import concurrent.futures as futures
 import dataclasses
 import errno
+import json
 import multiprocessing
 import os
 import queue
@@ -41,26 +42,27 @@ def test_runs_are_made_once_and_failures_stop_nobody(tmp_path):
     assert runner.split(tmp_path, RUNS) == (RUNS[:2], RUNS[2:])
 
 
+# Without Keras in the parent process, as the command line has it.
 STUDY = """
-import sys
+import json
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_runner import {runs} as RUNS
 from keras_wgd.study import runner
+from keras_wgd.study.spec import RunSpec
 
 if __name__ == "__main__":
     out = Path({out!r})
-    for event in runner.run_all(out, runner.split(out, RUNS)[1], jobs=1):
+    specs = [RunSpec.from_dict(fields) for fields in json.loads({specs!r})]
+    for event in runner.run_all(out, runner.split(out, specs)[1], jobs=1):
         print(event.kind, flush=True)
 """
 
 
-def started_study(tmp_path, runs="RUNS"):
+def started_study(tmp_path, specs):
     script = tmp_path / "study.py"
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    tests = os.path.dirname(__file__)
-    script.write_text(STUDY.format(tests=tests, out=str(out), runs=runs))
+    fields = json.dumps([spec.to_dict() for spec in specs])
+    script.write_text(STUDY.format(out=str(out), specs=fields))
     process = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
     )
@@ -68,7 +70,7 @@ def started_study(tmp_path, runs="RUNS"):
 
 
 def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
-    process, out = started_study(tmp_path)
+    process, out = started_study(tmp_path, RUNS)
     with process:
         for line in process.stdout:
             if line.strip() == "finish":
@@ -96,7 +98,7 @@ def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     moments = random.Random(0)
     epochs = 0
     for kill in range(20):
-        process, out = started_study(tmp_path, "LONG")
+        process, out = started_study(tmp_path, LONG)
         with process:
             # Half of them while a run is made ready, half while it trains.
             wanted, most = (("start", 3), ("epoch", 1))[kill % 2]
