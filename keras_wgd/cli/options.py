@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from keras_wgd.study.results import BACKENDS
 
 
 class UserError(typer.TyperException):

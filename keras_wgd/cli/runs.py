@@ -128,10 +128,10 @@ def _kept(out, spec, backend):
     if not results.is_finished(out, spec):
         return None
     result = results.read(results.path_of(out, spec))
-    if result.environment.get("backend") != backend:
+    if result.backend != backend:
         raise ValueError(
             f"out must not hold this run from another backend. Received: {out}, with "
-            f"that of {result.environment.get('backend')}"
+            f"that of {result.backend}"
         )
     return result
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keras_wgd.study import results
 from keras_wgd.study.options import Options
-from keras_wgd.study.runner import Event, failure, prepare_libraries
+from keras_wgd.study.runner import Event, failure, make_and_tell, prepare_libraries
 from keras_wgd.study.spec import RunSpec
 
 LOCAL = "local"
@@ -143,10 +143,4 @@ def _follow(ray, events, tasks, out) -> Iterator[Event]:
 def _run(events, out: Path, spec: RunSpec, options: Options) -> results.Result:
     out.mkdir(parents=True, exist_ok=True)
     prepare_libraries(threads=1)
-    from keras_wgd.study.training import make
-
-    def on_epoch(epoch, curves):
-        events.put(Event("epoch", spec, curves))
-
-    events.put(Event("start", spec, os.getpid()))
-    return make(out, spec, options, on_epoch)
+    return make_and_tell(events.put, out, spec, options)

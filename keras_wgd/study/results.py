@@ -16,7 +16,7 @@ from keras_wgd.study.spec import RunSpec
 REPORT = "report"
 REPORT_PAGE = "report.html"
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-BACKENDS = ("jax", "tensorflow", "torch")
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -210,10 +210,27 @@ def _follow_parent():
 
 
 def _run(out: Path, spec: RunSpec, options: Options) -> results.Result:
+    return make_and_tell(_events.put, out, spec, options)
+
+
+def make_and_tell(
+    tell: Callable[[Event], Any], out: Path, spec: RunSpec, options: Options
+) -> results.Result:
+    """Make one run, where the libraries are prepared.
+
+    Args:
+        tell: Takes an event for the start and for each epoch.
+        out: The folder of the study.
+        spec: The run.
+        options: How to make it.
+
+    Returns:
+        The result; it is on disk.
+    """
     from keras_wgd.study.training import make
 
     def on_epoch(epoch, curves):
-        _events.put(Event("epoch", spec, curves))
+        tell(Event("epoch", spec, curves))
 
-    _events.put(Event("start", spec, os.getpid()))
+    tell(Event("start", spec, os.getpid()))
     return make(out, spec, options, on_epoch)
