@@ -509,6 +509,27 @@ def test_torch_compiles_the_step_in_one_graph():
 
 
 @on_torch
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_torch_weights_in_another_order_of_memory(dtype):
+    """Where the fused step would pair numbers that do not belong together."""
+    import torch
+
+    weights, gradients = weights_and_gradients(20)
+    trained_twins = twins(weights, gradients, learning_rate=0.01)
+    variables = [keras.Variable(w, dtype=dtype) for w in weights]
+    for variable in variables:
+        axes = tuple(reversed(range(variable.ndim)))
+        reversed_memory = variable.value.data.permute(axes).contiguous()
+        variable.value.data = reversed_memory.permute(axes)
+    assert not all(v.value.is_contiguous() for v in variables)
+    optimizer = RAdam(0.01)
+    for of_step in gradients:
+        tensors = [torch.tensor(g, dtype=getattr(torch, dtype)) for g in of_step]
+        optimizer.apply(tensors, variables)
+    assert error([to_float64(v) for v in variables], trained_twins) < 1e-6
+
+
+@on_torch
 def test_torch_gradients_sparse_and_of_another_dtype():
     import torch
 

@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_wgd.study import files, results
+from keras_wgd import files
+from keras_wgd.study import results
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from networks import values
 
-from keras_wgd import WGD, datasets
-from keras_wgd.study import environment, training
+from keras_wgd import WGD, datasets, environment
+from keras_wgd.study import training
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 

@@ -4,11 +4,11 @@ import sys
 
 import typer
 
-from keras_wgd.cli import networks, reports, runs, studies
+from keras_wgd.cli import benchmarks, networks, reports, runs, studies
 from keras_wgd.study.runner import FULL
 
 cli = typer.Typer(
-    help="Whitened gradient descent for Keras: networks, runs and studies.",
+    help="Whitened gradient descent for Keras: networks, runs, studies and benchmarks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -24,6 +24,10 @@ cli.command(
     "--model resnet18 --image-size 32 --stem small --data-dir data --out runs/resnet18"
 )(studies.study)
 cli.command(epilog="Example: keras-wgd report runs/quick")(reports.report)
+cli.command(
+    epilog="Example: keras-wgd bench --model resnet18 --optimizer radam --mean-over "
+    "filters --train-step --image-size 64"
+)(benchmarks.bench)
 
 
 def app(arguments: list[str] | None = None) -> int:

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from keras_wgd.optimizers.kernels import (
     ConvKernel,
     guess_kernel,
     variable_path,
 )
-from keras_wgd.optimizers.whitening import whiten
+from keras_wgd.optimizers.whitening import whiten, whiten_
 
 # What a mean is taken over, in words: many and one.
 _UNITS = {
@@ -54,6 +56,7 @@ class WhiteningPlan:
 
     Attributes:
         rows: A `PlanRow` for each variable, in the same order.
+        whitened: The rows that are centred, by the position of their variable.
     """
 
     def __init__(
@@ -71,6 +74,9 @@ class WhiteningPlan:
                     found = "not among the kernels given"
                 found = located.get(index, found)
             self.rows.append(self._row(variable, index, found))
+        self.whitened = {
+            index: row for index, row in enumerate(self.rows) if row.axes is not None
+        }
 
     def _row(self, variable, index, found: ConvKernel | str) -> PlanRow:
         path, shape = variable_path(variable), tuple(variable.shape)
@@ -97,15 +103,24 @@ class WhiteningPlan:
         """The convolution kernels among the variables, centred or not."""
         return [row.kernel for row in self.rows if row.kernel is not None]
 
-    def whitens(self, index: int) -> bool:
-        """Whether the variable at position `index` is centred."""
-        return self.rows[index].axes is not None
+    def whiten(self, gradient, index: int, in_place: bool = False):
+        """Centre what belongs to the variable at position `index`.
 
-    def whiten(self, gradient, index: int):
-        """Centre what belongs to the variable at position `index`."""
-        row = self.rows[index]
-        if gradient is None or row.axes is None:
+        Args:
+            gradient: What to centre; it comes back as it is if the variable is left
+                alone.
+            index: The position of the variable.
+            in_place: Whether the memory of `gradient` may be written to. Only
+                PyTorch does so.
+
+        Returns:
+            What is centred.
+        """
+        row = self.whitened.get(index)
+        if row is None or row.axes is None:
             return gradient
+        if in_place and keras.backend.backend() == "torch":
+            return whiten_(gradient, row.axes, row.groups)
         return whiten(gradient, row.axes, row.groups)
 
     def table(self, title: str):

@@ -212,13 +212,13 @@ class RAdam(keras.optimizers.Optimizer):
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if keras.backend.backend() == "torch":
-            self._foreach_update_step(grads, trainable_variables, learning_rate)
+            self._torch_update_step(grads, trainable_variables, learning_rate)
             return
         dtype = _scalar_dtype(*trainable_variables)
         sizes = self._step_sizes(learning_rate, dtype)
         super()._backend_update_step(grads, trainable_variables, sizes)
 
-    def _foreach_update_step(self, grads, variables, learning_rate):
+    def _torch_update_step(self, grads, variables, learning_rate):
         """Step all variables of a dtype and device at once, on PyTorch."""
         import torch
 
@@ -232,36 +232,72 @@ class RAdam(keras.optimizers.Optimizer):
                 gradient = gradient.to_dense()
             if gradient.dtype != w.dtype:
                 gradient = gradient.to(w.dtype)
-            groups.setdefault((w.device, w.dtype), []).append((w, m, v, gradient))
+            step = (w, m, v, gradient)
+            in_order = (
+                w.is_contiguous()
+                and m.is_contiguous()
+                and v.is_contiguous()
+                and gradient.is_contiguous()
+            )
+            groups.setdefault((w.device, w.dtype, in_order), []).append(step)
         with torch.no_grad():
-            for (device, dtype), group in groups.items():
-                self._update_group(device, dtype, group, learning_rate)
+            for (device, dtype, in_order), group in groups.items():
+                scalar_dtype = torch.promote_types(dtype, torch.float32)
+                adaptive, plain = self._step_sizes(
+                    learning_rate, keras.backend.standardize_dtype(scalar_dtype)
+                )
+                w, m, v, g = map(list, zip(*group, strict=True))
+                # The CPU is not waited for when it is asked which step this is.
+                fused = device.type == "cpu" and dtype == scalar_dtype and in_order
+                if fused and not torch.compiler.is_compiling() and adaptive != 0:
+                    self._fused_update(w, m, v, g, adaptive)
+                else:
+                    self._foreach_update(w, m, v, g, scalar_dtype, adaptive, plain)
 
-    def _update_group(self, device, dtype, group, learning_rate):
-        """Step all `(w, m, v, g)` of a group; nothing waits for the device.
+    def _fused_update(self, w, m, v, g, adaptive):
+        """Make a rectified step in one pass over memory, with PyTorch's Adam.
+
+        Adam corrects the bias of both moments for the step it is in. At step
+        infinity there is none, and `adaptive` has it.
+        """
+        import torch
+
+        torch._fused_adam_(
+            w,
+            g,
+            m,
+            v,
+            [],
+            [torch.tensor(math.inf)] * len(w),
+            lr=float(adaptive),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _foreach_update(self, w, m, v, g, scalar_dtype, adaptive, plain):
+        """Make a step of either kind; nothing waits for the device.
 
         With `adaptive` and `plain` as `_step_sizes` gives them, the step is
         `m / (sqrt(v) * slope + intercept)`: one division, two scalars.
         """
         import torch
 
-        scalar_dtype = torch.promote_types(dtype, torch.float32)
-        adaptive, plain = self._step_sizes(
-            learning_rate, keras.backend.standardize_dtype(scalar_dtype)
-        )
         rectified = adaptive != 0
         # Where not rectified the slope is tiny, not 0: it adds nothing to the
         # intercept, and an overflowed v gives no step instead of 0 * inf = nan.
         tiny = torch.finfo(scalar_dtype).tiny
+        device = w[0].device
         slope = torch.where(rectified, 1 / adaptive, tiny).to(device)
         intercept = torch.where(rectified, self.epsilon / adaptive, 1 / plain)
         intercept = intercept.to(device)
 
-        stored = [list(tensors) for tensors in zip(*group, strict=True)]
-        if dtype == scalar_dtype:
-            w, m, v, g = stored
-        else:
-            w, m, v, g = [[x.to(scalar_dtype) for x in tensors] for tensors in stored]
+        stored = w, m, v
+        if w[0].dtype != scalar_dtype:
+            w, m, v, g = [[x.to(scalar_dtype) for x in xs] for xs in (w, m, v, g)]
         torch._foreach_lerp_(m, g, 1 - self.beta_1)
         # A tensor: on the CPU a number would be made into one for each v.
         torch._foreach_mul_(v, torch.full_like(slope, self.beta_2))
@@ -270,8 +306,8 @@ class RAdam(keras.optimizers.Optimizer):
         torch._foreach_mul_(denominator, slope)
         torch._foreach_add_(denominator, intercept)
         torch._foreach_addcdiv_(w, m, denominator, value=-1)
-        if dtype != scalar_dtype:
-            for target, source in zip(stored[:3], (w, m, v), strict=True):
+        if w is not stored[0]:
+            for target, source in zip(stored, (w, m, v), strict=True):
                 torch._foreach_copy_(target, source)
 
     def _step_sizes(self, learning_rate, dtype):

@@ -61,13 +61,14 @@ def _hook(optimizer, wrapper_id, plan, index_of):
         kernels = [
             (index, variable, ops.stop_gradient(ops.copy(variable)))
             for variable in trainable_variables
-            if plan.whitens(index := index_of(variable))
+            if (index := index_of(variable)) in plan.whitened
         ]
         apply_weight_decay(trainable_variables)
         update_step(grads, trainable_variables, learning_rate)
         for index, variable, before in kernels:
             step = ops.subtract(ops.stop_gradient(variable), before)
-            optimizer.assign(variable, ops.add(before, plan.whiten(step, index)))
+            step = plan.whiten(step, index, in_place=True)
+            optimizer.assign(variable, ops.add(before, step))
 
     optimizer._apply_weight_decay = hooked_weight_decay
     optimizer._backend_update_step = hooked_update_step

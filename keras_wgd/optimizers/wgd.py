@@ -1,6 +1,8 @@
 """The wrapper: any Keras optimizer, fed with centred gradients."""
 
+import operator
 import warnings
+from collections.abc import Sequence
 
 import keras
 
@@ -47,7 +49,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
     on it.
     Clipping, weight decay, EMA and gradient accumulation stay with the inner
     optimizer, after the centring. A NaN in a gradient reaches every element
-    that shares its mean.
+    that shares its mean. On PyTorch, `placement="gradient"` centres the `.grad`
+    of a variable in its own memory: after the step it holds `h`.
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, the name of one, such
@@ -218,9 +221,9 @@ class WGDWrapper(keras.optimizers.Optimizer):
             return grads  # for the inner optimizer to make of it what Keras does
         # Without a plan, the inner optimizer was built by itself.
         plan = self._plan or self._make_plan()
-        if variables is None:
-            indices = list(range(len(plan.rows)))
-        else:
+        built_on = self.inner_optimizer._trainable_variables
+        indices: Sequence = range(len(built_on))
+        if variables is not None and not _same(variables, built_on):
             indices = [self._index_of(variable) for variable in variables]
         if len(indices) != len(grads):
             raise ValueError(
@@ -229,11 +232,13 @@ class WGDWrapper(keras.optimizers.Optimizer):
             )
         if self.placement == "update":
             return grads
-        # An unknown variable is for the inner optimizer to complain of.
-        return [
-            gradient if index is None else plan.whiten(gradient, index)
-            for index, gradient in zip(indices, grads, strict=True)
-        ]
+        grads = list(grads)
+        for at, index in enumerate(indices):
+            # An unknown variable is for the inner optimizer to complain of.
+            if index in plan.whitened and grads[at] is not None:
+                in_place = _is_kept(grads[at], built_on[index])
+                grads[at] = plan.whiten(grads[at], index, in_place)
+        return grads
 
     @property
     def variables(self):
@@ -246,7 +251,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
         if self._plan is None:
             return []
         variables = self.inner_optimizer._trainable_variables
-        return [v for i, v in enumerate(variables) if self._plan.whitens(i)]
+        return [variables[index] for index in self._plan.whitened]
 
     @property
     def learning_rate(self):
@@ -330,6 +335,20 @@ class WGDWrapper(keras.optimizers.Optimizer):
 
 
 WGD = WGDWrapper
+
+
+def _same(variables, others):
+    return len(variables) == len(others) and all(map(operator.is_, variables, others))
+
+
+def _is_kept(gradient, variable):
+    """Whether it is the `.grad` that PyTorch keeps for a variable, fit to write to."""
+    return (
+        keras.backend.backend() == "torch"
+        and variable.value.grad is gradient
+        and gradient.is_contiguous()
+        and not gradient.requires_grad
+    )
 
 
 def _is_forwarded(name):

@@ -62,6 +62,27 @@ def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
     return ops.reshape(_subtract_mean(runs, over), shape)
 
 
+def whiten_(gradient, axes: Sequence[int], groups: int = 1):
+    """`whiten` for PyTorch, in the memory of the gradient.
+
+    A step that makes new gradients spends more on their memory than on the mean.
+
+    Args:
+        gradient: A tensor that may be written to.
+        axes: As for `whiten`, counted from the last; not looked at again.
+        groups: As for `whiten`.
+
+    Returns:
+        The gradient.
+    """
+    runs = gradient
+    if groups > 1:
+        runs = gradient.unflatten(-1, (groups, -1))
+        axes = [axis if axis == -1 else axis - 1 for axis in axes]
+    runs.sub_(runs.mean(axes, keepdim=True))
+    return gradient
+
+
 def _subtract_mean(gradient, axes):
     if keras.backend.standardize_dtype(gradient.dtype) == "float64":
         # On torch and JAX, ops.mean computes in float32 what is given in float64.
@@ -69,6 +90,12 @@ def _subtract_mean(gradient, axes):
         mean = ops.sum(gradient, axis=axes, keepdims=True) / size
     else:
         mean = ops.mean(gradient, axis=axes, keepdims=True)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # Else XLA may put mean and update into one kernel for the CPU, which reads
+        # each scalar of the optimizer as an array of the gradient's size.
+        mean = jax.lax.optimization_barrier(mean)
     return ops.subtract(gradient, mean)
 
 

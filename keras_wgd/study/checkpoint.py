@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_wgd import archive
-from keras_wgd.study.files import atomic, from_json, read_json, to_json, write_text
+from keras_wgd.files import atomic, from_json, read_json, to_json, write_text
 from keras_wgd.study.results import CURVES
 from keras_wgd.study.spec import RunSpec
 

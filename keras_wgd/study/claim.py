@@ -9,7 +9,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from keras_wgd.study import files, results
+from keras_wgd import files
+from keras_wgd.study import results
 from keras_wgd.study.spec import RunSpec
 
 STUDY = "study.json"

@@ -1,7 +1,7 @@
 """What a terminal shows of runs: a bar, a line for each end, and tables."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,12 +172,29 @@ def make_runs(
     return failed
 
 
-def progress(console: Console) -> Progress:
+@contextlib.contextmanager
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how far something is of which each part takes about the same time.
+
+    Args:
+        console: Where.
+        what: What is counted.
+        total: How many there are.
+
+    Yields:
+        What to call when another is done.
+    """
+    with progress(console, what) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def progress(console: Console, what: str = "epochs") -> Progress:
     """A bar with the time left; where there is no terminal, nothing."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {what}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

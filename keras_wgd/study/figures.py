@@ -9,8 +9,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from keras_wgd.files import atomic
 from keras_wgd.study import charts, labels, layout, paper, tables
-from keras_wgd.study.files import atomic
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import SETTING, means_of

@@ -32,11 +32,14 @@ class RecordingWGD(WGD):
 
     def apply(self, grads, trainable_variables=None):
         """Step as `WGD` does, and add to the sums."""
-        super().apply(grads, trainable_variables)
-        indices = None
+        indices = list(range(len(grads)))
         if trainable_variables is not None:
+            self.build(trainable_variables)
             indices = [self._index_of(variable) for variable in trainable_variables]
-        for total, new in zip(self._sums, self._squares(grads, indices), strict=True):
+        # Before the step, which may centre them where they are.
+        squares = self._squares(grads, indices)
+        super().apply(grads, trainable_variables)
+        for total, new in zip(self._sums, squares, strict=True):
             total.assign(ops.add(total, new))
 
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
@@ -45,7 +48,7 @@ class RecordingWGD(WGD):
         weights, variables = super().stateless_apply(
             variables, grads, trainable_variables
         )
-        new = self._squares(grads)
+        new = self._squares(grads, range(len(grads)))
         return weights, [*variables, gradient + new[0], whitened + new[1]]
 
     def take_ratio(self) -> float:
@@ -57,14 +60,13 @@ class RecordingWGD(WGD):
             total.assign(0.0)
         return math.sqrt(whitened / gradient) if gradient > 0 else math.nan
 
-    def _squares(self, grads, indices=None):
+    def _squares(self, grads, indices):
         plan = self._plan
-        assert plan is not None  # it has just stepped
-        indices = range(len(grads)) if indices is None else indices
+        assert plan is not None  # it is built
         pairs = [
             (gradient, plan.whiten(gradient, index))
             for index, gradient in zip(indices, grads, strict=True)
-            if gradient is not None and plan.whitens(index)
+            if gradient is not None and index in plan.whitened
         ]
         return [
             sum(ops.sum(ops.square(ops.cast(pair[side], "float32"))) for pair in pairs)

@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 
+from keras_wgd.files import atomic, printable
 from keras_wgd.study import figures, layout, results, tables, verdict
-from keras_wgd.study.files import atomic, printable
 from keras_wgd.study.results import REPORT_PAGE, Result
 from keras_wgd.study.statistics import ROUGHNESS
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_wgd.files import from_json, printable, read_json, to_json, write_json
 from keras_wgd.metrics import METRICS
-from keras_wgd.study.files import from_json, printable, read_json, to_json, write_json
 from keras_wgd.study.spec import RunSpec
 
 # Where `keras-wgd report` writes, beside the runs.

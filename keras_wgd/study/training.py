@@ -8,11 +8,11 @@ from pathlib import Path
 import keras
 
 from keras_wgd import datasets, metrics, models
+from keras_wgd.environment import environment
 from keras_wgd.optimizers.radam import RAdam
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.study import checkpoint, inputs, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
-from keras_wgd.study.environment import environment
 from keras_wgd.study.options import Options
 from keras_wgd.study.recording import RecordingWGD
 from keras_wgd.study.results import Result

@@ -1,0 +1,138 @@
+"""The time of RAdam's step against the size and the number of its weights."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import keras
+
+from keras_wgd.bench import measurements, networks
+from keras_wgd.bench.contenders import contenders
+from keras_wgd.files import read_json, write_text
+from keras_wgd.study import figures
+
+_NAME = "growth"
+# Kernels and the filters of each: 20 kernels of 10,000 to 100,000,000 numbers in
+# all; 10 to 2,000 kernels of 576 numbers each.
+_PANELS = {
+    "Numbers in 20 weights": [(20, filters) for filters in (7, 24, 75, 236, 745)],
+    "Weights of 576 numbers": [(n, 8) for n in (10, 30, 100, 300, 1000, 2000)],
+}
+_COLOURS = {"alone": "#7a7a7a", "wgd": "#0072b2", "peer": "#d55e00"}
+
+
+def count(rounds: int) -> int:
+    """How often `measure` calls its `on_step`, at most."""
+    return sum(map(len, _PANELS.values())) * len(_contenders()) * (rounds + 1)
+
+
+def measure(
+    rounds: int, on_step: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
+    """Time RAdam alone, in WGD and its first peer on weights of many sizes.
+
+    Args:
+        rounds: How often to time each.
+        on_step: As for `measurements.of_steps`.
+
+    Returns:
+        For each time its panel, its place in it, and what a measurement has.
+    """
+    points = []
+    for panel, sizes in _PANELS.items():
+        for number, filters in sizes:
+            variables = networks.kernels(number, filters)
+            x = networks.size(variables) if panel.startswith("Numbers") else number
+            found = measurements.of_steps(variables, _contenders(), rounds, on_step)
+            points += [{"panel": panel, "x": x, **m.to_dict()} for m in found]
+    return points
+
+
+def write(
+    out: Path, environment: dict[str, Any], points: Sequence[dict[str, Any]]
+) -> list[Path]:
+    """Write what was measured on this backend, and draw all that is in the folder.
+
+    Args:
+        out: The folder; it is made where it is missing.
+        environment: Where it was measured.
+        points: As `measure` gives them.
+
+    Returns:
+        The files.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{_NAME}-{keras.backend.backend()}.json"
+    lines = ",\n".join(json.dumps(point) for point in points)
+    write_text(
+        path,
+        f'{{"environment": {json.dumps(environment)},\n"points": [\n{lines}\n]}}\n',
+    )
+    drawn = {_NAME: chart([read_json(f) for f in sorted(out.glob(f"{_NAME}-*.json"))])}
+    return [path, *figures.write(out, drawn)]
+
+
+def chart(files: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
+    """Draw what was measured on one or more backends.
+
+    Args:
+        files: What the files hold that `write` has written.
+
+    Returns:
+        A chart: a row for each backend.
+    """
+    rows = [
+        {
+            "panel": point["panel"],
+            "backend": file["environment"]["backend"],
+            "kind": point["kind"],
+            "name": {"alone": "RAdam", "wgd": "WGD(RAdam)"}.get(
+                point["kind"], "its peer"
+            ),
+            "x": point["x"],
+            "milliseconds": 1e3 * point["median"],
+        }
+        for file in files
+        for point in file["points"]
+    ]
+    kinds = {"RAdam": "alone", "WGD(RAdam)": "wgd", "its peer": "peer"}
+    colour = alt.Color(
+        "name:N",
+        title=None,
+        scale=alt.Scale(
+            domain=list(kinds), range=[_COLOURS[kind] for kind in kinds.values()]
+        ),
+        legend=alt.Legend(orient="top", labelFontSize=12, symbolStrokeWidth=2),
+    )
+    log = alt.Scale(type="log")
+    axis = alt.Axis(format="~s", grid=True, tickCount=5)
+    base = alt.Chart().encode(
+        x=alt.X("x:Q", title=None, scale=log, axis=axis),
+        y=alt.Y("milliseconds:Q", title="Milliseconds a step", scale=log, axis=axis),
+        color=colour,
+    )
+    layers = alt.layer(
+        base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=30)
+    ).properties(width=260, height=150)
+    backends = sorted({row["backend"] for row in rows})
+    return (
+        layers.facet(
+            row=alt.Row("backend:N", title=None, sort=backends),
+            column=alt.Column("panel:N", title=None, sort=list(_PANELS)),
+            data=alt.Data(values=rows),
+        )
+        .resolve_scale(x="independent")
+        .properties(
+            title=alt.TitleParams(
+                "RAdam's step by the size and the number of its weights", anchor="start"
+            )
+        )
+    )
+
+
+def _contenders():
+    found = contenders("radam", ["filters"], ["gradient"])
+    peers = [contender for contender in found if contender.is_peer]
+    return found[:2] + peers[:1]

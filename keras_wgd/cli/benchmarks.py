@@ -1,0 +1,157 @@
+"""`keras-wgd bench`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_wgd.bench.names import NETWORKS, OPTIMIZERS
+from keras_wgd.cli.options import (
+    Backend,
+    UserError,
+    choose_backend,
+    folder,
+    user_errors,
+)
+from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.study import display
+
+
+def bench(
+    model: Annotated[
+        str, typer.Option(help=f"Whose weights: one of {', '.join(NETWORKS)}.")
+    ] = "resnet50",
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Any of {', '.join(OPTIMIZERS)}; again for more.",
+            show_default="all but nadam",
+        ),
+    ] = None,
+    mean_over: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Any of {', '.join(MEANS)}; again for more.", show_default="all"
+        ),
+    ] = None,
+    placement: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Any of {', '.join(PLACEMENTS)}; again for more.", show_default="all"
+        ),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each step is timed.")
+    ] = 20,
+    train_step: Annotated[
+        bool,
+        typer.Option(
+            "--train-step",
+            help="Whole steps of fit, too: each optimizer alone and with the first "
+            "mean and placement.",
+        ),
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images in a whole step.")
+    ] = 32,
+    image_size: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="PIXELS", help="Their height and width in a whole step."
+        ),
+    ] = 224,
+    growth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead, time RAdam's step against the size and the number of its "
+            "weights; write growth-BACKEND.json here, and draw all such as growth.svg.",
+            show_default=False,
+            parser=folder,
+            metavar="FOLDER",
+        ),
+    ] = None,
+    backend: Backend = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was measured as JSON, alone.")
+    ] = False,
+) -> None:
+    """Time the step of each optimizer, alone and wrapped, beside its peers."""
+    optimizers = _chosen("optimizer", optimizer, OPTIMIZERS, ("sgdm", "adam", "radam"))
+    means = _chosen("mean_over", mean_over, MEANS, MEANS)
+    placements = _chosen("placement", placement, PLACEMENTS, PLACEMENTS)
+    _chosen("model", [model], NETWORKS, ())
+    choose_backend(backend)
+    console = Console(stderr=as_json)
+    if growth is not None:
+        _growth(console, growth, rounds, as_json)
+        return
+    from keras_wgd.bench import measurements, networks, tables
+    from keras_wgd.bench.contenders import contenders
+    from keras_wgd.environment import environment
+
+    with user_errors():
+        network = networks.build(model, image_size)
+    weights = network.trainable_variables
+    families = [contenders(name, means, placements, network) for name in optimizers]
+    pairs = [c for family in families for c in family[:2]] if train_step else []
+    count = sum(map(len, families)) + len(pairs)
+    with display.counting(console, "steps", count * (rounds + 1)) as advance:
+        found = [
+            measurements.of_steps(weights, family, rounds, advance)
+            for family in families
+        ]
+        whole = measurements.of_fit_steps(network, pairs, rounds, batch_size, advance)
+    alone = [m for family in found for m in family]
+    about = environment()
+    if as_json:
+        report = {
+            "environment": about,
+            "model": model,
+            "steps": [m.to_dict() for m in alone],
+            "fit": [m.to_dict() for m in whole],
+        }
+        print(json.dumps(report))
+        return
+    with display.wide(console, 100):
+        console.print(
+            f"{model}: {len(weights)} weights of {networks.size(weights):,} numbers; "
+            f"{about['backend']}, {_device(about)}; medians of {rounds} rounds",
+            highlight=False,
+        )
+        for family in found:
+            console.print(tables.steps(family))
+        if whole:
+            console.print(tables.fit_steps(whole, alone, batch_size, image_size))
+
+
+def _growth(console, out, rounds, as_json):
+    from keras_wgd.bench import growth
+    from keras_wgd.environment import environment
+
+    about = environment()
+    with display.counting(console, "steps", growth.count(rounds)) as advance:
+        points = growth.measure(rounds, advance)
+    with user_errors():
+        written = growth.write(out, about, points)
+    if as_json:
+        print(json.dumps({"environment": about, "points": points}))
+    else:
+        display.print_paths(console, written)
+
+
+def _device(about):
+    return (
+        ", ".join(about["accelerators"])
+        or f"{about['processor']}, {about['cores']} cores"
+    )
+
+
+def _chosen(field, given, allowed, default):
+    for value in given or ():
+        if value not in allowed:
+            raise UserError(
+                f"{field} must be one of {', '.join(allowed)}. Received: {value!r}"
+            )
+    return tuple(dict.fromkeys(given)) if given else default
