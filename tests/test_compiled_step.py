@@ -75,8 +75,8 @@ if BACKEND == "torch":
                         self.bytes += storage.nbytes()
             return made
 
-    def step(optimizer, count):
-        variables = kernels(count)
+    def step(optimizer, count, channels=64):
+        variables = kernels(count, channels)
         built(optimizer, variables)
         for variable in variables:
             variable.value.grad = torch.randn(variable.shape)
@@ -110,6 +110,12 @@ if BACKEND == "torch":
         assert added == ["mean"] * 5 + ["sub_"] * 5
         means = 4 * 5 * {"filters": 9 * 64, "fan_in": 64, "kernels": 9}[mean_over]
         assert whitened.bytes - plain.bytes == means
+
+    @mean_over
+    def test_small_kernels_of_one_shape_are_centred_together(mean_over):
+        few, many = (step(WGD(RAdam(), mean_over), count, 16) for count in (2, 40))
+        assert few.names == many.names
+        assert few.names.count("mean") == 1
 
 
 if BACKEND == "jax":

@@ -9,6 +9,7 @@ from keras import ops
 from keras_wgd import whiten
 from keras_wgd.optimizers.kernels import ConvKernel
 from keras_wgd.optimizers.names import MEANS
+from keras_wgd.optimizers.whitening import whiten_
 
 # Every kernel shape of the library's table, with odd ones among them.
 KERNELS = [
@@ -43,6 +44,26 @@ def test_every_mean_equals_the_loops(kind, shape, groups, mean_over):
     np.testing.assert_allclose(
         ops.convert_to_numpy(whitened), expected, rtol=0, atol=1e-6
     )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch")
+@pytest.mark.parametrize("mean_over", MEANS)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "shape", "groups"), [*KERNELS, ("ordinary", (5, 5, 32, 32), 1)]
+)
+def test_every_mean_in_place_equals_the_loops(kind, shape, groups, count, mean_over):
+    import torch
+
+    kernel = ConvKernel("conv/kernel", shape, "Conv", kind, groups)
+    gradients = [drawn(shape, seed) for seed in range(count)]
+    tensors = [torch.tensor(gradient) for gradient in gradients]
+    places = [tensor.data_ptr() for tensor in tensors]
+    whiten_(tensors, kernel.axes(mean_over), kernel.mean_groups(mean_over))
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        expected = reference.whiten(gradient, kind, mean_over, groups)
+        np.testing.assert_allclose(tensor.numpy(), expected, rtol=0, atol=1e-6)
+    assert [tensor.data_ptr() for tensor in tensors] == places
 
 
 cases = st.tuples(

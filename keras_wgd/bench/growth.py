@@ -20,7 +20,12 @@ _PANELS = {
     "Numbers in 20 weights": [(20, filters) for filters in (7, 24, 75, 236, 745)],
     "Weights of 576 numbers": [(n, 8) for n in (10, 30, 100, 300, 1000, 2000)],
 }
-_COLOURS = {"alone": "#7a7a7a", "wgd": "#0072b2", "peer": "#d55e00"}
+# What each kind of contender is called here, and its colour.
+_KINDS = {
+    "alone": ("RAdam", "#7a7a7a"),
+    "wgd": ("WGD(RAdam)", "#0072b2"),
+    "peer": ("peer", "#d55e00"),
+}
 
 
 def count(rounds: int) -> int:
@@ -87,30 +92,29 @@ def chart(files: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
         {
             "panel": point["panel"],
             "backend": file["environment"]["backend"],
-            "kind": point["kind"],
-            "name": {"alone": "RAdam", "wgd": "WGD(RAdam)"}.get(
-                point["kind"], "its peer"
-            ),
+            "kind": _KINDS[point["kind"]][0],
+            "optimizer": point["name"],
             "x": point["x"],
             "milliseconds": 1e3 * point["median"],
         }
         for file in files
         for point in file["points"]
     ]
-    kinds = {"RAdam": "alone", "WGD(RAdam)": "wgd", "its peer": "peer"}
+    peers = {row["optimizer"]: None for row in rows if row["kind"] == "peer"}
+    names, colours = zip(*_KINDS.values(), strict=True)
     colour = alt.Color(
-        "name:N",
+        "kind:N",
         title=None,
-        scale=alt.Scale(
-            domain=list(kinds), range=[_COLOURS[kind] for kind in kinds.values()]
-        ),
-        legend=alt.Legend(orient="top", labelFontSize=12, symbolStrokeWidth=2),
+        scale=alt.Scale(domain=names, range=colours),
+        legend=alt.Legend(orient="top", labelFontSize=12, symbolOpacity=1),
     )
     log = alt.Scale(type="log")
-    axis = alt.Axis(format="~s", grid=True, tickCount=5)
+    powers = [10.0**n for n in range(-1, 9)]
+    axis = alt.Axis(format="~s", values=powers[1:], tickSize=4)
+    times = alt.Axis(format="~g", values=powers, tickSize=4)
     base = alt.Chart().encode(
         x=alt.X("x:Q", title=None, scale=log, axis=axis),
-        y=alt.Y("milliseconds:Q", title="Milliseconds a step", scale=log, axis=axis),
+        y=alt.Y("milliseconds:Q", title="Milliseconds a step", scale=log, axis=times),
         color=colour,
     )
     layers = alt.layer(
@@ -126,7 +130,10 @@ def chart(files: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
         .resolve_scale(x="independent")
         .properties(
             title=alt.TitleParams(
-                "RAdam's step by the size and the number of its weights", anchor="start"
+                "RAdam's step by the size and the number of its weights",
+                subtitle=f"Kernels of 3x3; peers: {', '.join(peers)}",
+                anchor="start",
+                offset=10,
             )
         )
     )

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_wgd.optimizers.kernels import (
     ConvKernel,
     guess_kernel,
@@ -103,25 +101,27 @@ class WhiteningPlan:
         """The convolution kernels among the variables, centred or not."""
         return [row.kernel for row in self.rows if row.kernel is not None]
 
-    def whiten(self, gradient, index: int, in_place: bool = False):
-        """Centre what belongs to the variable at position `index`.
-
-        Args:
-            gradient: What to centre; it comes back as it is if the variable is left
-                alone.
-            index: The position of the variable.
-            in_place: Whether the memory of `gradient` may be written to. Only
-                PyTorch does so.
-
-        Returns:
-            What is centred.
-        """
+    def whiten(self, gradient, index: int):
+        """Centre what belongs to the variable at position `index`."""
         row = self.whitened.get(index)
         if row is None or row.axes is None:
             return gradient
-        if in_place and keras.backend.backend() == "torch":
-            return whiten_(gradient, row.axes, row.groups)
         return whiten(gradient, row.axes, row.groups)
+
+    def whiten_(self, gradients: dict[int, Any]) -> None:
+        """Centre PyTorch tensors where they are, those of one shape at once.
+
+        Args:
+            gradients: Tensors that may be written to, by the position of their
+                variable; all are of variables that are centred.
+        """
+        alike: dict[Any, list] = {}
+        for index, gradient in gradients.items():
+            row = self.whitened[index]
+            key = (row.shape, row.axes, row.groups, gradient.dtype, gradient.device)
+            alike.setdefault(key, []).append(gradient)
+        for (_, axes, groups, _, _), together in alike.items():
+            whiten_(together, axes, groups)
 
     def table(self, title: str):
         """A `rich` table of the kernels, and a line for each kind of the rest."""

@@ -67,8 +67,7 @@ def _hook(optimizer, wrapper_id, plan, index_of):
         update_step(grads, trainable_variables, learning_rate)
         for index, variable, before in kernels:
             step = ops.subtract(ops.stop_gradient(variable), before)
-            step = plan.whiten(step, index, in_place=True)
-            optimizer.assign(variable, ops.add(before, step))
+            optimizer.assign(variable, ops.add(before, plan.whiten(step, index)))
 
     optimizer._apply_weight_decay = hooked_weight_decay
     optimizer._backend_update_step = hooked_update_step

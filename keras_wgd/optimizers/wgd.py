@@ -232,12 +232,15 @@ class WGDWrapper(keras.optimizers.Optimizer):
             )
         if self.placement == "update":
             return grads
-        grads = list(grads)
+        grads, kept = list(grads), {}
         for at, index in enumerate(indices):
             # An unknown variable is for the inner optimizer to complain of.
             if index in plan.whitened and grads[at] is not None:
-                in_place = _is_kept(grads[at], built_on[index])
-                grads[at] = plan.whiten(grads[at], index, in_place)
+                if _is_kept(grads[at], built_on[index]):
+                    kept[index] = grads[at]
+                else:
+                    grads[at] = plan.whiten(grads[at], index)
+        plan.whiten_(kept)
         return grads
 
     @property

@@ -8,6 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
+# Of gradients of no more numbers, it takes less to copy several into one and back
+# than to centre each by itself: on two CPU cores, 2.6 against 6.4 microseconds for
+# each of 100 with 2,304 numbers, 5.2 against 7.7 with 9,216, 19 against 13 with 36,864.
+_SMALL = 2**14
+
 
 def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
     """Subtract from a kernel's gradient its mean over `axes` (Eq. 11).
@@ -62,25 +67,32 @@ def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
     return ops.reshape(_subtract_mean(runs, over), shape)
 
 
-def whiten_(gradient, axes: Sequence[int], groups: int = 1):
-    """`whiten` for PyTorch, in the memory of the gradient.
+def whiten_(gradients: Sequence, axes: Sequence[int], groups: int = 1) -> None:
+    """`whiten` for PyTorch, in the memory of the gradients.
 
-    A step that makes new gradients spends more on their memory than on the mean.
+    A step that makes new gradients spends more on their memory than on the means.
 
     Args:
-        gradient: A tensor that may be written to.
+        gradients: Tensors of one shape, dtype and device that may be written to.
         axes: As for `whiten`, counted from the last; not looked at again.
         groups: As for `whiten`.
-
-    Returns:
-        The gradient.
     """
-    runs = gradient
+    import torch
+
+    if len(gradients) == 1 or gradients[0].numel() > _SMALL:
+        for gradient in gradients:
+            _subtract_mean_(gradient, axes, groups)
+    else:
+        together = torch.stack(gradients)
+        _subtract_mean_(together, axes, groups)
+        torch._foreach_copy_(gradients, together.unbind())
+
+
+def _subtract_mean_(gradient, axes, groups):
     if groups > 1:
-        runs = gradient.unflatten(-1, (groups, -1))
+        gradient = gradient.unflatten(-1, (groups, -1))
         axes = [axis if axis == -1 else axis - 1 for axis in axes]
-    runs.sub_(runs.mean(axes, keepdim=True))
-    return gradient
+    gradient.sub_(gradient.mean(axes, keepdim=True))
 
 
 def _subtract_mean(gradient, axes):
