@@ -1,12 +1,14 @@
 import dataclasses
 import subprocess
 import sys
+from collections import defaultdict
 
 import pytest
 from test_results import SPEC
 
 from keras_wgd.study import claim as claims
 from keras_wgd.study.claim import Shard, claim
+from keras_wgd.study.presets import preset
 
 RUNS = [dataclasses.replace(SPEC, seed=seed) for seed in range(5)]
 
@@ -17,6 +19,25 @@ def test_every_run_is_in_one_shard():
     assert {len(part) for part in parts} == {1, 2}
     assert Shard().of(RUNS) == RUNS
     assert Shard.parse("2/8") == Shard(2, 8)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+@pytest.mark.parametrize("name", ["paper", "quick", "cpu"])
+def test_all_arms_of_a_pair_are_in_one_shard(name, parts):
+    runs = preset(name).runs()
+    shards = [Shard(number, parts).of(runs) for number in range(1, parts + 1)]
+    assert sorted(run.id for shard in shards for run in shard) == sorted(
+        run.id for run in runs
+    )
+    arms = {run.arm for run in runs}
+    for shard in shards:
+        blocks = defaultdict(set)
+        for run in shard:
+            fields = run.to_dict()
+            del fields["mean_over"], fields["placement"]
+            blocks[tuple(fields.items())].add(run.arm)
+        assert blocks
+        assert all(block == arms for block in blocks.values())
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_the_48_runs_are_listed(capsys):
     assert cli.app([*arguments, "--json", "--shard", "2/3"]) == 0
     specs = json.loads(capsys.readouterr().out)
     assert len(specs) == 16
-    assert RunSpec.from_dict(specs[0]) == presets.preset("paper").runs()[1]
+    assert RunSpec.from_dict(specs[0]) == presets.preset("paper").runs()[2]
 
 
 def test_another_study_in_the_folder_is_refused_by_what_differs(
@@ -221,6 +221,16 @@ def test_a_part_without_runs_says_so_and_prints_json(capsys, tmp_path, tiny_stud
     assert "no run is in this part of the study" in captured.err
 
 
+def test_a_list_without_runs_says_so(capsys, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--list", "--shard", "2/2"]
+    assert cli.app(arguments) == 0
+    assert capsys.readouterr().out == "no run is in this part of the study\n"
+    assert cli.app([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == []
+    assert captured.err == "no run is in this part of the study\n"
+
+
 def test_standard_output_may_be_closed():
     code = "import sys; sys.stdout = None\n"
     code += "from keras_wgd.__main__ import main; sys.exit(main())"
@@ -236,14 +246,15 @@ def test_standard_output_may_be_closed():
 
 def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+    arguments += ["--seed", "0", "--seed", "1"]
     assert cli.app([*arguments, "--shard", "1/2"]) == 0
-    assert capsys.readouterr().out.count("done ") == 1
+    assert capsys.readouterr().out.count("done ") == 2
     assert cli.app([*arguments, "--shard", "2/2"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("done ") == 1
+    assert printed.count("done ") == 2
     assert "WGD filters" in printed
     assert cli.app(arguments) == 0
-    assert "2 of 2 runs are finished already" in capsys.readouterr().out
+    assert "4 of 4 runs are finished already" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_one_line_and_says_how_to_go_on(

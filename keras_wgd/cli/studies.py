@@ -94,7 +94,8 @@ def study(
     shard: Annotated[
         str,
         typer.Option(
-            help="Make the i-th of n parts; start the others elsewhere.",
+            help="Make the i-th of n parts; start the others elsewhere. Runs that "
+            "differ in the arm alone are in one part.",
             metavar="i/n",
             show_default=False,
             rich_help_panel="Many machines",
@@ -178,7 +179,9 @@ def study(
 def _list(specs, as_json):
     from keras_wgd.study import display
 
+    if not specs:
+        display.print_no_run(Console(stderr=as_json))
     if as_json:
         print(json.dumps([spec.to_dict() for spec in specs]))
-    else:
+    elif specs:
         display.print_specs(Console(), specs)

@@ -47,8 +47,13 @@ class Shard:
         )
 
     def of(self, specs: list[RunSpec]) -> list[RunSpec]:
-        """The runs of this part: each run is in one."""
-        return specs[self.number - 1 :: self.parts]
+        """The runs of this part: each is in one, with those that it is compared with.
+
+        Machines may differ in their numbers: that must not look like what an arm does.
+        """
+        blocks = list(dict.fromkeys(spec.plain for spec in specs))
+        own = set(blocks[self.number - 1 :: self.parts])
+        return [spec for spec in specs if spec.plain in own]
 
 
 @contextlib.contextmanager

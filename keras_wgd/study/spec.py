@@ -100,6 +100,11 @@ class RunSpec:
         return f"{self.mean_over}{update}"
 
     @property
+    def plain(self) -> "RunSpec":
+        """The run that its gain is measured against: itself, but for the arm."""
+        return dataclasses.replace(self, **arm_fields("plain"))
+
+    @property
     def id(self) -> str:
         """A name for files: readable, and different for different specs."""
         text = json.dumps(self.to_dict(), sort_keys=True)
