@@ -231,6 +231,15 @@ def test_a_result_under_another_runs_name_does_not_count(tmp_path):
     assert not results.is_finished(tmp_path, other)
 
 
+@pytest.mark.parametrize("name", ["copy", f"{SPEC.id}-2", "digits-resnet8"])
+def test_a_copy_of_a_run_is_not_used(tmp_path, name):
+    folder = results.write(tmp_path, result_of())
+    shutil.copytree(folder, tmp_path / name)
+    found, problems = results.read_all(tmp_path)
+    assert [result.spec for result in found] == [SPEC]
+    assert problems == [f"{tmp_path / name} is not named for its run, {SPEC.id}"]
+
+
 def test_what_is_no_run_is_left_alone(tmp_path):
     (tmp_path / ".half.123").mkdir()
     (tmp_path / "notes.txt").write_text("mine")

@@ -52,6 +52,11 @@ def test_every_field_makes_another_name():
     )
 
 
+def test_a_whole_number_makes_the_same_run():
+    whole = dataclasses.replace(SPEC, learning_rate=1, weight_decay=0)
+    assert whole.id == dataclasses.replace(SPEC, learning_rate=1.0, weight_decay=0.0).id
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

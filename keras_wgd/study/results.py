@@ -150,7 +150,8 @@ def read(folder: Path) -> Result:
 
     Raises:
         ValueError: If something is missing, cut off, or of another kind, or is a
-            link. The message names the file, in one printable line.
+            link, or the folder has not the name of its run. The message names the
+            file, in one printable line.
     """
     try:
         return _read(folder)
@@ -162,6 +163,8 @@ def _read(folder):
     if folder.is_symlink():
         raise ValueError(f"{folder} is a link, not a folder")
     spec = _spec(folder / "spec.json")
+    if folder.name != spec.id:  # or a copy would count as another seed
+        raise ValueError(f"{folder} is not named for its run, {spec.id}")
     fields = read_json(folder / "result.json")
     if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")

@@ -90,6 +90,9 @@ class RunSpec:
         _between("epsilon", self.epsilon, above=0)
         _between("weight_decay", self.weight_decay)
         _between("momentum", self.momentum, below=1)
+        for name in ("learning_rate", "epsilon", "weight_decay", "momentum"):
+            # 1 and 1.0 are the same run, and have one id.
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def arm(self) -> str:

@@ -186,8 +186,15 @@ def paired(runs: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
         The same rows, in their order, and for each measure `m` a column `m_plain`,
         null where there is no plain run of the same setting, optimizer, learning
         rate and seed; and in the plain runs themselves.
+
+    Raises:
+        ValueError: If a run is there twice: it would count as two seeds.
     """
     keys = [*SETTING, *BLOCK, "seed"]
+    twice = runs.filter(runs.select(*keys, "arm").is_duplicated())
+    if not twice.is_empty():
+        run = twice.select(*keys, "arm").row(0, named=True)
+        raise ValueError(f"runs must hold each run once. Received: twice {run}")
     plain = runs.filter(pl.col("arm") == "plain").select(
         *keys, pl.col(list(measures)).name.suffix("_plain")
     )
