@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +162,37 @@ def test_a_study_makes_its_runs_once_and_prints_its_table(capsys, tmp_path, tiny
     assert len(json.loads(capsys.readouterr().out)) == 2
 
 
+def test_a_study_adopts_nothing_of_another_backend(capsys, tmp_path, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
+    (spec, _) = tiny_study.runs()
+    results.write(tmp_path, result_of(spec, {"backend": "another"}))
+    assert cli.app(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    backend = keras.backend.backend()
+    assert f"out must hold runs on {backend} alone; choose" in captured.err
+    assert "made on unknown" in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == [spec.id]
+
+
+def test_a_damaged_run_is_told_made_again_and_kept(capsys, tmp_path, tiny_study):
+    spec = tiny_study.runs()[0]
+    (results.write(tmp_path, result_of(spec)) / "result.json").write_text("{")
+    study = ["study", "--preset", "tiny", "--arm", "plain", "--out", str(tmp_path)]
+    run = [*RUN, "--out", str(tmp_path), "--optimizer", "adam"]
+    for arguments in (study, [*run, "--learning-rate", "0.001"]):
+        assert cli.app(arguments) == 0
+        printed = capsys.readouterr().out
+        told, made = printed.split(f"is kept as {spec.id}.damaged-1\n")
+        assert told.startswith("not used: ")
+        assert "result.json is damaged" in told
+        assert "not used" not in made
+        aside = tmp_path / f"{spec.id}.damaged-1"
+        assert (aside / "result.json").read_text() == "{"
+        shutil.rmtree(tmp_path / spec.id)
+        aside.rename(tmp_path / spec.id)
+
+
 def test_the_48_runs_are_listed(capsys):
     arguments = ["study", "--preset", "paper", "--list"]
     assert cli.app(arguments) == 0
@@ -210,7 +242,7 @@ def test_a_run_that_is_kept_is_not_made_again(capsys, tmp_path):
     backend = keras.backend.backend()
     path.write_text(path.read_text().replace(f'"{backend}"', '"another"'))
     assert cli.app(arguments) == 2
-    assert "from another backend" in capsys.readouterr().err
+    assert "made on unknown" in capsys.readouterr().err
 
 
 def test_a_part_without_runs_says_so_and_prints_json(capsys, tmp_path, tiny_study):

@@ -70,9 +70,19 @@ def write_json(path: Path, fields: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a ValueError names it where it cannot be read.
+    """Read a JSON file.
 
     A link, or what is no plain file, may be a stranger's trap and is not opened.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What is in it.
+
+    Raises:
+        ValueError: If it is missing or damaged. The message names it.
+        OSError: If it cannot be read at this moment; it may be whole.
     """
     try:
         found = path.lstat()
@@ -81,7 +91,7 @@ def read_json(path: Path) -> Any:
         if found.st_size > _MOST_BYTES:
             raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
         return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
     except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
         raise ValueError(f"{path} is damaged: {error}") from error
