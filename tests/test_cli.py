@@ -289,6 +289,27 @@ def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
     assert "4 of 4 runs are finished already" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("elsewhere"),
+        lambda path: os.mkfifo(path),
+        lambda path: (os.mkfifo(path), os.open(path, os.O_RDONLY | os.O_NONBLOCK)),
+    ],
+    ids=["folder", "link", "pipe", "pipe that is read"],
+)
+def test_a_log_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study, plant):
+    plant(tmp_path / runner.LOG)
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
+    assert cli.app(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("keras-wgd: error: the workers' log must be a plain file")
+    assert err.endswith(f"{tmp_path / runner.LOG}\n")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_full_disk_is_one_line_and_says_how_to_go_on(
     capsys, tmp_path, tiny_study, monkeypatch
 ):
@@ -428,7 +449,7 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path):
     arguments = ["study", "--preset", "quick", "--out", str(tmp_path), "--jobs", "1"]
     with command(*arguments) as process:
         deadline = time.monotonic() + 60
-        while not (tmp_path / runner.LOG).exists():  # the worker has started
+        while not list(tmp_path.glob(".digits-*")):  # a run has ended an epoch
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
