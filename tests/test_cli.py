@@ -402,7 +402,7 @@ def test_a_table_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study
     assert capsys.readouterr().err.count("\n") == 1
     left = {path.name for path in tmp_path.iterdir()}
     assert left >= {"runs.csv", runner.LOG}
-    assert not any(name.startswith(".runs.csv") for name in left)
+    assert not any(name.startswith(".draft") for name in left)
 
 
 def test_no_command_at_all_shows_the_help(capsys):

@@ -13,6 +13,7 @@ from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.study import checkpoint, inputs, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
 from keras_wgd.study.environment import environment
+from keras_wgd.study.files import atomic
 from keras_wgd.study.options import Options
 from keras_wgd.study.recording import RecordingWGD
 from keras_wgd.study.results import Result
@@ -133,7 +134,8 @@ def train(
             # As WGD, which whoever has the library can load.
             inner = optimizer.inner_optimizer
             model.compile(_wrap(WGD, inner, spec, model), loss=cross_entropy)
-        model.save(folder / MODEL)
+        with atomic(folder / MODEL) as draft:
+            model.save(draft)
     return Result(
         spec=spec,
         metrics=metrics.classification_metrics(data.y_test, logits),
