@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -162,9 +163,33 @@ def test_shards_of_another_size_share_runs_and_are_refused(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"backend": "jax"}', "3"])
+def begun(runs, backend="jax"):
+    return json.dumps({"backend": backend, "runs": runs})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"backend": "jax"}', "3", "\x1b[2J"),
+        *(begun([]), begun({}), begun(3), begun("seed"), begun([{"seed": 0}])),
+        begun([{**SPEC.to_dict(), "optimizer": "\x1b[2J"}]),
+        begun([{**SPEC.to_dict(), "seed": [0]}]),
+        *(begun([SPEC.to_dict()], backend) for backend in ("\x1b[2J", None, [])),
+    ],
+)
 def test_an_alien_file_in_its_place_is_named(tmp_path, text):
     (tmp_path / claims.STUDY).write_text(text)
-    with pytest.raises(ValueError, match=r"study\.json"), claim(tmp_path, RUNS, "jax"):
-        pass
+    message = r"study\.json is (damaged|not of this program)"
+    with pytest.raises(ValueError, match=message) as refused:
+        claim(tmp_path, RUNS, "jax").__enter__()
+    assert str(refused.value).isprintable()
     assert (tmp_path / claims.STUDY).read_text() == text
+
+
+def test_a_refusal_is_one_line_that_can_be_printed(tmp_path):
+    out = tmp_path / "a\x1b[2Jb"
+    with claim(out, RUNS, "jax"):
+        pass
+    message = r"Received: .*a\\x1b\[2Jb, begun with backend jax, now torch$"
+    with pytest.raises(ValueError, match=message):
+        claim(out, RUNS, "torch").__enter__()
