@@ -41,6 +41,7 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*RUN, "--stem", "small"], "stem must be None for resnet8"),
         ([*RUN, "--sampler", "x"], "shuffled, weighted. Received: 'x'"),
         ([*RUN, "--image-size", "4"], "at least 8, or None. Received: 4"),
+        ([*RUN, "--image-size", "100000"], "at most 4096. Received: 100000"),
         ([*RUN, "--model", "resnet50"], "at least 32 by 32 for resnet50"),
         ([*RUN, "--save-model"], "--save-model and --tensorboard need --out"),
         ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),

@@ -15,6 +15,8 @@ OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
 # Whole numbers that fit wherever they may go, and numbers whose squares do.
 _MOST_WHOLE = 2**31 - 1
 _MOST = 1e30
+# A batch of larger images fills a memory before it comes to a network.
+_MOST_PIXELS = 4096
 ARMS = ("plain", *(f"{mean}{end}" for mean in MEANS for end in ("", "-update")))
 
 
@@ -41,7 +43,7 @@ class RunSpec:
             replacement and every class as often as any other, or `"shuffled"`,
             each once.
         image_size: Height and width that images are resized to; `None` is the
-            data set's own.
+            data set's own; at most 4096.
         stem: `"small"`, for small images, or `None`: the network's own.
         train_size: Training images, the classes in balance; `None` is all.
         test_size: Test images, likewise.
@@ -82,9 +84,11 @@ class RunSpec:
             )
         for name in ("epochs", "batch_size"):
             _whole(name, getattr(self, name), 1)
-        for name in ("image_size", "train_size", "test_size"):
+        for name in ("train_size", "test_size"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1)
+        if self.image_size is not None:
+            _whole("image_size", self.image_size, 1, _MOST_PIXELS)
         _whole("seed", self.seed, 0, 2**32 - 1)
         _between("learning_rate", self.learning_rate, above=0)
         _between("epsilon", self.epsilon, above=0)
