@@ -34,9 +34,12 @@ def test_the_mean_has_students_interval():
         ([0.5], 1, 0, 0.5),
         ([0.5, NAN], 1, 1, 0.5),
         ([0.5, math.inf], 1, 1, 0.5),
+        ([0.5, 0.5, 0.5], 3, 0, 0.5),
+        ([0.0, 0.0, NAN], 2, 1, 0.0),
+        ([0.3, 0.1 + 0.2], 2, 0, pytest.approx(0.3)),
     ],
 )
-def test_a_mean_of_fewer_than_two_has_no_interval(values, n, left_out, mean):
+def test_a_mean_without_two_different_values_has_no_interval(values, n, left_out, mean):
     found = statistics.mean_of(values)
     assert found == statistics.Estimate(n=n, left_out=left_out, mean=mean)
     assert found.half is None
