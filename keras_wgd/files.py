@@ -3,11 +3,15 @@
 import contextlib
 import json
 import math
-import os
+import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# What the names of drafts begin with.
+DRAFT = ".draft-"
 
 # A result of 1,000 classes has less than a tenth of this, in bytes.
 _MOST_BYTES = 64 * 2**20
@@ -39,18 +43,31 @@ def printable(text: object) -> str:
 def atomic(path: Path) -> Iterator[Path]:
     """Write a file beside its place; it is moved there if nothing goes wrong.
 
+    In a stranger's folder either name may be that of a link, which leads anywhere:
+    the draft is new, under a name that nobody can guess, and takes the link's place.
+
     Args:
         path: The place.
 
     Yields:
-        The path to write to.
+        The path to write to. It ends as the place does.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}-{path.name}")
+    draft.touch(exist_ok=False)
     try:
         yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes have left in a folder."""
+    for path in folder.glob(f"{DRAFT}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,9 +87,19 @@ def write_json(path: Path, fields: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a ValueError names it where it cannot be read.
+    """Read a JSON file.
 
     A link, or what is no plain file, may be a stranger's trap and is not opened.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What is in it.
+
+    Raises:
+        ValueError: If it is missing or damaged. The message names it.
+        OSError: If it cannot be read at this moment; it may be whole.
     """
     try:
         found = path.lstat()
@@ -81,7 +108,7 @@ def read_json(path: Path) -> Any:
         if found.st_size > _MOST_BYTES:
             raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
         return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
     except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
         raise ValueError(f"{path} is damaged: {error}") from error

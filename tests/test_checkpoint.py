@@ -38,7 +38,7 @@ def test_what_was_saved_last_is_restored(tmp_path):
     assert found.seconds == [1.0, 1.0]
     assert np.isnan(found.curves["test_loss"]).all()
     assert len(list(folder.iterdir())) == 2
-    (folder / ".weights-2.npz.123").write_text("of a process that was killed")
+    (folder / ".draft-123-weights-2.npz").write_text("of a process that was killed")
     checkpoint.remove(folder)
     assert list(folder.iterdir()) == []
 

@@ -1,12 +1,15 @@
 import dataclasses
+import json
 import subprocess
 import sys
+from collections import defaultdict
 
 import pytest
 from test_results import SPEC
 
 from keras_wgd.study import claim as claims
 from keras_wgd.study.claim import Shard, claim
+from keras_wgd.study.presets import preset
 
 RUNS = [dataclasses.replace(SPEC, seed=seed) for seed in range(5)]
 
@@ -17,6 +20,25 @@ def test_every_run_is_in_one_shard():
     assert {len(part) for part in parts} == {1, 2}
     assert Shard().of(RUNS) == RUNS
     assert Shard.parse("2/8") == Shard(2, 8)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+@pytest.mark.parametrize("name", ["paper", "quick", "cpu"])
+def test_all_arms_of_a_pair_are_in_one_shard(name, parts):
+    runs = preset(name).runs()
+    shards = [Shard(number, parts).of(runs) for number in range(1, parts + 1)]
+    assert sorted(run.id for shard in shards for run in shard) == sorted(
+        run.id for run in runs
+    )
+    arms = {run.arm for run in runs}
+    for shard in shards:
+        blocks = defaultdict(set)
+        for run in shard:
+            fields = run.to_dict()
+            del fields["mean_over"], fields["placement"]
+            blocks[tuple(fields.items())].add(run.arm)
+        assert blocks
+        assert all(block == arms for block in blocks.values())
 
 
 @pytest.mark.parametrize(
@@ -141,9 +163,33 @@ def test_shards_of_another_size_share_runs_and_are_refused(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"backend": "jax"}', "3"])
+def begun(runs, backend="jax"):
+    return json.dumps({"backend": backend, "runs": runs})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"backend": "jax"}', "3", "\x1b[2J"),
+        *(begun([]), begun({}), begun(3), begun("seed"), begun([{"seed": 0}])),
+        begun([{**SPEC.to_dict(), "optimizer": "\x1b[2J"}]),
+        begun([{**SPEC.to_dict(), "seed": [0]}]),
+        *(begun([SPEC.to_dict()], backend) for backend in ("\x1b[2J", None, [])),
+    ],
+)
 def test_an_alien_file_in_its_place_is_named(tmp_path, text):
     (tmp_path / claims.STUDY).write_text(text)
-    with pytest.raises(ValueError, match=r"study\.json"), claim(tmp_path, RUNS, "jax"):
-        pass
+    message = r"study\.json is (damaged|not of this program)"
+    with pytest.raises(ValueError, match=message) as refused:
+        claim(tmp_path, RUNS, "jax").__enter__()
+    assert str(refused.value).isprintable()
     assert (tmp_path / claims.STUDY).read_text() == text
+
+
+def test_a_refusal_is_one_line_that_can_be_printed(tmp_path):
+    out = tmp_path / "a\x1b[2Jb"
+    with claim(out, RUNS, "jax"):
+        pass
+    message = r"Received: .*a\\x1b\[2Jb, begun with backend jax, now torch$"
+    with pytest.raises(ValueError, match=message):
+        claim(out, RUNS, "torch").__enter__()

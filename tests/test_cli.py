@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*RUN, "--stem", "small"], "stem must be None for resnet8"),
         ([*RUN, "--sampler", "x"], "shuffled, weighted. Received: 'x'"),
         ([*RUN, "--image-size", "4"], "at least 8, or None. Received: 4"),
+        ([*RUN, "--image-size", "100000"], "at most 4096. Received: 100000"),
         ([*RUN, "--model", "resnet50"], "at least 32 by 32 for resnet50"),
         ([*RUN, "--save-model"], "--save-model and --tensorboard need --out"),
         ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),
@@ -161,6 +163,37 @@ def test_a_study_makes_its_runs_once_and_prints_its_table(capsys, tmp_path, tiny
     assert len(json.loads(capsys.readouterr().out)) == 2
 
 
+def test_a_study_adopts_nothing_of_another_backend(capsys, tmp_path, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
+    (spec, _) = tiny_study.runs()
+    results.write(tmp_path, result_of(spec, {"backend": "another"}))
+    assert cli.app(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    backend = keras.backend.backend()
+    assert f"out must hold runs on {backend} alone; choose" in captured.err
+    assert "made on unknown" in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == [spec.id]
+
+
+def test_a_damaged_run_is_told_made_again_and_kept(capsys, tmp_path, tiny_study):
+    spec = tiny_study.runs()[0]
+    (results.write(tmp_path, result_of(spec)) / "result.json").write_text("{")
+    study = ["study", "--preset", "tiny", "--arm", "plain", "--out", str(tmp_path)]
+    run = [*RUN, "--out", str(tmp_path), "--optimizer", "adam"]
+    for arguments in (study, [*run, "--learning-rate", "0.001"]):
+        assert cli.app(arguments) == 0
+        printed = capsys.readouterr().out
+        told, made = printed.split(f"is kept as {spec.id}.damaged-1\n")
+        assert told.startswith("not used: ")
+        assert "result.json is damaged" in told
+        assert "not used" not in made
+        aside = tmp_path / f"{spec.id}.damaged-1"
+        assert (aside / "result.json").read_text() == "{"
+        shutil.rmtree(tmp_path / spec.id)
+        aside.rename(tmp_path / spec.id)
+
+
 def test_the_48_runs_are_listed(capsys):
     arguments = ["study", "--preset", "paper", "--list"]
     assert cli.app(arguments) == 0
@@ -172,7 +205,7 @@ def test_the_48_runs_are_listed(capsys):
     assert cli.app([*arguments, "--json", "--shard", "2/3"]) == 0
     specs = json.loads(capsys.readouterr().out)
     assert len(specs) == 16
-    assert RunSpec.from_dict(specs[0]) == presets.preset("paper").runs()[1]
+    assert RunSpec.from_dict(specs[0]) == presets.preset("paper").runs()[2]
 
 
 def test_another_study_in_the_folder_is_refused_by_what_differs(
@@ -210,7 +243,7 @@ def test_a_run_that_is_kept_is_not_made_again(capsys, tmp_path):
     backend = keras.backend.backend()
     path.write_text(path.read_text().replace(f'"{backend}"', '"another"'))
     assert cli.app(arguments) == 2
-    assert "from another backend" in capsys.readouterr().err
+    assert "made on unknown" in capsys.readouterr().err
 
 
 def test_a_part_without_runs_says_so_and_prints_json(capsys, tmp_path, tiny_study):
@@ -219,6 +252,16 @@ def test_a_part_without_runs_says_so_and_prints_json(capsys, tmp_path, tiny_stud
     captured = capsys.readouterr()
     assert json.loads(captured.out) == []
     assert "no run is in this part of the study" in captured.err
+
+
+def test_a_list_without_runs_says_so(capsys, tiny_study):
+    arguments = ["study", "--preset", "tiny", "--list", "--shard", "2/2"]
+    assert cli.app(arguments) == 0
+    assert capsys.readouterr().out == "no run is in this part of the study\n"
+    assert cli.app([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == []
+    assert captured.err == "no run is in this part of the study\n"
 
 
 def test_standard_output_may_be_closed():
@@ -236,14 +279,36 @@ def test_standard_output_may_be_closed():
 
 def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+    arguments += ["--seed", "0", "--seed", "1"]
     assert cli.app([*arguments, "--shard", "1/2"]) == 0
-    assert capsys.readouterr().out.count("done ") == 1
+    assert capsys.readouterr().out.count("done ") == 2
     assert cli.app([*arguments, "--shard", "2/2"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("done ") == 1
+    assert printed.count("done ") == 2
     assert "WGD filters" in printed
     assert cli.app(arguments) == 0
-    assert "2 of 2 runs are finished already" in capsys.readouterr().out
+    assert "4 of 4 runs are finished already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("elsewhere"),
+        lambda path: os.mkfifo(path),
+        lambda path: (os.mkfifo(path), os.open(path, os.O_RDONLY | os.O_NONBLOCK)),
+    ],
+    ids=["folder", "link", "pipe", "pipe that is read"],
+)
+def test_a_log_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study, plant):
+    plant(tmp_path / runner.LOG)
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
+    assert cli.app(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("keras-wgd: error: the workers' log must be a plain file")
+    assert err.endswith(f"{tmp_path / runner.LOG}\n")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_full_disk_is_one_line_and_says_how_to_go_on(
@@ -338,7 +403,7 @@ def test_a_table_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study
     assert capsys.readouterr().err.count("\n") == 1
     left = {path.name for path in tmp_path.iterdir()}
     assert left >= {"runs.csv", runner.LOG}
-    assert not any(name.startswith(".runs.csv") for name in left)
+    assert not any(name.startswith(".draft") for name in left)
 
 
 def test_no_command_at_all_shows_the_help(capsys):
@@ -385,7 +450,7 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path):
     arguments = ["study", "--preset", "quick", "--out", str(tmp_path), "--jobs", "1"]
     with command(*arguments) as process:
         deadline = time.monotonic() + 60
-        while not (tmp_path / runner.LOG).exists():  # the worker has started
+        while not list(tmp_path.glob(".digits-*")):  # a run has ended an epoch
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

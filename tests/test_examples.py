@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+from keras_wgd.study import presets, report, tables
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+KEPT = FOLDER / "results"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -16,3 +20,16 @@ def test_the_example_runs_as_it_is(path):
     assert done.stdout.count("test loss") == 2
     assert "2 of 6 trainable variables centred" in done.stdout
     assert "loaded at step 225, went on to step 270" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu-sweep"])
+def test_the_results_that_are_kept_are_those_of_their_study(name):
+    found, problems = report.collect([KEPT / name])
+    assert problems == []
+    assert {result.spec for result in found} == set(presets.preset(name).runs())
+
+
+def test_the_tables_that_are_kept_are_those_of_the_results():
+    found, _ = report.collect([KEPT / "cpu"])
+    text = tables.markdown(tables.frame(found))
+    assert (KEPT / "tables.md").read_text("utf-8") == text

@@ -99,6 +99,16 @@ def test_one_seed_has_a_line_and_no_band():
     assert {row["low"] for row in rows} == {None}
 
 
+def test_seeds_that_are_all_the_same_have_a_line_and_no_band(tmp_path):
+    drawn = figures.figures(runs_of({("radam", "plain"): [0.5, 0.5, 0.5]}))
+    (dot,) = data_of(drawn["figure-9-accuracy-all-cifar100"])
+    for row in (dot, *data_of(drawn["figure-8-loss-densenet121-cifar100"])):
+        assert row["mean"] is not None
+        assert row["seeds"] == 3
+        assert {row[name] for name in ("low", "high", "bottom", "top")} == {None}
+    assert len(figures.write(tmp_path, drawn)) == 2 * len(drawn)
+
+
 def test_a_line_ends_where_all_have_diverged(drawn):
     rows = data_of(drawn["figure-8-loss-densenet121-cifar100"], "SGDM 0.1, training")
     assert [row["x"] for row in rows if row["arm"] == "plain"] == [1]

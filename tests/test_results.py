@@ -1,7 +1,9 @@
 import dataclasses
+import errno
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from keras_wgd.study.spec import RunSpec
 SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 
-def result_of(spec=SPEC, **metrics):
+def result_of(spec=SPEC, environment=None, **metrics):
     numbers = {"accuracy": 0.5, "loss": 1.0, "mean_recall": 0.5}
     numbers |= {"mean_precision": 0.5, "kappa": 0.4, **metrics}
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -26,7 +28,7 @@ def result_of(spec=SPEC, **metrics):
         norm_ratios=[] if spec.mean_over is None else [0.9] * spec.epochs,
         confusion=[[1, 2], [3, 4]],
         centred=0 if spec.mean_over is None else 9,
-        environment={"backend": "none"},
+        environment=environment or {"backend": "none"},
     )
 
 
@@ -171,8 +173,56 @@ def test_what_is_damaged_is_named_not_used_and_made_again(tmp_path, damage, mess
     assert message in problems[0]
     assert SPEC.id in problems[0]
     assert not results.is_finished(tmp_path, SPEC)
+    left = {path.name for path in folder.iterdir()}
     results.write(tmp_path, result_of())
     assert results.is_finished(tmp_path, SPEC)
+    (aside,) = tmp_path.glob("*.damaged-1")
+    assert {path.name for path in aside.iterdir()} == left
+    found, problems = results.read_all(tmp_path)
+    assert len(found) == 2
+    assert problems == []
+
+
+def test_what_is_damaged_is_told_before_and_never_deleted(tmp_path):
+    for number in (1, 2):
+        folder = results.write(tmp_path, result_of())
+        (folder / "result.json").write_text("{")
+        (line,) = results.check(tmp_path, [SPEC], "jax")
+        assert line.startswith(f"{folder / 'result.json'} is damaged")
+        assert line.endswith(f"is kept as {SPEC.id}.damaged-{number}")
+    results.write(tmp_path, result_of(environment={"backend": "jax"}))
+    assert results.check(tmp_path, [SPEC], "jax") == []
+    kept = sorted(path.name for path in tmp_path.glob("*/result.json"))
+    assert len(kept) == 3
+
+
+def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(tmp_path, monkeypatch):
+    folder = results.write(tmp_path, result_of())
+    read_text = Path.read_text
+
+    def denied(path, **options):
+        if path.name == "result.json":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read_text(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    for read in (
+        lambda: results.is_finished(tmp_path, SPEC),
+        lambda: results.check(tmp_path, [SPEC], "jax"),
+    ):
+        with pytest.raises(OSError, match=r"Input/output error: .*result\.json"):
+            read()
+    line = f"{folder} cannot be read: Input/output error"
+    assert results.read_all(tmp_path) == ([], [line])
+
+
+def test_a_result_of_another_backend_is_refused(tmp_path):
+    assert results.check(tmp_path / "absent", [SPEC], "jax") == []
+    folder = results.write(tmp_path, result_of(environment={"backend": "torch"}))
+    assert results.check(tmp_path, [SPEC], "torch") == []
+    message = f"out must hold runs on jax alone; .* Received: {folder}, made on torch"
+    with pytest.raises(ValueError, match=message):
+        results.check(tmp_path, [SPEC], "jax")
 
 
 def test_numbers_at_the_ends_of_their_ranges_are_used(tmp_path):
@@ -230,6 +280,15 @@ def test_a_result_under_another_runs_name_does_not_count(tmp_path):
     other = dataclasses.replace(SPEC, seed=1)
     folder.rename(tmp_path / other.id)
     assert not results.is_finished(tmp_path, other)
+
+
+@pytest.mark.parametrize("name", ["copy", f"{SPEC.id}-2", "digits-resnet8"])
+def test_a_copy_of_a_run_is_not_used(tmp_path, name):
+    folder = results.write(tmp_path, result_of())
+    shutil.copytree(folder, tmp_path / name)
+    found, problems = results.read_all(tmp_path)
+    assert [result.spec for result in found] == [SPEC]
+    assert problems == [f"{tmp_path / name} is not named for its run, {SPEC.id}"]
 
 
 def test_what_is_no_run_is_left_alone(tmp_path):

@@ -171,6 +171,15 @@ def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
     assert runner.split(tmp_path, RUNS[:3]) == (RUNS[1:3], [culprit])
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_that_cannot_start_are_no_failure_of_a_run(
+    tmp_path, monkeypatch, count
+):
+    monkeypatch.setattr(runner, "_start_worker", int)  # not of these arguments
+    with pytest.raises(ChildProcessError, match=r"can start.*\.workers\.log"):
+        list(runner.run_all(tmp_path, RUNS[:count], jobs=2))
+
+
 def test_leaving_early_ends_the_workers(tmp_path):
     events = runner.run_all(tmp_path, RUNS, jobs=1)
     assert next(events).kind == "start"

@@ -52,6 +52,11 @@ def test_every_field_makes_another_name():
     )
 
 
+def test_a_whole_number_makes_the_same_run():
+    whole = dataclasses.replace(SPEC, learning_rate=1, weight_decay=0)
+    assert whole.id == dataclasses.replace(SPEC, learning_rate=1.0, weight_decay=0.0).id
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -74,7 +79,8 @@ def test_every_field_makes_another_name():
         ("weight_decay", float("inf"), "Received: inf"),
         ("momentum", 1.0, "at least 0 and below 1. Received: 1.0"),
         ("batch_size", 10**30, "at most 2147483647. Received: 10{30}$"),
-        ("image_size", 10**30, "at most 2147483647. Received: 10{30}$"),
+        ("image_size", 10**30, "at most 4096. Received: 10{30}$"),
+        ("image_size", 4097, "whole number of at least 1 and at most 4096. .*: 4097"),
         ("train_size", 2**63, "at most 2147483647. Received: 9223372036854775808"),
         ("epochs", 2**31, "at most 2147483647. Received: 2147483648"),
         ("learning_rate", "fast", "a number above 0 .* Received: 'fast'"),

@@ -7,6 +7,7 @@ from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.study import statistics, tables
+from keras_wgd.study.tables import summarize
 
 PLAIN = [0.60, 0.61, 0.63, 0.58]
 WGD = [0.62, 0.60, 0.66, 0.61]
@@ -33,9 +34,12 @@ def test_the_mean_has_students_interval():
         ([0.5], 1, 0, 0.5),
         ([0.5, NAN], 1, 1, 0.5),
         ([0.5, math.inf], 1, 1, 0.5),
+        ([0.5, 0.5, 0.5], 3, 0, 0.5),
+        ([0.0, 0.0, NAN], 2, 1, 0.0),
+        ([0.3, 0.1 + 0.2], 2, 0, pytest.approx(0.3)),
     ],
 )
-def test_a_mean_of_fewer_than_two_has_no_interval(values, n, left_out, mean):
+def test_a_mean_without_two_different_values_has_no_interval(values, n, left_out, mean):
     found = statistics.mean_of(values)
     assert found == statistics.Estimate(n=n, left_out=left_out, mean=mean)
     assert found.half is None
@@ -150,6 +154,14 @@ def test_only_runs_that_differ_in_the_arm_are_paired(other):
     assert pairs["accuracy_plain"].to_list() == [None, None, 0.2]
     alone = statistics.paired(tables.frame([found[0], found[2]]), ["accuracy"])
     assert alone["accuracy_plain"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize("arm", ["plain", "filters"])
+def test_a_run_that_is_there_twice_is_refused(arm):
+    runs = tables.frame([result_of(), result_of(arm="filters"), result_of(arm=arm)])
+    for count in (lambda: statistics.paired(runs, ["loss"]), lambda: summarize(runs)):
+        with pytest.raises(ValueError, match=f"each run once.*twice .*'arm': '{arm}'"):
+            count()
 
 
 def test_runs_on_different_backends_are_not_paired():

@@ -332,7 +332,7 @@ def test_roughness_is_compared_pair_by_pair():
     expected = stats.ttest_rel([rough[1], rough[3]], [rough[0], rough[2]])
     assert row["train_roughness_gain_p"] == pytest.approx(expected.pvalue)
     (table,) = layout.roughness_tables(summary)
-    assert table.blocks[0][0][3].text == "2.0000 ± 0.0000"
+    assert table.blocks[0][0][3].text == "2.0000"
     assert table.blocks[0][1][4].text.startswith("-")
 
 

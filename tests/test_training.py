@@ -1,5 +1,7 @@
 import dataclasses
+import socket
 import subprocess
+import time
 
 import keras
 import numpy as np
@@ -169,6 +171,36 @@ def test_tensorboard_gets_every_curve(data, tmp_path):
     )
     for name in (b"train/loss", b"test/accuracy", b"norm/ratio", b"seconds"):
         assert logs.count(name) == 2
+
+
+def test_nothing_is_kept_through_a_link(data, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    folder = tmp_path / "run"
+    board = folder / "tensorboard"
+    board.mkdir(parents=True)
+    (folder / training.MODEL).symlink_to(elsewhere)
+    begin = f"events.out.tfevents.{{}}.{socket.gethostname()}.1"
+    for second in range(int(time.time()), int(time.time()) + 300):
+        (board / begin.format(second)).symlink_to(elsewhere)
+    spec = dataclasses.replace(SPEC, epochs=1)
+    keep = Options(save_model=True, tensorboard=True)
+    training.train(spec, data, folder=folder, options=keep)
+    assert not elsewhere.exists()
+    assert not (folder / training.MODEL).is_symlink()
+    assert keras.saving.load_model(folder / training.MODEL)
+    (events,) = (path for path in board.iterdir() if not path.is_symlink())
+    assert events.read_bytes().count(b"train/loss") == 1
+    assert not list(folder.glob(".draft*"))
+
+
+def test_a_link_in_the_place_of_the_curves_is_refused(data, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    keep = Options(tensorboard=True)
+    with pytest.raises(ValueError, match=r"tensorboard must be .*Received: .*, a link"):
+        training.train(SPEC, data, folder=tmp_path / "run", options=keep)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_tensorboard_gets_the_epochs_before_a_stop(data, tmp_path):

@@ -108,10 +108,12 @@ def run(
                 place = Path(held.enter_context(tempfile.TemporaryDirectory()))
             else:
                 place = out
+                display.print_problems(console, results.check(out, [spec], backend))
                 results.prepare(out, [spec])
                 held.enter_context(claim.alone(out))
-            result = _kept(place, spec, backend)
-        if result is None:
+        if results.is_finished(place, spec):
+            result = results.read(results.path_of(place, spec))
+        else:
             result = _make(console, place, spec, how)
         if out is not None:
             display.print_paths(console, [results.path_of(out, spec)], "kept in")
@@ -119,21 +121,6 @@ def run(
         print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
     else:
         display.print_tables(console, tables.frame([result]))
-
-
-def _kept(out, spec, backend):
-    """The result of a run that is there already, if it is of this backend."""
-    from keras_wgd.study import results
-
-    if not results.is_finished(out, spec):
-        return None
-    result = results.read(results.path_of(out, spec))
-    if result.backend != backend:
-        raise ValueError(
-            f"out must not hold this run from another backend. Received: {out}, with "
-            f"that of {result.backend}"
-        )
-    return result
 
 
 def _make(console, out, spec, how):

@@ -94,7 +94,8 @@ def study(
     shard: Annotated[
         str,
         typer.Option(
-            help="Make the i-th of n parts; start the others elsewhere.",
+            help="Make the i-th of n parts; start the others elsewhere. Runs that "
+            "differ in the arm alone are in one part.",
             metavar="i/n",
             show_default=False,
             rich_help_panel="Many machines",
@@ -155,7 +156,7 @@ def study(
         raise UserError(f"jobs must be a whole number of at least 1. Received: {jobs}")
     jobs = jobs or os.cpu_count() or 1
     backend = options.choose_backend(backend)
-    from keras_wgd.study import cluster, display, inputs
+    from keras_wgd.study import cluster, display, inputs, results
     from keras_wgd.study import tensorboard as boards
 
     how = Options(options.text_of(data_dir), save_model, tensorboard)
@@ -167,6 +168,7 @@ def study(
             if ray is not None:
                 cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
+            display.print_problems(console, results.check(out, specs, backend))
             # Last, so that a mistake leaves no folder behind.
             claimed.enter_context(claim(out, specs, backend, part))
         failed = display.make_runs(console, out, part.of(specs), jobs, how, ray)
@@ -178,7 +180,9 @@ def study(
 def _list(specs, as_json):
     from keras_wgd.study import display
 
+    if not specs:
+        display.print_no_run(Console(stderr=as_json))
     if as_json:
         print(json.dumps([spec.to_dict() for spec in specs]))
-    else:
+    elif specs:
         display.print_specs(Console(), specs)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wgd import archive
+from keras_wgd import archive, files
 from keras_wgd.files import atomic, from_json, read_json, to_json, write_text
 from keras_wgd.study.results import CURVES
 from keras_wgd.study.spec import RunSpec
@@ -126,8 +126,8 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
 
 
 def remove(folder: Path) -> None:
-    """Remove what `save` has written."""
+    """Remove what `save` has written, and all drafts."""
     (folder / PROGRESS).unlink(missing_ok=True)
-    for pattern in ("weights-*.npz", ".weights-*", f".{PROGRESS}.*"):  # drafts, too
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    for weights in folder.glob("weights-*.npz"):
+        weights.unlink(missing_ok=True)
+    files.remove_drafts(folder)

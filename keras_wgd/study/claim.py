@@ -5,7 +5,6 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -48,8 +47,13 @@ class Shard:
         )
 
     def of(self, specs: list[RunSpec]) -> list[RunSpec]:
-        """The runs of this part: each run is in one."""
-        return specs[self.number - 1 :: self.parts]
+        """The runs of this part: each is in one, with those that it is compared with.
+
+        Machines may differ in their numbers: that must not look like what an arm does.
+        """
+        blocks = list(dict.fromkeys(spec.plain for spec in specs))
+        own = set(blocks[self.number - 1 :: self.parts])
+        return [spec for spec in specs if spec.plain in own]
 
 
 @contextlib.contextmanager
@@ -124,42 +128,61 @@ def _hold(stack, path, out, patience=0):
 
 
 def _settle(out, specs, backend):
-    now = {"backend": backend, "runs": [spec.to_dict() for spec in specs]}
     path = out / STUDY
     if not path.exists():
+        now = {"backend": backend, "runs": [spec.to_dict() for spec in specs]}
         files.write_text(path, json.dumps(now, indent=1) + "\n")
         return
-    before = files.read_json(path)
-    try:
-        difference = _difference(before, now)
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError(
-            f"{path} is not of this program: choose another folder, or remove it"
-        ) from None
+    begun, by = _begun(path)
+    difference = _difference(begun, by, specs, backend)
     if difference:
         raise ValueError(
-            f"out must be a new folder, or one of the same study. Received: {out}, "
-            f"begun with {difference}"
+            files.printable(
+                f"out must be a new folder, or one of the same study. Received: {out}, "
+                f"begun with {difference}"
+            )
         )
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+def _begun(path):
+    """The runs and the backend of the study that a file tells of."""
+    before = files.read_json(path)
+    try:
+        runs = [RunSpec.from_dict(fields) for fields in before["runs"]]
+        backend = before["backend"]
+    except (TypeError, KeyError, ValueError):
+        runs, backend = [], None
+    if not runs or backend not in results.BACKENDS:
+        raise ValueError(
+            files.printable(
+                f"{path} is not of this program: choose another folder, or remove it"
+            )
+        )
+    return runs, backend
+
+
+def _difference(
+    old: list[RunSpec], old_backend: str, new: list[RunSpec], backend: str
+) -> str:
     """What differs, or nothing, in words; the order of the runs may."""
-    if before["backend"] != now["backend"]:
-        return f"backend {before['backend']}, now {now['backend']}"
-    old, new = before["runs"], now["runs"]
+    if old_backend != backend:
+        return f"backend {old_backend}, now {backend}"
     gone = [run for run in old if run not in new]
     added = [run for run in new if run not in old]
     if not gone and not added:
         return ""
-    for name in new[0]:
-        values = [list(dict.fromkeys(run[name] for run in runs)) for runs in (old, new)]
+    for name in new[0].to_dict():
+        values = [
+            list(dict.fromkeys(getattr(run, name) for run in runs))
+            for runs in (old, new)
+        ]
         if set(values[0]) != set(values[1]):
             was, is_now = (", ".join(map(str, row)) for row in values)
             return f"{name} {was}, now {is_now}"
     counts = f"{len(old)} runs, now {len(new)}"
     run, which = (gone[0], "then") if gone else (added[0], "now")
     fields = ", ".join(
-        str(run[name]) for name in ("optimizer", "learning_rate", "mean_over", "seed")
+        str(getattr(run, name))
+        for name in ("optimizer", "learning_rate", "mean_over", "seed")
     )
     return f"{counts}; {which} alone: {fields}"

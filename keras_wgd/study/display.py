@@ -63,6 +63,11 @@ def print_specs(console: Console, specs: Sequence[RunSpec]) -> None:
         console.print(table)
 
 
+def print_no_run(console: Console) -> None:
+    """Say that a part of a study is empty."""
+    console.print("no run is in this part of the study")
+
+
 def print_paths(console: Console, paths: Sequence[Path], what: str = "written") -> None:
     """Print where something is, a line for each."""
     for path in paths:
@@ -127,7 +132,7 @@ def make_runs(
         if options.save_model or options.tensorboard:
             console.print("what they keep stays as it is: the options are for the rest")
     if not specs:
-        console.print("no run is in this part of the study")
+        print_no_run(console)
     if not waiting:
         return 0
     done, failed = len(finished), 0

@@ -107,8 +107,9 @@ def spread(
         some: What follows where it is over some of the runs only.
 
     Returns:
-        As "58.38 ± 0.40"; without the half where there is one run; "diverged"
-        where there is no finite value; with "(2 of 3)" where some are.
+        As "58.38 ± 0.40"; without the half where there is one run, or all are the
+        same; "diverged" where there is no finite value; with "(2 of 3)" where some
+        are.
     """
     base = measure.removesuffix("_gain")
     scale, usual = _FORMS.get(base, (100, 2))
@@ -161,10 +162,10 @@ def _metric_table(part):
     printed = paper.table_of(setting["dataset"], setting["model"])
     notes = [
         "All but the loss in percent: mean ± half of the 95 % interval over the seeds "
-        "(Student's t). Recall and precision are means over the classes, CKS is "
-        "Cohen's kappa. Gain: accuracy less that of the plain run of the same seed, "
-        "in percentage points, with its 95 % interval and the p value of a paired t "
-        "test."
+        "(Student's t; none where all seeds are the same). Recall and precision are "
+        "means over the classes, CKS is Cohen's kappa. Gain: accuracy less that of the "
+        "plain run of the same seed, in percentage points, with its 95 % interval and "
+        "the p value of a paired t test."
     ]
     if gains:
         notes[0] += (

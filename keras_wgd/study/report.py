@@ -47,8 +47,8 @@ def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
             if run in found:
                 problems.append(
                     printable(
-                        f"{folder / result.spec.id} is the same run as that of "
-                        f"{first[run]}"
+                        f"{results.path_of(folder, result.spec)} is the same run as "
+                        f"that of {first[run]}"
                     )
                 )
                 continue

@@ -1,8 +1,8 @@
 """Where results are kept: a folder for each run, written whole or not at all."""
 
 import dataclasses
+import itertools
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,13 +89,53 @@ def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
             )
 
 
+def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
+    """See that what lies in the places of runs may be used, before any is made.
+
+    Args:
+        out: The folder of the study; it need not be there.
+        specs: The runs.
+        backend: The backend that makes them.
+
+    Returns:
+        A printable line for each place with something in it that is no result.
+
+    Raises:
+        ValueError: If a run was made on another backend.
+        OSError: If one cannot be read at this moment.
+    """
+    problems = []
+    for spec in specs:
+        folder = path_of(out, spec)
+        if not folder.is_dir():
+            continue
+        try:
+            result = read(folder)
+        except ValueError as error:
+            problems.append(
+                f"{error}; the run is made again, and what is there is kept as "
+                f"{_aside(folder).name}"
+            )
+            continue
+        if result.backend != backend:
+            raise ValueError(
+                f"out must hold runs on {backend} alone; choose another folder, or the "
+                f"backend of those. Received: {folder}, made on {result.backend}"
+            )
+    return problems
+
+
 def path_of(out: Path, spec: RunSpec) -> Path:
     """The folder of a run."""
     return out / spec.id
 
 
 def is_finished(out: Path, spec: RunSpec) -> bool:
-    """Whether the run has left its result, and it can be read."""
+    """Whether the run has left its result, whole.
+
+    Raises:
+        OSError: If that cannot be read at this moment.
+    """
     try:
         return read(path_of(out, spec)).spec == spec
     except ValueError:
@@ -110,6 +150,9 @@ def draft_of(out: Path, spec: RunSpec) -> Path:
 def write(out: Path, result: Result) -> Path:
     """Complete the folder of a run and move it to its place in one step.
 
+    What is there already is no result, or it would have been used; it is kept under
+    another name, for whoever can mend it.
+
     Args:
         out: The folder of the study.
         result: The result.
@@ -121,12 +164,21 @@ def write(out: Path, result: Result) -> Path:
     draft.mkdir(exist_ok=True)
     write_json(draft / "spec.json", result.spec.to_dict())
     write_json(draft / "result.json", to_dict(result))
-    if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():  # damaged, or it would have been used
-        shutil.rmtree(folder)
+    if os.path.lexists(folder):
+        folder.rename(_aside(folder))
     draft.rename(folder)
     return folder
+
+
+# No run's name has a point in it.
+_ASIDE = ".damaged-"
+
+
+def _aside(folder):
+    """The next name that is free for what is no result, in the place of one."""
+    names = (f"{folder.name}{_ASIDE}{number}" for number in itertools.count(1))
+    paths = map(folder.with_name, names)
+    return next(path for path in paths if not os.path.lexists(path))
 
 
 def to_dict(result: Result) -> dict[str, Any]:
@@ -150,7 +202,9 @@ def read(folder: Path) -> Result:
 
     Raises:
         ValueError: If something is missing, cut off, or of another kind, or is a
-            link. The message names the file, in one printable line.
+            link, or the folder has not the name of its run. The message names the
+            file, in one printable line.
+        OSError: If it cannot be read at this moment.
     """
     try:
         return _read(folder)
@@ -162,6 +216,8 @@ def _read(folder):
     if folder.is_symlink():
         raise ValueError(f"{folder} is a link, not a folder")
     spec = _spec(folder / "spec.json")
+    if folder.name != spec.id:  # or a copy would count as another seed
+        raise ValueError(f"{folder} is not named for its run, {spec.id}")
     fields = read_json(folder / "result.json")
     if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
@@ -178,18 +234,20 @@ def read_all(out: Path) -> tuple[list[Result], list[str]]:
 
     Returns:
         The results, in the order of their names, and a printable line for each
-        entry that could not be read. Hidden files, plain files and reports are
-        no entries.
+        entry that could not be read. Hidden files, plain files, reports and what
+        was damaged and has been made again are no entries.
     """
     found, problems = [], []
     for folder in sorted(out.iterdir()):
         hidden = folder.name.startswith(".") or not folder.is_dir()
-        if hidden or _is_report(folder):
+        if hidden or _ASIDE in folder.name or _is_report(folder):
             continue
         try:
             found.append(read(folder))
         except ValueError as error:
             problems.append(str(error))
+        except OSError as error:
+            problems.append(printable(f"{folder} cannot be read: {error.strerror}"))
     return found, problems
 
 

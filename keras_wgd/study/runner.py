@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -67,25 +68,29 @@ def run_all(
         An `Event` for each start, epoch and end.
 
     Raises:
-        OSError: If the disk is full. All runs stop; none of the others would
-            end well.
+        OSError: If the disk is full, or no worker can start. All runs stop; none
+            of the others would end well.
     """
+    os.close(_open_log(out))
     waiting, suspects = list(specs), list[RunSpec]()
     while waiting:
         batch = suspects[:1] or list(waiting)
         under_way: set[RunSpec] = set()
+        silent = True
         for event in _run_pool(out, batch, jobs, options):
+            silent = False
             if event.kind == "start":
                 under_way.add(event.spec)
             if event.kind in ("finish", "fail"):
                 under_way.discard(event.spec)
                 waiting.remove(event.spec)
             yield event
+        if silent:
+            reason = "no worker process can start; their log may say why"
+            raise ChildProcessError(errno.ECHILD, reason, str(out / LOG))
         if len(batch) == 1 and batch[0] in waiting:
             waiting.remove(batch[0])
             yield Event("fail", batch[0], "its process was killed")
-        elif not under_way and waiting == batch:
-            raise RuntimeError(f"no worker process lives; see {out / LOG}")
         suspects = [spec for spec in waiting if spec in under_way or spec in suspects]
 
 
@@ -157,14 +162,28 @@ def _start_worker(events, jobs, out):
     global _events
     _events = events
     # What libraries write there would tear the progress bar apart.
-    path = os.path.join(out, LOG)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-    log = os.open(path, flags, 0o666)
-    os.dup2(log, sys.stderr.fileno())
+    os.dup2(_open_log(out), sys.stderr.fileno())
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Ctrl-C goes to the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare_libraries(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _open_log(out):
+    """Open the workers' log, unless a stranger has put something in its place."""
+    path = os.path.join(out, LOG)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for guard in ("O_NOFOLLOW", "O_NONBLOCK"):  # no link, and no waiting for a reader
+        flags |= getattr(os, guard, 0)
+    rule = "the workers' log must be a plain file that can be written to, or absent"
+    try:
+        log = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise OSError(error.errno, f"{rule} ({error.strerror})", path) from error
+    if not stat.S_ISREG(os.fstat(log).st_mode):
+        os.close(log)
+        raise OSError(errno.EINVAL, rule, path)
+    return log
 
 
 def prepare_libraries(threads: int) -> None:

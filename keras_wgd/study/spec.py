@@ -15,6 +15,8 @@ OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
 # Whole numbers that fit wherever they may go, and numbers whose squares do.
 _MOST_WHOLE = 2**31 - 1
 _MOST = 1e30
+# A batch of larger images fills a memory before it comes to a network.
+_MOST_PIXELS = 4096
 ARMS = ("plain", *(f"{mean}{end}" for mean in MEANS for end in ("", "-update")))
 
 
@@ -41,7 +43,7 @@ class RunSpec:
             replacement and every class as often as any other, or `"shuffled"`,
             each once.
         image_size: Height and width that images are resized to; `None` is the
-            data set's own.
+            data set's own; at most 4096.
         stem: `"small"`, for small images, or `None`: the network's own.
         train_size: Training images, the classes in balance; `None` is all.
         test_size: Test images, likewise.
@@ -82,14 +84,19 @@ class RunSpec:
             )
         for name in ("epochs", "batch_size"):
             _whole(name, getattr(self, name), 1)
-        for name in ("image_size", "train_size", "test_size"):
+        for name in ("train_size", "test_size"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1)
+        if self.image_size is not None:
+            _whole("image_size", self.image_size, 1, _MOST_PIXELS)
         _whole("seed", self.seed, 0, 2**32 - 1)
         _between("learning_rate", self.learning_rate, above=0)
         _between("epsilon", self.epsilon, above=0)
         _between("weight_decay", self.weight_decay)
         _between("momentum", self.momentum, below=1)
+        for name in ("learning_rate", "epsilon", "weight_decay", "momentum"):
+            # 1 and 1.0 are the same run, and have one id.
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def arm(self) -> str:
@@ -98,6 +105,11 @@ class RunSpec:
             return "plain"
         update = "-update" if self.placement == "update" else ""
         return f"{self.mean_over}{update}"
+
+    @property
+    def plain(self) -> "RunSpec":
+        """The run that its gain is measured against: itself, but for the arm."""
+        return dataclasses.replace(self, **arm_fields("plain"))
 
     @property
     def id(self) -> str:

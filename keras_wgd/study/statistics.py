@@ -11,6 +11,8 @@ import polars as pl
 from keras_wgd.study.spec import ARMS, RunSpec
 
 CONFIDENCE = 0.95
+# Of the largest number: values that differ by less are taken for the same.
+_ROUNDING = 1e-12
 
 # What makes two runs comparable: all that is left to differ is the optimizer, its
 # learning rate, the arm and the seed.
@@ -51,7 +53,8 @@ class Estimate:
         left_out: How many values were not finite: of runs that diverged.
         mean: Their mean; `None` where there are none.
         low: Lower end of the 95 % interval by Student's t; `None` for fewer than
-            two values.
+            two values, and where all are the same: they do not say how much others
+            would differ.
         high: Upper end.
         p: Of the two-sided test that the mean is zero, for differences; `None`
             for fewer than two, and where all are the same.
@@ -85,7 +88,8 @@ def means_of(rows: Sequence[Sequence[float]]) -> list[Estimate]:
 
     Returns:
         One for each column: `mean -+ t * s / sqrt(n)`, with `s` the standard
-        deviation (n - 1) and `t` the 97.5 % quantile of Student's t.
+        deviation (n - 1) and `t` the 97.5 % quantile of Student's t. Values that
+        are the same but for rounding have no interval.
     """
     from scipy import stats
 
@@ -98,6 +102,9 @@ def means_of(rows: Sequence[Sequence[float]]) -> list[Estimate]:
         mean = np.nansum(table, axis=0) / n
         spread = np.sqrt(np.nansum((table - mean) ** 2, axis=0) / (n - 1) / n)
         half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
+        span = np.fmax.reduce(table) - np.fmin.reduce(table)
+        noise = _ROUNDING * np.fmax.reduce(np.abs(table))
+        half[~(span > noise)] = np.nan
         columns = zip(n.tolist(), mean, mean - half, mean + half, strict=True)
     return [
         _estimate(n, len(table) - n, mean, low, high) for n, mean, low, high in columns
@@ -127,7 +134,7 @@ def difference_of(values: Sequence[float], plain: Sequence[float]) -> Estimate:
         differences = finite[0] - finite[1]
         mean = differences.mean()
         # Where rounding alone tells the differences apart, t would be noise.
-        noise = 1e-12 * np.abs(finite).max()
+        noise = _ROUNDING * np.abs(finite).max()
         if n < 2 or not np.ptp(differences) > noise:
             return _estimate(n, left_out, mean)
         test = stats.ttest_rel(*finite)
@@ -186,8 +193,15 @@ def paired(runs: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
         The same rows, in their order, and for each measure `m` a column `m_plain`,
         null where there is no plain run of the same setting, optimizer, learning
         rate and seed; and in the plain runs themselves.
+
+    Raises:
+        ValueError: If a run is there twice: it would count as two seeds.
     """
     keys = [*SETTING, *BLOCK, "seed"]
+    twice = runs.filter(runs.select(*keys, "arm").is_duplicated())
+    if not twice.is_empty():
+        run = twice.select(*keys, "arm").row(0, named=True)
+        raise ValueError(f"runs must hold each run once. Received: twice {run}")
     plain = runs.filter(pl.col("arm") == "plain").select(
         *keys, pl.col(list(measures)).name.suffix("_plain")
     )

@@ -15,7 +15,6 @@ from keras_wgd.study.statistics import BLOCK, SETTING
 ROUGHNESS = ("train_roughness", "test_roughness")
 MEASURES = (*METRICS, *ROUGHNESS)
 
-_FLOATS = ("momentum", "weight_decay", "epsilon", "learning_rate")
 _MEAN_ENDS = ("", "_low", "_high", "_n")
 _GAIN_ENDS = ("_gain", "_gain_low", "_gain_high", "_gain_p")
 _SCHEMA = {
@@ -75,6 +74,9 @@ def summarize(runs: pl.DataFrame) -> pl.DataFrame:
         `m_gain_high` and `m_gain_p`. What cannot be had from so few runs is
         null. `accuracy_gain_p_adjusted` is the p value adjusted for the number
         of gains of the same setting (Benjamini and Hochberg).
+
+    Raises:
+        ValueError: If a run is there twice.
     """
     keys = [*SETTING, *BLOCK, "arm"]
     groups = statistics.paired(runs, MEASURES).group_by(keys, maintain_order=True)
@@ -159,8 +161,6 @@ def _row(result):
     losses = (result.metrics["loss"], *curves["train_loss"], *curves["test_loss"])
     row = {
         **{name: spec[name] for name in (*SETTING, *BLOCK, "seed") if name in spec},
-        # As numbers they may be whole, and too large for a column of those.
-        **{name: float(spec[name]) for name in _FLOATS},
         "backend": result.backend,
         "arm": result.spec.arm,
         **{name: float(result.metrics[name]) for name in METRICS},

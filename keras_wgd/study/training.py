@@ -9,6 +9,7 @@ import keras
 
 from keras_wgd import datasets, metrics, models
 from keras_wgd.environment import environment
+from keras_wgd.files import atomic
 from keras_wgd.optimizers.radam import RAdam
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.study import checkpoint, inputs, results, tensorboard
@@ -133,7 +134,8 @@ def train(
             # As WGD, which whoever has the library can load.
             inner = optimizer.inner_optimizer
             model.compile(_wrap(WGD, inner, spec, model), loss=cross_entropy)
-        model.save(folder / MODEL)
+        with atomic(folder / MODEL) as draft:
+            model.save(draft)
     return Result(
         spec=spec,
         metrics=metrics.classification_metrics(data.y_test, logits),
