@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import subprocess
 
 import keras
@@ -147,6 +148,31 @@ def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, a
     ]
     for a, b in zip(*(values(m.variables) for m in models), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("sampler", ["weighted", "shuffled"])
+def test_the_images_of_an_epoch_go_by_seed_epoch_and_sampler(
+    data, tmp_path, monkeypatch, sampler
+):
+    real, asked = datasets.Dataset.epoch, []
+
+    def epoch(*arguments, **named):
+        call = inspect.signature(real).bind(*arguments, **named)
+        call.apply_defaults()
+        asked.append(tuple(call.arguments.values())[1:])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(datasets.Dataset, "epoch", epoch)
+    spec = dataclasses.replace(SPEC, seed=7, epochs=3, batch_size=16, sampler=sampler)
+    expected = [(7, number, 16, sampler) for number in range(3)]
+    training.train(spec, data)
+    assert asked == expected
+    asked.clear()
+    with pytest.raises(Stop):
+        training.train(spec, data, stopping(1), tmp_path)
+    assert asked == expected[:1]
+    training.train(spec, data, folder=tmp_path)
+    assert asked == expected
 
 
 def test_the_saved_model_is_one_that_the_library_alone_can_load(data, tmp_path):
