@@ -185,8 +185,8 @@ def test_what_has_no_paper_has_no_number():
         ({"image_size": 224, "epochs": 50, "train_size": None}, "on jax"),
         (
             {"image_size": None, "stem": "small", "sampler": "shuffled"},
-            "10,000 training images, small stem, 4 epochs, shuffled sampler, images in "
-            "their own size, on jax",
+            "10,000 training images, small stem, 4 epochs, shuffled sampler, 32 px by "
+            "default, on jax",
         ),
         (
             {"batch_size": 64, "momentum": 0.5, "weight_decay": 0.0, "epsilon": 1e-7},
@@ -203,6 +203,17 @@ def test_a_title_names_what_differs_from_table_1(fields, words):
     runs = tables.frame([result_of(dataclasses.replace(SPEC, **fields))])
     (table,) = layout.metric_tables(tables.summarize(runs))
     assert table.title == f"Table 6: DenseNet121 on CIFAR-100; {words}"
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(None, "224 px by default, "), (224, ""), (48, "48 px, ")]
+)
+def test_the_photos_of_animals10_have_the_papers_size_by_default(size, words):
+    spec = RunSpec(
+        dataset="animals10", model="resnet18", optimizer="adam", image_size=size
+    )
+    setting = tables.frame([result_of(spec)]).row(0, named=True)
+    assert labels.title(setting) == f"Table 4: ResNet18 on Animals-10; {words}on jax"
 
 
 def test_names_tell_settings_apart_where_they_must():
