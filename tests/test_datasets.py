@@ -51,7 +51,8 @@ def digits():
 
 def test_the_digits_are_those_of_scikit_learn_split_once(digits):
     assert (len(digits.train.array), len(digits.test.array)) == (1437, 360)
-    assert digits.image_shape == (8, 8, 1)
+    size = datasets.names.SIZES["digits"]
+    assert digits.image_shape == (size, size, 1)
     images = np.concatenate([digits.train.array, digits.test.array])
     labels = np.concatenate([digits.y_train, digits.y_test])
     wanted = load_digits()
@@ -107,6 +108,8 @@ def test_cifar100_is_read_as_it_is(tmp_path):
     arrays = cifar_arrays()
     np.savez(tmp_path / cifar100.FILE, **arrays)
     data = datasets.load("cifar100", str(tmp_path), test_size=10)
+    size = datasets.names.SIZES["cifar100"]
+    assert data.image_shape == (size, size, 3)
     np.testing.assert_array_equal(data.train.array, arrays["x_train"])
     np.testing.assert_array_equal(data.y_train, arrays["y_train"][:, 0])
     assert (data.classes, len(data.test.array)) == (100, 10)

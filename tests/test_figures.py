@@ -114,6 +114,20 @@ def test_a_line_ends_where_all_have_diverged(drawn):
     assert [row["x"] for row in rows if row["arm"] == "plain"] == [1]
 
 
+def test_losses_have_an_axis_for_each_panel_and_accuracies_one_for_all(drawn):
+    scales = {
+        name: chart.to_dict().get("resolve", {}).get("scale", {}).get("y")
+        for name, chart in drawn.items()
+    }
+    assert {name for name, y in scales.items() if y == "independent"} == {
+        "figure-8-loss-densenet121-cifar100",
+        "loss-resnet8-digits",
+        # Their upright axis names the runs.
+        "figure-9-accuracy-all-cifar100",
+        "accuracy-all-digits",
+    }
+
+
 def test_arms_are_told_apart_by_more_than_colour():
     found = [result_of(arm=arm) for arm in ARMS]
     drawn = figures.figures(found)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.study import report, results, tables, verdict
@@ -218,6 +219,86 @@ def test_the_verdict_is_one_for_each_group():
     assert "of 6 pairs of runs" in paper_words
     assert "Averaged first over the 2 optimizers and learning rates" in paper_words
     assert "of 3 pairs of runs" in own_words
+
+
+# Nearly a gain: shown by one test alone, and not by one of three.
+NEARLY = {
+    ("radam", "plain"): [0.50, 0.51, 0.52],
+    ("radam", "filters"): [0.52, 0.54, 0.535],
+    ("radam", "fan_in"): [0.48, 0.53, 0.51],
+    ("radam", "kernels"): [0.50, 0.53, 0.50],
+}
+
+
+def test_a_gain_that_one_test_alone_would_show_is_not_shown():
+    plain, *arms = NEARLY.values()
+    p = [stats.ttest_rel(row, plain).pvalue for row in arms]
+    adjusted = stats.false_discovery_control(p)
+    assert p[0] < 0.05 < adjusted[0] < 0.5
+    first, filters, *_ = verdict.words(tables.frame(runs_of(NEARLY)))
+    assert first == (
+        f"With {PLACE}, these runs do not tell whether WGD filters, WGD fan_in or WGD "
+        "kernels helps."
+    )
+    assert f"p = {p[0]:.3f}; p = {adjusted[0]:.3f} when adjusted for 3 tests" in filters
+
+
+# By arm, the roughness of each seed. That of filters is lower for certain, that of
+# kernels nearly always higher, and that of fan_in higher by a single test alone.
+ROUGH = {
+    "plain": [0.20, 0.21, 0.22, 0.23],
+    "filters": [0.10, 0.112, 0.121, 0.13],
+    "fan_in": [0.21, 0.23, 0.225, 0.251],
+    "kernels": [0.21, 0.20, 0.25, 0.24],
+}
+
+
+def rough_runs(roughness):
+    """Runs whose training has this roughness, `{arm: [of seed 0, of seed 1, ...]}`."""
+    found = [
+        result_of(
+            dataclasses.replace(SPEC, epochs=3, seed=seed),
+            arm,
+            losses=[2.0, 2.0 - value / 2, 2.0],
+        )
+        for arm, row in roughness.items()
+        for seed, value in enumerate(row)
+    ]
+    straight = {"test_loss": [3.0, 2.0, 1.0]}
+    return [dataclasses.replace(r, curves=r.curves | straight) for r in found]
+
+
+def test_smoothness_is_judged_as_accuracy_is():
+    plain, *arms = ROUGH.values()
+    p = [stats.ttest_rel(row, plain).pvalue for row in arms]
+    adjusted = stats.false_discovery_control(p)
+    assert adjusted[0] < 0.001
+    assert p[1] < 0.05 < adjusted[1]
+    _, filters, fan_in, kernels = verdict.words(tables.frame(rough_runs(ROUGH)))
+    assert "The loss in training is smoother with it in 4 of 4 pairs; its" in filters
+    assert "its roughness changes by -0.0993 nats per epoch (n = 4 seeds;" in filters
+    assert filters.endswith(
+        "p < 0.001; p < 0.001 when adjusted for 3 tests). Training is smoother with it "
+        "in these runs."
+    )
+    assert (
+        "smoother with it in 0 of 4 pairs; its roughness changes by +0.0140" in fan_in
+    )
+    assert fan_in.endswith(
+        f"p = {p[1]:.3f}; p = {adjusted[1]:.3f} when adjusted for 3 tests). These runs "
+        "do not tell whether training is smoother with it."
+    )
+    assert "smoother with it in 1 of 4 pairs" in kernels
+
+
+def test_rougher_training_is_said_to_be_rougher():
+    turned = {"plain": ROUGH["filters"], "filters": ROUGH["plain"]}
+    _, filters = verdict.words(tables.frame(rough_runs(turned)))
+    assert (
+        "smoother with it in 0 of 4 pairs; its roughness changes by +0.0993" in filters
+    )
+    assert filters.endswith("Training is rougher with it in these runs.")
+    assert "adjusted" not in filters
 
 
 def test_one_seed_gives_no_verdict():

@@ -100,18 +100,23 @@ def test_mean_interval_and_paired_gain(runs):
 
 
 def test_p_values_are_adjusted_within_a_setting():
+    """For all of its optimizers and learning rates, and for no other setting's."""
     rows = {
         ("adam", "plain"): [0.5, 0.6, 0.7],
         ("adam", "filters"): [0.51, 0.615, 0.71],
         ("adam", "fan_in"): [0.5, 0.63, 0.69],
+        ("sgdm", "plain"): [0.5, 0.6, 0.7],
+        ("sgdm", "filters"): [0.52, 0.615, 0.73],
     }
     other = dataclasses.replace(DIGITS, epochs=3)
     more = rows | {("adam", "filters"): [0.6, 0.5, 0.7]}
-    summary = tables.summarize(
-        tables.frame([*runs_of(rows, DIGITS), *runs_of(more, other)])
-    )
-    for _, part in summary.group_by("epochs"):
-        part = part.filter(pl.col("arm") != "plain")
+    rate = dataclasses.replace(DIGITS, learning_rate=0.1)
+    found = [*runs_of(rows, DIGITS), *runs_of(rows, rate), *runs_of(more, other)]
+    summary = tables.summarize(tables.frame(found))
+    families = summary.filter(pl.col("arm") != "plain").group_by("epochs")
+    adjusted = {epochs: part for (epochs,), part in families}
+    assert {epochs: len(part) for epochs, part in adjusted.items()} == {2: 6, 3: 3}
+    for part in adjusted.values():
         assert part["accuracy_gain_p_adjusted"].to_list() == pytest.approx(
             stats.false_discovery_control(part["accuracy_gain_p"]).tolist()
         )
@@ -180,8 +185,8 @@ def test_what_has_no_paper_has_no_number():
         ({"image_size": 224, "epochs": 50, "train_size": None}, "on jax"),
         (
             {"image_size": None, "stem": "small", "sampler": "shuffled"},
-            "10,000 training images, small stem, 4 epochs, shuffled sampler, images in "
-            "their own size, on jax",
+            "10,000 training images, small stem, 4 epochs, shuffled sampler, 32 px by "
+            "default, on jax",
         ),
         (
             {"batch_size": 64, "momentum": 0.5, "weight_decay": 0.0, "epsilon": 1e-7},
@@ -198,6 +203,17 @@ def test_a_title_names_what_differs_from_table_1(fields, words):
     runs = tables.frame([result_of(dataclasses.replace(SPEC, **fields))])
     (table,) = layout.metric_tables(tables.summarize(runs))
     assert table.title == f"Table 6: DenseNet121 on CIFAR-100; {words}"
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(None, "224 px by default, "), (224, ""), (48, "48 px, ")]
+)
+def test_the_photos_of_animals10_have_the_papers_size_by_default(size, words):
+    spec = RunSpec(
+        dataset="animals10", model="resnet18", optimizer="adam", image_size=size
+    )
+    setting = tables.frame([result_of(spec)]).row(0, named=True)
+    assert labels.title(setting) == f"Table 4: ResNet18 on Animals-10; {words}on jax"
 
 
 def test_names_tell_settings_apart_where_they_must():
@@ -334,6 +350,30 @@ def test_roughness_is_compared_pair_by_pair():
     (table,) = layout.roughness_tables(summary)
     assert table.blocks[0][0][3].text == "2.0000"
     assert table.blocks[0][1][4].text.startswith("-")
+
+
+def test_the_smoothest_is_bold():
+    curves = {
+        "plain": ([2.0, 1.0, 2.0], [2.0, 1.9, 2.0]),
+        "filters": ([2.0, 1.6, 2.0], [2.0, 1.7, 2.0]),
+        "fan_in": ([2.0, 1.2, 2.0], [2.0, 1.95, 2.0]),
+    }
+    spec = dataclasses.replace(SPEC, epochs=3)
+    found = [
+        dataclasses.replace(
+            run := result_of(spec, arm),
+            curves=run.curves | {"train_loss": training, "test_loss": test},
+        )
+        for arm, (training, test) in curves.items()
+    ]
+    (table,) = layout.roughness_tables(tables.summarize(tables.frame(found)))
+    assert [[row[i].text for i in (3, 4, 7, 8)] for row in table.blocks[0]] == [
+        ["2.0000", "", "0.2000", ""],
+        ["0.8000", "-1.2000", "0.6000", "+0.4000"],
+        ["1.6000", "-0.4000", "0.1000", "-0.1000"],
+    ]
+    bold = [[i for i, cell in enumerate(row) if cell.best] for row in table.blocks[0]]
+    assert bold == [[], [3], [7]]
 
 
 def test_no_run_is_an_empty_frame():

@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import socket
 import subprocess
 import time
@@ -151,6 +152,31 @@ def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, a
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("sampler", ["weighted", "shuffled"])
+def test_the_images_of_an_epoch_go_by_seed_epoch_and_sampler(
+    data, tmp_path, monkeypatch, sampler
+):
+    real, asked = datasets.Dataset.epoch, []
+
+    def epoch(*arguments, **named):
+        call = inspect.signature(real).bind(*arguments, **named)
+        call.apply_defaults()
+        asked.append(tuple(call.arguments.values())[1:])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(datasets.Dataset, "epoch", epoch)
+    spec = dataclasses.replace(SPEC, seed=7, epochs=3, batch_size=16, sampler=sampler)
+    expected = [(7, number, 16, sampler) for number in range(3)]
+    training.train(spec, data)
+    assert asked == expected
+    asked.clear()
+    with pytest.raises(Stop):
+        training.train(spec, data, stopping(1), tmp_path)
+    assert asked == expected[:1]
+    training.train(spec, data, folder=tmp_path)
+    assert asked == expected
+
+
 def test_the_saved_model_is_one_that_the_library_alone_can_load(data, tmp_path):
     result = training.train(
         ARMS["filters"], data, folder=tmp_path, options=Options(save_model=True)
@@ -234,21 +260,100 @@ def test_the_optimizers_are_those_of_the_paper(data, optimizer, name):
     assert type(wrapped.inner_optimizer).__name__ == name
 
 
-def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
-    def dense(name, input_shape, classes, stem):
-        return keras.Sequential(
-            [
-                keras.Input(input_shape),
-                keras.layers.Flatten(),
-                keras.layers.Dense(classes),
-            ]
-        )
+def linear(name, input_shape, classes, stem):
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(classes),
+        ]
+    )
 
-    monkeypatch.setattr(training.models, "build", dense)
-    spec = dataclasses.replace(ARMS["filters"], model="dense")
+
+def trained_by_torch(spec, data, weights, optimizer, **options):
+    """The weights that torch makes of those of `linear`, and each epoch's loss."""
+    import torch
+
+    parameters = [torch.nn.Parameter(torch.tensor(w)) for w in weights]
+    steps = optimizer(
+        parameters, spec.learning_rate, weight_decay=spec.weight_decay, **options
+    )
+    curve = []
+    for epoch in range(spec.epochs):
+        images = data.epoch(spec.seed, epoch, spec.batch_size, spec.sampler)
+        batches = [
+            torch.tensor(images[name]).split(spec.batch_size) for name in ("x", "y")
+        ]
+        losses = []
+        for x, y in zip(*batches, strict=True):
+            steps.zero_grad()
+            logits = x.flatten(1) @ parameters[0] + parameters[1]
+            loss = torch.nn.functional.cross_entropy(logits, y)
+            loss.backward()
+            steps.step()
+            losses.append(loss.item())
+        curve.append(np.mean(losses))
+    return [parameter.detach().numpy() for parameter in parameters], curve
+
+
+# Keras's Nadam has torch's schedule of the momentum, run 250 times as fast.
+TORCH = {
+    "sgdm": ("SGD", {"momentum": 0.9}),
+    "adam": ("Adam", {"eps": 1e-10}),
+    "nadam": ("NAdam", {"eps": 1e-10, "momentum_decay": 1.0}),
+    "radam": ("RAdam", {"eps": 1e-10}),
+}
+
+
+def weights_of_a_linear_run(optimizer, data, folder):
+    spec = dataclasses.replace(
+        SPEC,
+        optimizer=optimizer,
+        model="linear",
+        epochs=5,
+        batch_size=8,
+        weight_decay=0.1,
+    )
+    weights = values(training.build_model(spec, data).trainable_variables)
+    keep = Options(save_model=True)
+    result = training.train(spec, data, folder=folder, options=keep)
+    model = keras.saving.load_model(folder / training.MODEL)
+    return spec, weights, values(model.trainable_variables), result
+
+
+@pytest.mark.parametrize("optimizer", list(TORCH))
+def test_a_plain_run_is_that_of_torch(data, tmp_path, monkeypatch, optimizer):
+    """With its L2: `weight_decay` is an argument of torch's optimizers here."""
+    import torch
+
+    monkeypatch.setattr(training.models, "build", linear)
+    spec, weights, ours, result = weights_of_a_linear_run(optimizer, data, tmp_path)
+    name, options = TORCH[optimizer]
+    theirs, curve = trained_by_torch(
+        spec, data, weights, getattr(torch.optim, name), **options
+    )
+    moved = max(np.abs(a - b).max() for a, b in zip(theirs, weights, strict=True))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3 * moved)
+    assert result.curves["train_loss"] == pytest.approx(curve, rel=1e-4)
+
+
+def test_nadam_is_not_that_of_torch_as_it_comes(data, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(training.models, "build", linear)
+    spec, weights, ours, _ = weights_of_a_linear_run("nadam", data, tmp_path)
+    theirs, _ = trained_by_torch(spec, data, weights, torch.optim.NAdam, eps=1e-10)
+    moved = np.linalg.norm(theirs[0] - weights[0])
+    assert np.linalg.norm(ours[0] - theirs[0]) > 0.01 * moved
+
+
+def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
+    monkeypatch.setattr(training.models, "build", linear)
+    spec = dataclasses.replace(ARMS["filters"], model="linear")
     with (
         pytest.warns(UserWarning, match="found nothing to centre"),
-        pytest.raises(RuntimeError, match="dense has no kernel to centre"),
+        pytest.raises(RuntimeError, match="linear has no kernel to centre"),
     ):
         training.train(spec, data)
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_wgd.datasets.dataset import Dataset
 from keras_wgd.datasets.images import FileImages, decode
+from keras_wgd.datasets.names import SIZES
 
 FOLDER = "raw-img"
-SIZE = 224
 
 # The folder of each class, in the order of the paper's Table 2.
 CLASSES = {
@@ -59,7 +59,7 @@ def load(
         ValueError: If a class folder is absent or without a usable image.
     """
     root = _root(data_dir)
-    size = SIZE if image_size is None else image_size
+    size = SIZES["animals10"] if image_size is None else image_size
     files: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     for label, folder in enumerate(CLASSES):
         names = _names(root / folder)

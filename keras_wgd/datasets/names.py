@@ -1,3 +1,6 @@
-"""The names of samplers, for those who must not load Keras."""
+"""Samplers, and the sizes of images, for those who must not load Keras."""
 
 SAMPLERS = ("shuffled", "weighted")
+
+# Height and width of a data set's images, where no other size is asked for.
+SIZES = {"animals10": 224, "cifar100": 32, "digits": 8}

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wgd.datasets.names import SIZES
 from keras_wgd.study import paper
 from keras_wgd.study.spec import RunSpec
 
@@ -53,7 +54,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def differences(setting: Mapping[str, Any]) -> list[str]:
-    """What differs from Table 1 of the paper, in words; and the backend."""
+    """What differs from Table 1 of the paper, in words; and the backend.
+
+    A size of images that was left to the data set is told too, even where it is
+    that of the paper: it tells two settings apart.
+    """
     words = {
         "train_size": lambda number: counted(number, "training image"),
         "test_size": lambda number: counted(number, "test image"),
@@ -74,7 +79,7 @@ def differences(setting: Mapping[str, Any]) -> list[str]:
         if setting[field] not in (None, usual[field])
     ]
     if setting["image_size"] is None and in_paper:
-        found.append("images in their own size")
+        found.append(f"{SIZES[setting['dataset']]} px by default")
     return [*found, f"on {setting['backend']}"]
 
 

@@ -1,5 +1,6 @@
 """What a study says of WGD, in plain words, for it or against it."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -19,26 +20,24 @@ def words(runs: pl.DataFrame) -> list[str]:
     Args:
         runs: As `tables.frame` gives them.
     """
-    accuracies = statistics.verdicts(runs, "accuracy")
+    accuracies = _judged(runs, "accuracy")
     if not accuracies:
         return [
             "No run with WGD has beside it the plain run of the same setting, "
             "optimizer, learning rate and seed, so there is nothing to compare."
         ]
-    names = _group_names(accuracies)
-    adjusted = statistics.adjusted([v.difference.p for v in accuracies])
-    tests = sum(p is not None for p in adjusted)
+    names = _group_names([found.verdict for found in accuracies.values()])
     outcomes: dict[str, dict[str, list[str]]] = {}
-    for name, verdict, p in zip(names, accuracies, adjusted, strict=True):
-        arms = outcomes.setdefault(name, {"gain": [], "loss": [], "open": []})
-        arms[_outcome(verdict, p)].append(arm_name(verdict.arm))
+    for name, found in zip(names, accuracies.values(), strict=True):
+        arms = outcomes.setdefault(name, {"higher": [], "lower": [], "open": []})
+        arms[found.outcome].append(arm_name(found.verdict.arm))
     first = "; ".join(f"with {name}, {_said(arms)}" for name, arms in outcomes.items())
-    smoothness = {_key(v): v for v in statistics.verdicts(runs, "train_roughness")}
+    roughness = _judged(runs, "train_roughness")
     return [
         f"W{first[1:]}.",
         *(
-            f"{_accuracy(name, v, p, tests)} {_smoothness(smoothness.get(_key(v)))}"
-            for name, v, p in zip(names, accuracies, adjusted, strict=True)
+            f"{_accuracy(name, found)} {_smoothness(roughness.get(key))}"
+            for name, (key, found) in zip(names, accuracies.items(), strict=True)
         ),
         *_diverged(runs),
     ]
@@ -63,6 +62,40 @@ def paper_words() -> str:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+    """A verdict as one of a family of tests: those of one measure.
+
+    Attributes:
+        verdict: The verdict.
+        p: Its p value, adjusted for the family; `None` where there is none.
+        tests: How many tests there are in the family.
+    """
+
+    verdict: Verdict
+    p: float | None
+    tests: int
+
+    @property
+    def outcome(self) -> str:
+        """Where WGD is shown to move the measure: higher, lower or open."""
+        mean = self.verdict.difference.mean
+        if self.p is None or mean is None or self.p >= LEVEL:
+            return "open"
+        return "higher" if mean > 0 else "lower"
+
+
+def _judged(runs: pl.DataFrame, measure: str) -> dict[tuple, _Judged]:
+    """The verdicts on one measure, by group and arm."""
+    verdicts = statistics.verdicts(runs, measure)
+    adjusted = statistics.adjusted([v.difference.p for v in verdicts])
+    tests = sum(p is not None for p in adjusted)
+    return {
+        _key(verdict): _Judged(verdict, p, tests)
+        for verdict, p in zip(verdicts, adjusted, strict=True)
+    }
+
+
 def _group_names(verdicts: Sequence[Verdict]) -> list[str]:
     """What the group of each verdict is called."""
     settings = list({_key(v)[:-2]: v.setting for v in verdicts}.values())
@@ -80,19 +113,15 @@ def _key(verdict: Verdict) -> tuple:
     return (*verdict.setting.values(), verdict.at_paper_rate, verdict.arm)
 
 
-def _outcome(verdict: Verdict, p: float | None) -> str:
-    mean = verdict.difference.mean
-    if p is None or mean is None or p >= LEVEL:
-        return "open"
-    return "gain" if mean > 0 else "loss"
-
-
 def _said(arms: Mapping[str, Sequence[str]]) -> str:
     """The outcomes of a group in words."""
     found = [
         f"{_list(arms[outcome])} {one if len(arms[outcome]) == 1 else more} accuracy "
         "in these runs"
-        for outcome, one, more in (("gain", "gains", "gain"), ("loss", "loses", "lose"))
+        for outcome, one, more in (
+            ("higher", "gains", "gain"),
+            ("lower", "loses", "lose"),
+        )
         if arms[outcome]
     ]
     if arms["open"]:
@@ -102,17 +131,15 @@ def _said(arms: Mapping[str, Sequence[str]]) -> str:
     return _list(found)
 
 
-def _accuracy(name: str, verdict: Verdict, adjusted: float | None, family: int) -> str:
+def _accuracy(name: str, found: _Judged) -> str:
+    verdict = found.verdict
     pairs = "pair" if verdict.pairs == 1 else "pairs"
     counts = (
         f"With {name}, {arm_name(verdict.arm)}: of {verdict.pairs} {pairs} of runs the "
         f"accuracy is higher with it in {verdict.higher}, lower in {verdict.lower} and "
         f"the same in {verdict.equal}."
     )
-    more = ""
-    if family > 1 and adjusted is not None:
-        more = f"; {_p(adjusted)} when adjusted for {family} tests"
-    mean = _mean(verdict, 100, 2, "percentage points", more)
+    mean = _mean(found, 100, 2, "percentage points")
     if not verdict.blocks:
         return f"{counts} No optimizer and learning rate has a pair for every seed."
     if verdict.blocks == 1:
@@ -123,9 +150,15 @@ def _accuracy(name: str, verdict: Verdict, adjusted: float | None, family: int) 
     )
 
 
-def _smoothness(verdict: Verdict | None) -> str:
-    if verdict is None:
+def _smoothness(found: _Judged | None) -> str:
+    if found is None:
         return "Too few epochs to say how smooth training is."
+    verdict = found.verdict
+    shown = {
+        "higher": "Training is rougher with it in these runs.",
+        "lower": "Training is smoother with it in these runs.",
+        "open": "These runs do not tell whether training is smoother with it.",
+    }
     left_out = ""
     if verdict.undecided:
         left_out = f", {verdict.undecided} not compared because a run diverged"
@@ -133,21 +166,24 @@ def _smoothness(verdict: Verdict | None) -> str:
     return (
         f"The loss in training is smoother with it in {verdict.lower} of "
         f"{verdict.pairs} {pairs}{left_out}; its roughness changes by "
-        f"{_mean(verdict, 1, 4, 'nats per epoch')}."
+        f"{_mean(found, 1, 4, 'nats per epoch')}. {shown[found.outcome]}"
     )
 
 
-def _mean(verdict, scale, digits, unit, more=""):
-    found = verdict.difference
-    if found.mean is None:
+def _mean(found, scale, digits, unit):
+    mean = found.verdict.difference
+    if mean.mean is None:
         return "an unknown amount"
-    text = f"{scale * found.mean:+.{digits}f} {unit} (n = {counted(found.n, 'seed')}"
-    if found.low is None:
-        reason = "of one" if found.n == 1 else "where all are the same"
+    text = f"{scale * mean.mean:+.{digits}f} {unit} (n = {counted(mean.n, 'seed')}"
+    if mean.low is None:
+        reason = "of one" if mean.n == 1 else "where all are the same"
         return f"{text}; there is no interval {reason})"
+    adjusted = ""
+    if found.tests > 1:
+        adjusted = f"; {_p(found.p)} when adjusted for {found.tests} tests"
     return (
-        f"{text}; 95 % interval {scale * found.low:+.{digits}f} to "
-        f"{scale * found.high:+.{digits}f}; {_p(found.p)}{more})"
+        f"{text}; 95 % interval {scale * mean.low:+.{digits}f} to "
+        f"{scale * mean.high:+.{digits}f}; {_p(mean.p)}{adjusted})"
     )
 
 
