@@ -15,33 +15,49 @@ def classification_metrics(labels, logits) -> dict[str, float]:
         logits: `(n, classes)`.
 
     Returns:
-        Each metric by its name in `METRICS`. All but the loss, the mean cross
-        entropy in nats, are fractions. Recall is the mean over the classes that
-        occur in the labels; precision the mean over those that occur or are
-        predicted, and 0 for one that occurs and is never predicted. Kappa is NaN
-        where a single class both occurs and is predicted.
+        Each metric by its name in `METRICS`: those of `confusion_metrics`, and the
+        loss, the mean cross entropy in nats.
 
     References:
         Gholamalinejad and Khosravi, 2022, Eq. 12.
     """
     from scipy.special import log_softmax
-    from sklearn import metrics
 
     logits = np.asarray(logits, dtype="float64")
-    predicted = logits.argmax(axis=1)
     log_likelihood = log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
-    occurring, used = np.unique(labels), np.union1d(labels, predicted)
-    options = {"average": "macro", "zero_division": 0}
-    recall = metrics.recall_score(labels, predicted, labels=occurring, **options)
-    precision = metrics.precision_score(labels, predicted, labels=used, **options)
-    kappa = math.nan
-    if len(used) > 1:
-        kappa = metrics.cohen_kappa_score(labels, predicted, labels=used)
+    scores = confusion_metrics(confusion_matrix(labels, logits))
+    scores["loss"] = float(-log_likelihood.mean())
+    return {name: scores[name] for name in METRICS}
+
+
+def confusion_metrics(matrix) -> dict[str, float]:
+    """What a confusion matrix says: all of `METRICS` but the loss.
+
+    Args:
+        matrix: As `confusion_matrix` gives it, of one image or more.
+
+    Returns:
+        Fractions. Recall is the mean over the classes that occur in the labels;
+        precision the mean over those that occur or are predicted, and 0 for one
+        that occurs and is never predicted. Kappa is NaN where a single class both
+        occurs and is predicted.
+
+    References:
+        Gholamalinejad and Khosravi, 2022, Eq. 12.
+    """
+    matrix = np.asarray(matrix, dtype="float64")
+    right, total = matrix.diagonal(), matrix.sum()
+    occurring, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    used = occurring + predicted > 0
+    accuracy = right.sum() / total
+    chance = occurring @ predicted / total**2
+    recalls = right / np.maximum(occurring, 1)
+    precisions = right / np.maximum(predicted, 1)
+    kappa = math.nan if chance == 1 else (accuracy - chance) / (1 - chance)
     return {
-        "accuracy": float(metrics.accuracy_score(labels, predicted)),
-        "loss": float(-log_likelihood.mean()),
-        "mean_recall": float(recall),
-        "mean_precision": float(precision),
+        "accuracy": float(accuracy),
+        "mean_recall": float(recalls[occurring > 0].mean()),
+        "mean_precision": float(precisions[used].mean()),
         "kappa": float(kappa),
     }
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from keras_wgd.metrics import confusion_metrics
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec, arm_fields
 
@@ -17,14 +18,22 @@ SPEC = RunSpec(
 LOSSES = (3.0, 2.0, 1.5, 1.25)
 
 
-def result_of(spec=SPEC, arm="plain", losses=None, environment=None, **metrics):
-    """A result; losses that are given are those of training and of the test."""
+def result_of(
+    spec=SPEC, arm="plain", losses=None, environment=None, confusion=None, **metrics
+):
+    """A result; losses that are given are those of training and of the test.
+
+    Its metrics are those of the confusion matrix, as in a result that can be read,
+    only where one is given.
+    """
     spec = dataclasses.replace(spec, **arm_fields(arm))
     losses = list(
         (*LOSSES, *[1.25] * spec.epochs)[: spec.epochs] if losses is None else losses
     )
     numbers = {"accuracy": 0.5, "loss": losses[-1], "mean_recall": 0.48}
     numbers |= {"mean_precision": 0.52, "kappa": 0.47, **metrics}
+    if confusion is not None:
+        numbers |= confusion_metrics(confusion)
     accuracies = [
         numbers["accuracy"] * (i + 1) / spec.epochs for i in range(spec.epochs)
     ]
@@ -39,7 +48,7 @@ def result_of(spec=SPEC, arm="plain", losses=None, environment=None, **metrics):
         },
         seconds=[1.0] * spec.epochs,
         norm_ratios=[] if arm == "plain" else [0.99] * spec.epochs,
-        confusion=[[1, 2], [3, 4]],
+        confusion=confusion or [[1, 2], [3, 4]],
         centred=0 if arm == "plain" else 9,
         environment={"backend": "jax"} if environment is None else environment,
     )

@@ -344,9 +344,8 @@ def test_a_report_of_several_folders(capsys, tmp_path):
         for arm in ({}, {"mean_over": "filters"}):
             spec = dataclasses.replace(SPEC, seed=seed, **arm)
             (tmp_path / str(seed)).mkdir(exist_ok=True)
-            results.write(
-                tmp_path / str(seed), result_of(spec, accuracy=0.5 + seed / 4)
-            )
+            confusion = [[2, 2], [2, 2]] if seed == 0 else [[3, 1], [1, 3]]
+            results.write(tmp_path / str(seed), result_of(spec, confusion=confusion))
     (tmp_path / "1" / "holiday").mkdir()
     folders = [str(tmp_path / "0"), str(tmp_path / "1")]
     out = tmp_path / "report"
@@ -358,6 +357,29 @@ def test_a_report_of_several_folders(capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     assert cli.app(["report", str(tmp_path / "empty")]) == 2
     assert "must hold results of runs" in capsys.readouterr().err
+
+
+def test_a_report_without_room_is_refused_before_its_tables(
+    capsys, tmp_path, monkeypatch
+):
+    (tmp_path / "study").mkdir()
+    results.write(tmp_path / "study", result_of())
+    (tmp_path / "runs.csv").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "figures").write_text("mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "locked")
+    for out, message in {
+        "runs.csv": "out must be a folder that can be made. Received: ",
+        "runs.csv/below": "out must be a folder that can be made. Received: ",
+        "out": "out must be a folder that can be made. Received: ",
+        "locked": "out must be a folder that can be written to. Received: ",
+    }.items():
+        folders = [str(tmp_path / name) for name in ("study", out)]
+        assert cli.app(["report", folders[0], "--out", folders[1]]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith(f"keras-wgd: error: {message}{tmp_path / out}")
+        assert captured.err.count("\n") == 1
 
 
 def test_kernels_shows_a_model_of_ones_own(capsys, tmp_path):

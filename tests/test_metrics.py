@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from keras_wgd import metrics
 
@@ -35,6 +36,27 @@ def test_classes_that_a_small_test_lacks_count_for_nothing():
     scores = metrics.classification_metrics([0, 0, 1], logits_of([0, 2, 0], 5))
     assert scores["mean_recall"] == pytest.approx((1 / 2 + 0) / 2)
     assert scores["mean_precision"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+
+
+def test_the_metrics_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    for classes in (2, 3, 10):
+        labels, predicted = random.integers(classes, size=(2, 30))
+        scores = metrics.classification_metrics(labels, logits_of(predicted, classes))
+        macro = {"average": "macro", "zero_division": 0}
+        occurring = np.unique(labels)
+        expected = {
+            "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
+            "mean_recall": sklearn.metrics.recall_score(
+                labels, predicted, labels=occurring, **macro
+            ),
+            "mean_precision": sklearn.metrics.precision_score(
+                labels, predicted, **macro
+            ),
+            "kappa": sklearn.metrics.cohen_kappa_score(labels, predicted),
+        }
+        del scores["loss"]
+        assert scores == pytest.approx(expected)
 
 
 def test_one_class_alone_has_no_kappa():

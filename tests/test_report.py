@@ -126,9 +126,9 @@ def test_folders_of_several_machines_are_read_as_one(tmp_path):
     for folder in (here, there):
         folder.mkdir()
     other = dataclasses.replace(SPEC, seed=1)
-    results.write(here, result_of(accuracy=0.1))
-    results.write(there, result_of(accuracy=0.2))
-    results.write(there, result_of(other))
+    results.write(here, result_of(confusion=[[1, 4], [5, 0]]))
+    results.write(there, result_of(confusion=[[1, 4], [4, 1]]))
+    results.write(there, result_of(other, confusion=[[1, 1], [1, 1]]))
     (there / "holiday").mkdir()
     found, problems = report.collect([here, there, here])
     assert [r.spec for r in found] == [SPEC, other]
@@ -143,7 +143,8 @@ def test_the_same_runs_on_two_backends_are_both_in_the_report(tmp_path):
     folders = [tmp_path / backend for backend in ("jax", "torch")]
     for folder in folders:
         folder.mkdir()
-        results.write(folder, result_of(environment={"backend": folder.name}))
+        environment = {"backend": folder.name}
+        results.write(folder, result_of(environment=environment, confusion=[[1]]))
     found, problems = report.collect(folders)
     assert [r.backend for r in found] == ["jax", "torch"]
     assert problems == []

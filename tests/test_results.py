@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_wgd import files
+from keras_wgd.metrics import confusion_metrics
 from keras_wgd.study import results
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
@@ -16,17 +17,15 @@ from keras_wgd.study.spec import RunSpec
 SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 
-def result_of(spec=SPEC, environment=None, **metrics):
-    numbers = {"accuracy": 0.5, "loss": 1.0, "mean_recall": 0.5}
-    numbers |= {"mean_precision": 0.5, "kappa": 0.4, **metrics}
+def result_of(spec=SPEC, environment=None, confusion=((1, 2), (3, 4)), loss=1.0):
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     return Result(
         spec=spec,
-        metrics=numbers,
+        metrics={**confusion_metrics(confusion), "loss": loss},
         curves={name: [0.25] * spec.epochs for name in names},
         seconds=[1.5] * spec.epochs,
         norm_ratios=[] if spec.mean_over is None else [0.9] * spec.epochs,
-        confusion=[[1, 2], [3, 4]],
+        confusion=[list(row) for row in confusion],
         centred=0 if spec.mean_over is None else 9,
         environment=environment or {"backend": "none"},
     )
@@ -131,6 +130,13 @@ def nested(levels):
         (edited(confusion=[[1.5]]), "is not the result of its spec"),
         (edited(confusion=[[-1]]), "is not the result of its spec"),
         (edited(confusion=[[None]]), "is not the result of its spec"),
+        (edited(confusion=[[0, 0], [0, 0]]), "is not the result of its spec"),
+        (edited(confusion=[[2, 1], [4, 3]]), "not those of its confusion matrix"),
+        (measured(accuracy=0.9), "not those of its confusion matrix"),
+        (measured(mean_recall=0.9), "not those of its confusion matrix"),
+        (measured(mean_precision=0.9), "not those of its confusion matrix"),
+        (measured(kappa=0.9), "not those of its confusion matrix"),
+        (measured(kappa=None), "not those of its confusion matrix"),
         (edited(centred=10**400), "is not the result of its spec"),
         (edited(environment={"a": nested(500)}), "is not the result of its spec"),
         (measured(accuracy=1e308), "is not the result of its spec"),
@@ -225,12 +231,11 @@ def test_a_result_of_another_backend_is_refused(tmp_path):
         results.check(tmp_path, [SPEC], "jax")
 
 
-def test_numbers_at_the_ends_of_their_ranges_are_used(tmp_path):
+@pytest.mark.parametrize("confusion", [[[0, 1], [1, 0]], [[2**53, 0], [0, 2**53]]])
+def test_numbers_at_the_ends_of_their_ranges_are_used(tmp_path, confusion):
+    spec = dataclasses.replace(SPEC, mean_over="filters")
     edge = dataclasses.replace(
-        result_of(
-            dataclasses.replace(SPEC, mean_over="filters"),
-            **{"accuracy": 1, "loss": 1e308, "mean_recall": 0, "kappa": -1.0},
-        ),
+        result_of(spec, confusion=confusion, loss=1e308),
         norm_ratios=[1.0005, float("nan")],
         seconds=[0, 1e9],
     )

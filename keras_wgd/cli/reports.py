@@ -40,7 +40,9 @@ def report(
                 "folders must hold results of runs. Received: "
                 f"{', '.join(map(str, folders))}, with none"
             )
+        place = out or folders[0] / REPORT
+        reports.prepare(place)
         display.print_tables(console, tables.frame(results))
         with console.status("drawing the figures"):
-            written = reports.write(out or folders[0] / REPORT, results, problems)
+            written = reports.write(place, results, problems)
         display.print_paths(console, written)

@@ -16,6 +16,8 @@ from keras_wgd.study import figures, layout, results, tables, verdict
 from keras_wgd.study.results import REPORT_PAGE, Result
 from keras_wgd.study.statistics import ROUGHNESS
 
+_FIGURES = "figures"
+
 
 def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
     """Read the runs of several folders, of one machine or of many.
@@ -56,6 +58,25 @@ def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
     return list(found.values()), problems
 
 
+def prepare(out: Path) -> None:
+    """Make the folders of a report, and see that it can be written there.
+
+    Args:
+        out: The folder for it.
+
+    Raises:
+        ValueError: If it cannot, or the folder, or the one for the figures, is a
+            link: it may be in a stranger's folder, and lead anywhere.
+    """
+    for folder in (out, out / _FIGURES):
+        if folder.is_symlink():
+            raise ValueError(
+                "out must be a folder, and its figures another, and neither a link. "
+                f"Received: {printable(folder)}, a link"
+            )
+        results.prepare(folder, [])
+
+
 def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[Path]:
     """Write the report of some results; the same results give the same bytes.
 
@@ -69,23 +90,16 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
         and the figures, as PNG and as SVG.
 
     Raises:
-        ValueError: If the folder, or the one for the figures, is a link: it may
-            be in a stranger's folder, and lead anywhere.
+        ValueError: As `prepare`.
     """
-    for folder in (out, out / "figures"):
-        if folder.is_symlink():
-            raise ValueError(
-                "out must be a folder, and its figures another, and neither a link. "
-                f"Received: {printable(folder)}, a link"
-            )
-    out.mkdir(parents=True, exist_ok=True)
+    prepare(out)
     runs = tables.frame(found)
     drawn = figures.figures(found)
     return [
         _write(out / REPORT_PAGE, page(found, problems, drawn)),
         _write(out / "tables.md", tables.markdown(runs)),
         *tables.write(out, runs),
-        *figures.write(out / "figures", drawn),
+        *figures.write(out / _FIGURES, drawn),
     ]
 
 

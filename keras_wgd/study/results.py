@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_wgd.files import from_json, printable, read_json, to_json, write_json
-from keras_wgd.metrics import METRICS
+from keras_wgd.metrics import METRICS, confusion_metrics
 from keras_wgd.study.spec import RunSpec
 
 # Where `keras-wgd report` writes, beside the runs.
@@ -223,6 +225,13 @@ def _read(folder):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
     for name in _MEASURED:
         fields[name] = from_json(fields[name])
+    counted = confusion_metrics(fields["confusion"])
+    said = [fields["metrics"][name] for name in counted]
+    if not np.allclose(said, [*counted.values()], rtol=0, atol=1e-9, equal_nan=True):
+        raise ValueError(
+            f"{folder / 'result.json'}: its metrics are not those of its confusion "
+            "matrix"
+        )
     return Result(spec=spec, **fields)
 
 
@@ -301,6 +310,7 @@ def _is_result(fields, epochs):
         and confusion != []
         and all(_is_row("confusion", row, len(confusion)) for row in confusion)
         and all(type(count) is int for row in confusion for count in row)
+        and any(map(any, confusion))
         and type(fields["centred"]) is int
         and 0 <= fields["centred"] < 2**31
         and isinstance(fields["environment"], dict)
