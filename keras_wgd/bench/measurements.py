@@ -75,19 +75,21 @@ def of_steps(
     steps = Steps(variables)
     ready = {}
     for contender in contenders:
-        ready[contender.name] = steps.of(contender)
+        ready[contender] = steps.of(contender)
         on_step()
     seconds = interleaved(ready, rounds, on_step)
+    # Last: it scatters the memory that later steps would get.
+    peaks = {contender: memory.peak(step) for contender, step in ready.items()}
     bytes_once = sum(size([v]) * np.dtype(v.dtype).itemsize for v in variables)
     return [
         Measurement(
             contender.name,
             contender.optimizer,
             _kind(contender),
-            seconds[contender.name],
+            seconds[contender],
             passes := contender.passes(_share(variables, contender)),
             round(passes * bytes_once),
-            memory.peak(ready[contender.name]),
+            peaks[contender],
         )
         for contender in contenders
     ]
@@ -124,13 +126,13 @@ def of_fit_steps(
             contender.make(),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
-        steps[contender.name] = lambda twin=twin: twin.train_on_batch(x, y)
+        steps[contender] = lambda twin=twin: twin.train_on_batch(x, y)
         for _ in range(WARM_UP):
-            steps[contender.name]()
+            steps[contender]()
         on_step()
     seconds = interleaved(steps, rounds, on_step)
     return [
-        Measurement(c.name, c.optimizer, _kind(c), seconds[c.name], math.nan, 0)
+        Measurement(c.name, c.optimizer, _kind(c), seconds[c], math.nan, 0)
         for c in contenders
     ]
 

@@ -2,15 +2,18 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T", bound=Hashable)
 
 
 def interleaved(
-    steps: Mapping[str, Callable[[], None]],
+    steps: Mapping[T, Callable[[], Any]],
     rounds: int,
     on_step: Callable[[], None] = lambda: None,
     seed: int = 0,
-) -> dict[str, list[float]]:
+) -> dict[T, list[float]]:
     """Time each step once a round, in an order that changes with the round.
 
     What slows the machine for a while then slows all of them alike, and none
@@ -27,7 +30,7 @@ def interleaved(
     """
     order = list(steps)
     shuffle = random.Random(seed).shuffle
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[T, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         shuffle(order)
         for name in order:

@@ -95,15 +95,12 @@ def bench(
         network = networks.build(model, image_size)
     weights = network.trainable_variables
     families = [contenders(name, means, placements, network) for name in optimizers]
+    all_of_them = [c for family in families for c in family]
     pairs = [c for family in families for c in family[:2]] if train_step else []
-    count = sum(map(len, families)) + len(pairs)
-    with display.counting(console, "steps", count * (rounds + 1)) as advance:
-        found = [
-            measurements.of_steps(weights, family, rounds, advance)
-            for family in families
-        ]
+    count = (len(all_of_them) + len(pairs)) * (rounds + 1)
+    with display.counting(console, "steps", count) as advance:
+        alone = measurements.of_steps(weights, all_of_them, rounds, advance)
         whole = measurements.of_fit_steps(network, pairs, rounds, batch_size, advance)
-    alone = [m for family in found for m in family]
     about = environment()
     if as_json:
         report = {
@@ -120,8 +117,8 @@ def bench(
             f"{about['backend']}, {_device(about)}; medians of {rounds} rounds",
             highlight=False,
         )
-        for family in found:
-            console.print(tables.steps(family))
+        for name in optimizers:
+            console.print(tables.steps([m for m in alone if m.optimizer == name]))
         if whole:
             console.print(tables.fit_steps(whole, alone, batch_size, image_size))
 
