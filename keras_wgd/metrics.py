@@ -45,19 +45,23 @@ def confusion_metrics(matrix) -> dict[str, float]:
     References:
         Gholamalinejad and Khosravi, 2022, Eq. 12.
     """
-    matrix = np.asarray(matrix, dtype="float64")
-    right, total = matrix.diagonal(), matrix.sum()
-    occurring, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    used = occurring + predicted > 0
-    accuracy = right.sum() / total
-    chance = occurring @ predicted / total**2
-    recalls = right / np.maximum(occurring, 1)
-    precisions = right / np.maximum(predicted, 1)
-    kappa = math.nan if chance == 1 else (accuracy - chance) / (1 - chance)
+    from sklearn import metrics
+
+    matrix = np.asarray(matrix)
+    # A label and a prediction for each cell, which counts as often as it says.
+    labels, predicted = np.nonzero(matrix)
+    weights = {"sample_weight": matrix[labels, predicted]}
+    occurring, used = np.unique(labels), np.union1d(labels, predicted)
+    options = {**weights, "average": "macro", "zero_division": 0}
+    recall = metrics.recall_score(labels, predicted, labels=occurring, **options)
+    precision = metrics.precision_score(labels, predicted, labels=used, **options)
+    kappa = math.nan
+    if len(used) > 1:
+        kappa = metrics.cohen_kappa_score(labels, predicted, labels=used, **weights)
     return {
-        "accuracy": float(accuracy),
-        "mean_recall": float(recalls[occurring > 0].mean()),
-        "mean_precision": float(precisions[used].mean()),
+        "accuracy": float(metrics.accuracy_score(labels, predicted, **weights)),
+        "mean_recall": float(recall),
+        "mean_precision": float(precision),
         "kappa": float(kappa),
     }
 
