@@ -199,6 +199,16 @@ def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
         assert text in svg
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"points": [{"panel": 1}]}', "{"])
+def test_an_alien_file_is_told_before_anything_is_measured(tmp_path, capsys, text):
+    (tmp_path / "growth-x.json").write_text(text)
+    assert cli.app(["bench", "--growth", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert "growth-x.json is" in err
+    assert err.count("\n") == 1
+    assert not out
+
+
 def test_tables_compare_with_the_optimizer_alone_and_with_a_peer():
     def measured(name, kind, milliseconds, passes):
         seconds = [milliseconds / 1e3] * 3

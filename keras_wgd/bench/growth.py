@@ -68,39 +68,61 @@ def write(
     Returns:
         The files.
     """
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{_NAME}-{keras.backend.backend()}.json"
     lines = ",\n".join(json.dumps(point) for point in points)
     write_text(
         path,
         f'{{"environment": {json.dumps(environment)},\n"points": [\n{lines}\n]}}\n',
     )
-    drawn = {_NAME: chart([read_json(f) for f in sorted(out.glob(f"{_NAME}-*.json"))])}
-    return [path, *figures.write(out, drawn)]
+    return [path, *figures.write(out, {_NAME: chart(read(out))})]
 
 
-def chart(files: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
+def read(out: Path) -> list[dict[str, Any]]:
+    """What `write` has written to a folder, on one or more backends.
+
+    Args:
+        out: The folder; it is made where it is missing.
+
+    Returns:
+        A row for each time, ready for `chart`.
+
+    Raises:
+        ValueError: If a file is damaged, or of another kind.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for path in sorted(out.glob(f"{_NAME}-*.json")):
+        file = read_json(path)
+        try:
+            rows += [
+                {
+                    "panel": point["panel"],
+                    "backend": file["environment"]["backend"],
+                    "kind": _KINDS[point["kind"]][0],
+                    "optimizer": point["name"],
+                    "x": point["x"],
+                    "milliseconds": 1e3 * point["median"],
+                }
+                for point in file["points"]
+            ]
+        except (KeyError, TypeError):
+            raise ValueError(
+                f"{path} is not of this program: choose another folder, or remove it"
+            ) from None
+    return rows
+
+
+def chart(rows: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
     """Draw what was measured on one or more backends.
 
     Args:
-        files: What the files hold that `write` has written.
+        rows: As `read` gives them.
 
     Returns:
         A chart: a row for each backend.
     """
-    rows = [
-        {
-            "panel": point["panel"],
-            "backend": file["environment"]["backend"],
-            "kind": _KINDS[point["kind"]][0],
-            "optimizer": point["name"],
-            "x": point["x"],
-            "milliseconds": 1e3 * point["median"],
-        }
-        for file in files
-        for point in file["points"]
-    ]
-    peers = {row["optimizer"]: None for row in rows if row["kind"] == "peer"}
+    peer = _KINDS["peer"][0]
+    peers = dict.fromkeys(row["optimizer"] for row in rows if row["kind"] == peer)
     names, colours = zip(*_KINDS.values(), strict=True)
     colour = alt.Color(
         "kind:N",

@@ -1,7 +1,6 @@
 """What was measured: of steps alone, and of whole steps of `fit`."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +23,8 @@ class Measurement:
         optimizer: Whose step it makes.
         kind: `"alone"`, `"wgd"` or `"peer"`.
         seconds: Of each round.
-        passes: How often memory must be read or written for a weight, at least.
+        passes: How often memory must be read or written for a weight, at least;
+            `None` for a whole step of `fit`.
         bytes_moved: The bytes that these are.
         peak_bytes: Memory that a step takes for a while; `None` if not known.
     """
@@ -33,8 +33,8 @@ class Measurement:
     optimizer: str
     kind: str
     seconds: list[float]
-    passes: float
-    bytes_moved: int
+    passes: float | None = None
+    bytes_moved: int | None = None
     peak_bytes: int | None = None
 
     @property
@@ -131,10 +131,7 @@ def of_fit_steps(
             steps[contender]()
         on_step()
     seconds = interleaved(steps, rounds, on_step)
-    return [
-        Measurement(c.name, c.optimizer, _kind(c), seconds[c], math.nan, 0)
-        for c in contenders
-    ]
+    return [Measurement(c.name, c.optimizer, _kind(c), seconds[c]) for c in contenders]
 
 
 def _kind(contender):

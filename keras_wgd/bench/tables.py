@@ -37,15 +37,18 @@ def steps(measurements: Sequence[Measurement]) -> Table:
         if m.kind == "peer" and m is peers[0]:
             table.add_section()
         low, high = m.quartiles
+        floor = ""
+        if m.kind == "wgd" and m.passes and alone.passes:
+            floor = f"{m.passes / alone.passes:.3f}"
         table.add_row(
             m.name,
             _milliseconds(m.median),
             f"{_milliseconds(low)}-{_milliseconds(high)}",
             f"{m.median / alone.median:.3f}",
-            f"{m.passes / alone.passes:.3f}" if m.kind == "wgd" else "",
+            floor,
             f"{m.median / peers[0].median:.3f}" if peers else "",
-            f"{m.bytes_moved / 1e6:.0f}",
-            "" if m.peak_bytes is None else f"{m.peak_bytes / 1e6:.1f}",
+            _megabytes(m.bytes_moved, 0),
+            _megabytes(m.peak_bytes, 1),
         )
     return table
 
@@ -92,6 +95,10 @@ def _table(title):
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.title_justify = "left"
     return table
+
+
+def _megabytes(number, digits):
+    return "" if number is None else f"{number / 1e6:.{digits}f}"
 
 
 def _milliseconds(seconds):

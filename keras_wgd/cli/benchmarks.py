@@ -128,6 +128,8 @@ def _growth(console, out, rounds, as_json):
     from keras_wgd.environment import environment
 
     about = environment()
+    with user_errors():
+        growth.read(out)  # so that a mistake does not cost the minutes
     with display.counting(console, "steps", growth.count(rounds)) as advance:
         points = growth.measure(rounds, advance)
     with user_errors():
