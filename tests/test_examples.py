@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_wgd.study import presets, report, tables
+from keras_wgd.bench import growth
+from keras_wgd.study import figures, presets, report, tables
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -33,3 +34,11 @@ def test_the_tables_that_are_kept_are_those_of_the_results():
     found, _ = report.collect([KEPT / "cpu"])
     text = tables.markdown(tables.frame(found))
     assert (KEPT / "tables.md").read_text("utf-8") == text
+
+
+def test_the_plot_of_growth_that_is_kept_is_that_of_the_measurements(tmp_path):
+    rows = growth.read(KEPT / "growth")
+    assert {row["backend"] for row in rows} == {"jax", "tensorflow", "torch"}
+    figures.write(tmp_path, {"growth": growth.chart(rows)})
+    kept = (KEPT / "growth" / "growth.svg").read_text("utf-8")
+    assert (tmp_path / "growth.svg").read_text("utf-8") == kept
