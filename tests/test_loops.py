@@ -142,14 +142,32 @@ if BACKEND == "torch":
         assert kernel.value.grad is gradient
         np.testing.assert_allclose(gradient.numpy(), wanted, rtol=0, atol=1e-6)
 
-    @pytest.mark.parametrize("kind", ["another", "expanded", "in a graph"])
+    def test_a_gradient_that_shares_its_memory_with_another_is_left_as_it_is():
+        """As autograd makes them of weights that meet in a sum."""
+        kernel = keras.Variable(np.zeros((3, 3, 3, 8), "float32"), name="kernel")
+        other = keras.Variable(np.zeros(216, "float32"), name="delta")
+        optimizer = WGD(optimizers.SGD(1.0))
+        optimizer.build([kernel, other])
+        scale = torch.tensor(np.random.default_rng(0).normal(size=(27, 8)))
+        total = kernel.value.reshape(27, 8) + other.value.reshape(27, 8)
+        (total * scale.float()).sum().backward()
+        gradients = [v.value.grad for v in (kernel, other)]
+        assert gradients[0].data_ptr() == gradients[1].data_ptr()
+        plain = gradients[0].numpy().copy()
+        optimizer.apply(gradients, [kernel, other])
+        wanted = reference.whiten(plain, "ordinary", "filters")
+        np.testing.assert_allclose(values([kernel])[0], -wanted, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(values([other])[0], -plain.ravel())
+
+    @pytest.mark.parametrize("kind", ["another", "expanded", "in a graph", "inference"])
     def test_other_gradients_are_left_as_they_are(kind):
         kernel = keras.Variable(np.zeros((1, 1, 2, 3), "float32"), name="kernel")
         optimizer = WGD(optimizers.SGD(1.0))
         optimizer.build([kernel])
         gradient = torch.tensor([[[[1.0, 2.0, 6.0]]]]).expand(1, 1, 2, 3)
         if kind != "expanded":
-            gradient = gradient.clone()
+            with torch.inference_mode(kind == "inference"):
+                gradient = gradient.clone()
         if kind != "another":
             kernel.value.grad = gradient
         gradient.requires_grad_(kind == "in a graph")

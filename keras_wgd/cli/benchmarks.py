@@ -106,6 +106,8 @@ def bench(
         report = {
             "environment": about,
             "model": model,
+            "batch_size": batch_size,
+            "image_size": image_size,
             "steps": [m.to_dict() for m in alone],
             "fit": [m.to_dict() for m in whole],
         }

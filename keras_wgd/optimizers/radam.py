@@ -268,7 +268,7 @@ class RAdam(keras.optimizers.Optimizer):
             m,
             v,
             [],
-            [torch.tensor(math.inf)] * len(w),
+            [torch.tensor(math.inf, device=w[0].device)] * len(w),
             lr=float(adaptive),
             beta1=self.beta_1,
             beta2=self.beta_2,

@@ -223,7 +223,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
         plan = self._plan or self._make_plan()
         built_on = self.inner_optimizer._trainable_variables
         indices: Sequence = range(len(built_on))
-        if variables is not None and not _same(variables, built_on):
+        all_of_them = variables is None or _same(variables, built_on)
+        if not all_of_them:
             indices = [self._index_of(variable) for variable in variables]
         if len(indices) != len(grads):
             raise ValueError(
@@ -233,10 +234,12 @@ class WGDWrapper(keras.optimizers.Optimizer):
         if self.placement == "update":
             return grads
         grads, kept = list(grads), {}
+        # Among some of the gradients none can be told to share no memory with others.
+        unshared = _unshared(grads) if all_of_them else set()
         for at, index in enumerate(indices):
             # An unknown variable is for the inner optimizer to complain of.
             if index in plan.whitened and grads[at] is not None:
-                if _is_kept(grads[at], built_on[index]):
+                if at in unshared and _is_kept(grads[at], built_on[index]):
                     kept[index] = grads[at]
                 else:
                     grads[at] = plan.whiten(grads[at], index)
@@ -344,13 +347,33 @@ def _same(variables, others):
     return len(variables) == len(others) and all(map(operator.is_, variables, others))
 
 
+def _unshared(gradients):
+    """The places of PyTorch's gradients whose memory is no other gradient's.
+
+    Where weights of different shapes meet in a sum, autograd may give them views of
+    the same memory.
+    """
+    if keras.backend.backend() != "torch":
+        return set()
+    import torch
+
+    if torch.compiler.is_compiling():
+        return set()
+    places: dict[int, list[int]] = {}
+    for at, gradient in enumerate(gradients):
+        if gradient is not None and gradient.layout is torch.strided:
+            memory = gradient.untyped_storage().data_ptr()
+            places.setdefault(memory, []).append(at)
+    return {found[0] for found in places.values() if len(found) == 1}
+
+
 def _is_kept(gradient, variable):
     """Whether it is the `.grad` that PyTorch keeps for a variable, fit to write to."""
     return (
-        keras.backend.backend() == "torch"
-        and variable.value.grad is gradient
+        variable.value.grad is gradient
         and gradient.is_contiguous()
         and not gradient.requires_grad
+        and not gradient.is_inference()
     )
 
 
