@@ -11,11 +11,12 @@ from keras_wgd import cli
 from keras_wgd.bench import contenders as bench_contenders
 from keras_wgd.bench import growth, measurements, memory, networks, tables
 from keras_wgd.bench.contenders import contenders
-from keras_wgd.bench.names import NETWORKS, OPTIMIZERS
+from keras_wgd.bench.names import NETWORKS
 from keras_wgd.bench.steps import WARM_UP, Steps
 from keras_wgd.bench.timing import interleaved
 from keras_wgd.environment import environment
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.study.spec import OPTIMIZERS
 
 BACKEND = keras.backend.backend()
 PEERS = {
@@ -47,7 +48,7 @@ PEERS = {
 def test_every_contender_steps_and_is_measured(optimizer):
     variables = networks.kernels(2, 4)
     found = contenders(optimizer, MEANS, PLACEMENTS)
-    assert [c.name for c in found if c.is_peer] == PEERS[optimizer]
+    assert [c.name for c in found if c.kind == "peer"] == PEERS[optimizer]
     calls = []
     measured = measurements.of_steps(variables, found, 3, lambda: calls.append(0))
     assert [m.name for m in measured] == [c.name for c in found]
@@ -68,7 +69,7 @@ def test_the_floor_counts_reads_and_writes():
     passes = {
         (c.optimizer, c.placement): c.passes(1.0)
         for optimizer in ("sgdm", "adam", "radam")
-        for c in contenders(optimizer, ["filters"], PLACEMENTS, peers=False)
+        for c in contenders(optimizer, ["filters"], PLACEMENTS)
     }
     assert passes["sgdm", "gradient"] / passes["sgdm", None] == 6 / 5
     assert passes["adam", "gradient"] / passes["adam", None] == 8 / 7

@@ -30,6 +30,7 @@ class Contender:
         name: What a table calls it.
         optimizer: Whose step it makes: `"sgdm"`, `"adam"`, `"nadam"` or `"radam"`.
         make: Makes it: a Keras optimizer, or from the weights what `library` has.
+        kind: `"alone"`, `"wgd"`, or `"peer"`, which others have made.
         mean_over: As for `WGD`; `None` if it is not one.
         placement: As for `WGD`.
         library: `"keras"`, `"torch"` or `"optax"`.
@@ -38,14 +39,10 @@ class Contender:
     name: str
     optimizer: str
     make: Callable[..., Any]
+    kind: str
     mean_over: str | None = None
     placement: str | None = None
     library: str = "keras"
-
-    @property
-    def is_peer(self) -> bool:
-        """Whether others have made it."""
-        return self.library != "keras" or self.name.startswith("keras.")
 
     def passes(self, centred: float = 0.0) -> float:
         """How often memory must be read or written for a weight, at least.
@@ -70,16 +67,14 @@ def contenders(
     means: Sequence[str],
     placements: Sequence[str],
     kernels: Any = None,
-    peers: bool = True,
 ) -> list[Contender]:
-    """The optimizer alone, wrapped in each way, and its peers on this backend.
+    """The optimizer alone, wrapped in each way, and the peers that are installed.
 
     Args:
         optimizer: `"sgdm"`, `"adam"`, `"nadam"` or `"radam"`.
         means: What the means are taken over.
         placements: What is centred.
         kernels: As for `WGD`.
-        peers: Whether to have those peers that are installed.
 
     Returns:
         The contenders, the optimizer alone first.
@@ -89,24 +84,25 @@ def contenders(
     def wrapped(mean_over, placement):
         return lambda: WGD(make(), mean_over, placement, kernels)
 
-    found = [Contender(type(make()).__name__, optimizer, make)]
+    found = [Contender(type(make()).__name__, optimizer, make, "alone")]
     for placement in placements:
         for mean_over in means:
             name = f"WGD {mean_over}"
             if placement != "gradient":
                 name += f", {placement}"
             make_wrapped = wrapped(mean_over, placement)
-            found.append(Contender(name, optimizer, make_wrapped, mean_over, placement))
-    if peers:
-        by_name = {
-            "torch": _torch_peers,
-            "jax": _jax_peers,
-            "tensorflow": _tensorflow_peers,
-        }[keras.backend.backend()](optimizer)
-        found += [
-            Contender(name, optimizer, make_peer, library=library)
-            for name, (library, make_peer) in by_name.items()
-        ]
+            found.append(
+                Contender(name, optimizer, make_wrapped, "wgd", mean_over, placement)
+            )
+    peers = {
+        "torch": _torch_peers,
+        "jax": _jax_peers,
+        "tensorflow": _tensorflow_peers,
+    }[keras.backend.backend()](optimizer)
+    found += [
+        Contender(name, optimizer, make_peer, "peer", library=library)
+        for name, (library, make_peer) in peers.items()
+    ]
     return found
 
 

@@ -163,5 +163,5 @@ def chart(rows: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
 
 def _contenders():
     found = contenders("radam", ["filters"], ["gradient"])
-    peers = [contender for contender in found if contender.is_peer]
+    peers = [contender for contender in found if contender.kind == "peer"]
     return found[:2] + peers[:1]

@@ -85,9 +85,9 @@ def of_steps(
         Measurement(
             contender.name,
             contender.optimizer,
-            _kind(contender),
+            contender.kind,
             seconds[contender],
-            passes := contender.passes(_share(variables, contender)),
+            passes := contender.passes(steps.share(contender)),
             round(passes * bytes_once),
             peaks[contender],
         )
@@ -131,19 +131,4 @@ def of_fit_steps(
             steps[contender]()
         on_step()
     seconds = interleaved(steps, rounds, on_step)
-    return [Measurement(c.name, c.optimizer, _kind(c), seconds[c]) for c in contenders]
-
-
-def _kind(contender):
-    if contender.is_peer:
-        return "peer"
-    return "alone" if contender.mean_over is None else "wgd"
-
-
-def _share(variables, contender):
-    """The share of the weights that a contender centres."""
-    if contender.mean_over is None:
-        return 0.0
-    optimizer = contender.make()
-    optimizer.build(variables)
-    return size(optimizer.whitened_variables) / size(variables)
+    return [Measurement(c.name, c.optimizer, c.kind, seconds[c]) for c in contenders]

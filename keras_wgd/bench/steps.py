@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_wgd.bench.contenders import Contender
+from keras_wgd.bench.networks import size
 
 # RAdam's first steps are of another kind than the rest.
 WARM_UP = 10
@@ -29,6 +30,7 @@ class Steps:
             keras.random.normal(v.shape, stddev=0.01, dtype=v.dtype, seed=generator)
             for v in self.variables
         ]
+        self._whitened: dict[Contender, Sequence[keras.Variable]] = {}
         self._backend = keras.backend.backend()
         if self._backend == "jax":
             # Each step is given what the last one returned, and never again.
@@ -46,10 +48,16 @@ class Steps:
         else:
             optimizer = contender.make()
             optimizer.build(self.variables)
+            if contender.kind == "wgd":
+                self._whitened[contender] = optimizer.whitened_variables
             step = getattr(self, f"_keras_{self._backend}")(optimizer)
         for _ in range(WARM_UP):
             step()
         return step
+
+    def share(self, contender: Contender) -> float:
+        """The share of the weights that a contender centres, once it has its step."""
+        return size(self._whitened.get(contender, ())) / size(self.variables)
 
     def _torch(self, apply):
         import torch

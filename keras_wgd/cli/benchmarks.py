@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.bench.names import NETWORKS, OPTIMIZERS
+from keras_wgd.bench.names import NETWORKS
 from keras_wgd.cli.options import (
     Backend,
     UserError,
@@ -17,31 +17,23 @@ from keras_wgd.cli.options import (
 )
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 from keras_wgd.study import display
+from keras_wgd.study.spec import OPTIMIZERS
+
+
+def _any_of(allowed, default="all"):
+    """An option that may be given again for more."""
+    return typer.Option(
+        help=f"Any of {', '.join(allowed)}; again for more.", show_default=default
+    )
 
 
 def bench(
     model: Annotated[
         str, typer.Option(help=f"Whose weights: one of {', '.join(NETWORKS)}.")
     ] = "resnet50",
-    optimizer: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Any of {', '.join(OPTIMIZERS)}; again for more.",
-            show_default="all but nadam",
-        ),
-    ] = None,
-    mean_over: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Any of {', '.join(MEANS)}; again for more.", show_default="all"
-        ),
-    ] = None,
-    placement: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Any of {', '.join(PLACEMENTS)}; again for more.", show_default="all"
-        ),
-    ] = None,
+    optimizer: Annotated[list[str] | None, _any_of(OPTIMIZERS, "all but nadam")] = None,
+    mean_over: Annotated[list[str] | None, _any_of(MEANS)] = None,
+    placement: Annotated[list[str] | None, _any_of(PLACEMENTS)] = None,
     rounds: Annotated[
         int, typer.Option(min=1, help="How often each step is timed.")
     ] = 20,

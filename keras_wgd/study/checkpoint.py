@@ -10,8 +10,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wgd import archive, files
-from keras_wgd.files import atomic, from_json, read_json, to_json, write_text
+from keras_wgd import archive
+from keras_wgd.files import (
+    atomic,
+    from_json,
+    read_json,
+    remove_drafts,
+    to_json,
+    write_text,
+)
 from keras_wgd.study.results import CURVES
 from keras_wgd.study.spec import RunSpec
 
@@ -130,4 +137,4 @@ def remove(folder: Path) -> None:
     (folder / PROGRESS).unlink(missing_ok=True)
     for weights in folder.glob("weights-*.npz"):
         weights.unlink(missing_ok=True)
-    files.remove_drafts(folder)
+    remove_drafts(folder)
