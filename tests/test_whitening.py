@@ -66,6 +66,21 @@ def test_every_mean_in_place_equals_the_loops(kind, shape, groups, count, mean_o
     assert [tensor.data_ptr() for tensor in tensors] == places
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch")
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_a_large_mean_in_place_is_the_same_for_any_number_of_threads(
+    monkeypatch, threads
+):
+    import torch
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    gradient = drawn((3, 3, 16, 128))
+    tensor = torch.tensor(gradient)
+    whiten_([tensor], (-4, -3, -2))
+    expected = reference.whiten(gradient, "ordinary", "fan_in", 1)
+    np.testing.assert_allclose(tensor.numpy(), expected, rtol=0, atol=1e-6)
+
+
 cases = st.tuples(
     st.sampled_from(KERNELS), st.sampled_from(MEANS), st.integers(0, 2**16)
 )
