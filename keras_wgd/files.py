@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import secrets
 import shutil
 import stat
@@ -86,10 +87,30 @@ def write_json(path: Path, fields: dict[str, Any]) -> None:
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def check_plain(path: Path) -> os.stat_result:
+    """See that a file is one, before it is opened.
+
+    A link leads anywhere, and a pipe is waited for: in a stranger's folder either
+    may be a trap.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What the system says of it.
+
+    Raises:
+        ValueError: If it is something else.
+        OSError: If there is nothing, say.
+    """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("not a plain file")
+    return found
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
-
-    A link, or what is no plain file, may be a stranger's trap and is not opened.
 
     Args:
         path: The file.
@@ -102,10 +123,7 @@ def read_json(path: Path) -> Any:
         OSError: If it cannot be read at this moment; it may be whole.
     """
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("not a plain file")
-        if found.st_size > _MOST_BYTES:
+        if check_plain(path).st_size > _MOST_BYTES:
             raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

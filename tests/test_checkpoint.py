@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -81,6 +82,31 @@ def test_what_is_damaged_or_alien_is_not_used(tmp_path, name, change):
     spoiled(folder, name, change)
     state = variables(7, 8)
     assert checkpoint.restore(folder, SPEC, state).epochs == 0
+    assert numbers_of(state) == [7, 8]
+
+
+def plant_link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def plant_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def plant_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", ["weights-1.npz", "progress.json"])
+@pytest.mark.parametrize("plant", [plant_link, plant_pipe, plant_folder])
+def test_a_trap_is_not_used(tmp_path, name, plant):
+    checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
+    plant(tmp_path / name)
+    state = variables(7, 8)
+    assert checkpoint.restore(tmp_path, SPEC, state).epochs == 0
     assert numbers_of(state) == [7, 8]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from keras import ops
 from keras_wgd import archive
 from keras_wgd.files import (
     atomic,
+    check_plain,
     from_json,
     read_json,
     remove_drafts,
@@ -107,6 +109,9 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
         What was measured; nothing where there is no state, or not of this run,
         or it is damaged: then the variables are as they were.
     """
+    wanted = [
+        (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables
+    ]
     try:
         fields = read_json(folder / PROGRESS)
         progress = Progress(
@@ -119,12 +124,14 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
         known = [spec.to_dict(), keras.backend.backend()]
         if known != [fields["spec"], fields["backend"]] or not progress.is_whole(spec):
             return Progress()
-        arrays = archive.read(weights, archive.names(weights))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        check_plain(weights)
+        most = sum(8 * math.prod(shape) for shape, _ in wanted)  # of the widest numbers
+        arrays = archive.read(weights, archive.names(weights), most)
+    except (
+        *(AttributeError, FileNotFoundError, KeyError),
+        *(OverflowError, TypeError, ValueError),
+    ):
         return Progress()
-    wanted = [
-        (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables
-    ]
     if wanted != [(array.shape, array.dtype.name) for array in arrays]:
         return Progress()
     for variable, array in zip(variables, arrays, strict=True):
