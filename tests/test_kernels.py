@@ -156,6 +156,33 @@ def test_kernels_are_found_at_any_depth_once_in_order():
     )
 
 
+def transpose_of(convolution):
+    """The transpose of a convolution, with the convolution's own kernel."""
+
+    class Tied(layers.Conv2DTranspose):
+        def build(self, input_shape):
+            self.kernel = convolution.kernel
+
+    channels = convolution.kernel.shape[-2]
+    return Tied(channels, convolution.kernel_size, use_bias=False)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_shared_kernel_goes_by_the_first_layer_that_has_it(depth):
+    encode = built(layers.Conv2D(6, 3), (9, 9, 4))
+    decode = built(transpose_of(encode), (7, 7, 6))
+    for order, kind in (
+        ((encode, decode), "ordinary"),
+        ((decode, encode), "transposed"),
+    ):
+        model = keras.Sequential(order)
+        for _ in range(depth):
+            model = keras.Sequential([model])
+        model.built = True
+        (kernel,) = conv_kernels(model)
+        assert kernel.kind == kind
+
+
 def test_a_subclassed_model_is_walked_through_its_lists_and_dictionaries():
     model = Subclassed()
     model.build((None, 8, 8, 3))

@@ -116,6 +116,26 @@ def test_gradients_are_matched_to_variables_in_any_order_and_number():
             np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name", ["radam", "lamb"]
+)  # of torch, Adam takes tensors alone
+@pytest.mark.parametrize("placement", ["gradient", "update"])
+def test_gradients_may_be_arrays(name, placement):
+    generator = np.random.default_rng(0)
+    model = convnet()
+    start = model.get_weights()
+    drawn = [generator.normal(size=w.shape).astype("float32") for w in start]
+    trained = []
+    for gradients in (drawn, [ops.convert_to_tensor(g) for g in drawn]):
+        model.set_weights(start)
+        optimizer = WGD(name, placement=placement)
+        optimizer.apply(gradients, model.trainable_variables)
+        trained.append(model.get_weights())
+    for weight, array, tensor in zip(start, *trained, strict=True):
+        np.testing.assert_array_equal(array, tensor)
+        assert (array != weight).any()
+
+
 def test_missing_gradients_warn_as_keras_does_and_the_rest_is_centred():
     optimizer = WGD(keras.optimizers.SGD(1.0))
     variables = built_on(SHAPES, optimizer, NAMES)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from keras import layers
@@ -89,7 +90,7 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
     `SeparableConv1D/2D` and subclasses of these. Recurrent convolutions,
     `Dense`, `EinsumDense`, embeddings, attention and the factors of LoRA are
     not convolution kernels here. Each kernel is listed once, in the order of
-    the layers, frozen ones too.
+    the layers, frozen ones too; one that layers share goes by the first of them.
 
     Args:
         model: A built model or layer.
@@ -118,7 +119,7 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
         )
     positions = {id(v): i for i, v in enumerate(model.trainable_variables)}
     found: dict[int, ConvKernel] = {}
-    for layer in model._flatten_layers():
+    for layer in _layers_of(model, set()):
         parts = _kernel_kinds(layer)
         # Its own alone: a convolution may have other layers inside.
         own = (*layer._trainable_variables, *layer._non_trainable_variables)
@@ -134,6 +135,18 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
                     variable=variable,
                 )
     return list(found.values())
+
+
+def _layers_of(layer, seen: set[int]) -> Iterator[Any]:
+    """A layer and those inside it, each once, in order, parents first.
+
+    Keras's own walk meets the layers of a nested model last to first.
+    """
+    if id(layer) not in seen:
+        seen.add(id(layer))
+        yield layer
+        for part in layer._layers:
+            yield from _layers_of(part, seen)
 
 
 def _kernel_kinds(layer) -> dict[str, str]:

@@ -228,6 +228,8 @@ class RAdam(keras.optimizers.Optimizer):
             w = variable.value
             m = self._momentums[index].value
             v = self._velocities[index].value
+            if not isinstance(gradient, torch.Tensor):
+                gradient = ops.convert_to_tensor(gradient)
             if gradient.is_sparse:
                 gradient = gradient.to_dense()
             if gradient.dtype != w.dtype:

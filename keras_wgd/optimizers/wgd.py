@@ -351,7 +351,7 @@ def _unshared(gradients):
     """The places of PyTorch's gradients whose memory is no other gradient's.
 
     Where weights of different shapes meet in a sum, autograd may give them views of
-    the same memory.
+    the same memory. Arrays are passed over: no `.grad` is one.
     """
     if keras.backend.backend() != "torch":
         return set()
@@ -361,7 +361,8 @@ def _unshared(gradients):
         return set()
     places: dict[int, list[int]] = {}
     for at, gradient in enumerate(gradients):
-        if gradient is not None and gradient.layout is torch.strided:
+        is_tensor = isinstance(gradient, torch.Tensor)
+        if is_tensor and gradient.layout is torch.strided:
             memory = gradient.untyped_storage().data_ptr()
             places.setdefault(memory, []).append(at)
     return {found[0] for found in places.values() if len(found) == 1}
