@@ -23,7 +23,7 @@ def main() -> int:
 
     Returns:
         The exit code: 0, 1 if a run failed, 2 for a mistake in the command or
-        its input, 130 if interrupted.
+        its input, 130 if interrupted, 143 if stopped by SIGTERM.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed

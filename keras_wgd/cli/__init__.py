@@ -1,11 +1,18 @@
 """The command line: the only place that prints, and that ends the process."""
 
+import contextlib
+import signal
 import sys
+import threading
 
 import typer
 
 from keras_wgd.cli import benchmarks, networks, reports, runs, studies
+from keras_wgd.files import printable
 from keras_wgd.study.runner import FULL
+
+# What a shell says of what a signal has ended.
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 cli = typer.Typer(
     help="Whitened gradient descent for Keras: networks, runs, studies and benchmarks.",
@@ -34,18 +41,19 @@ def app(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; say what is wrong in one line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = (
-            cli(
-                studies.with_ray_address(arguments),
-                prog_name="keras-wgd",
-                standalone_mode=False,
+        with _raised_sigterm():
+            code = (
+                cli(
+                    studies.with_ray_address(arguments),
+                    prog_name="keras-wgd",
+                    standalone_mode=False,
+                )
+                or 0
             )
-            or 0
-        )
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         if message:  # none where the help has been shown instead
-            print(f"keras-wgd: error: {message}", file=sys.stderr)
+            print(f"keras-wgd: error: {printable(message)}", file=sys.stderr)
         return 2
     except OSError as error:
         reason = error.strerror or str(error)
@@ -55,10 +63,31 @@ def app(arguments: list[str] | None = None) -> int:
                 "last whole epoch of each run"
             )
         where = f": {error.filename}" if error.filename else ""
-        print(f"keras-wgd: error: {reason}{where}", file=sys.stderr)
+        print(f"keras-wgd: error: {printable(reason + where)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    if code == 130:  # what typer, too, makes of Ctrl-C
+        code = _INTERRUPTED
+    except SystemExit:  # of SIGTERM: Ray has a handler of its own, which raises it too
+        print("keras-wgd: stopped by SIGTERM", file=sys.stderr)
+        return _TERMINATED
+    if code == _INTERRUPTED:  # what typer, too, makes of Ctrl-C
         print("keras-wgd: interrupted", file=sys.stderr)
     return code
+
+
+@contextlib.contextmanager
+def _raised_sigterm():
+    """Where SIGTERM raises SystemExit: what is open is closed, as after Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which has no signals
+        return
+
+    def end(number, frame):
+        signal.signal(number, signal.SIG_IGN)  # what closes is not broken off
+        raise SystemExit(_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -124,7 +124,7 @@ def run(
 
 
 def _make(console, out, spec, how):
-    from keras_wgd.study import display, training
+    from keras_wgd.study import display, runner, training
 
     with display.progress(console) as bar:
         task = bar.add_task(spec.id, total=spec.epochs)
@@ -135,4 +135,12 @@ def _make(console, out, spec, how):
                 display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
             )
 
-        return training.make(out, spec, how, on_epoch)
+        try:
+            return training.make(out, spec, how, on_epoch)
+        except Exception as error:
+            if not runner.is_lack_of_memory(error):
+                raise
+            raise UserError(
+                "memory ran out; smaller batches, images or networks need less. "
+                f"Received: {spec.id}, and {error or type(error).__name__}"
+            ) from error

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from keras_wgd.files import printable
 from keras_wgd.study import cluster, results, runner, tables
 from keras_wgd.study.options import Options
 from keras_wgd.study.results import Result
@@ -162,13 +163,13 @@ def make_runs(
                     bar.console.print(line, highlight=False, soft_wrap=True)
                 if event.kind == "fail":
                     failed += 1
-                    reason = escape(" ".join(event.detail.split()))
+                    reason = escape(printable(" ".join(event.detail.split())))
                     bar.console.print(
                         f"[red]failed[/red] {event.spec.id}: {reason}",
                         highlight=False,
                         soft_wrap=True,
                     )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         console.print(
             f"stopped: {done} of {len(specs)} runs are finished; "
             "the same command goes on from there"

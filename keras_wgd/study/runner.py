@@ -19,6 +19,16 @@ from keras_wgd.study.spec import RunSpec
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
+# Of what they say then, in small letters.
+_NO_MEMORY = (
+    "memoryerror",
+    "out of memory",
+    "resource_exhausted",
+    "resourceexhausted",
+    "allocate memory",
+    "bad_alloc",
+)
+
 # In the folder of the study: what the workers' libraries had to say.
 LOG = ".workers.log"
 
@@ -102,7 +112,24 @@ def failure(spec: RunSpec, error: BaseException) -> Event:
     """
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
-    return Event("fail", spec, f"{type(error).__name__}: {error}")
+    return Event("fail", spec, _in_words(error))
+
+
+class _Failed(Exception):
+    """What a run has raised, in words: the error itself may not be sent whole."""
+
+
+def _in_words(error):
+    if isinstance(error, _Failed):
+        return str(error)
+    words = ": ".join(filter(None, (type(error).__name__, str(error))))
+    return f"memory ran out ({words})" if is_lack_of_memory(error) else words
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or a backend says that there is no more."""
+    words = f"{type(error).__name__}: {error}".lower()
+    return any(sign in words for sign in _NO_MEMORY)
 
 
 def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
@@ -245,6 +272,9 @@ def make_and_tell(
 
     Returns:
         The result; it is on disk.
+
+    Raises:
+        Exception: If it fails; `failure` knows what it is.
     """
     from keras_wgd.study.training import make
 
@@ -252,4 +282,9 @@ def make_and_tell(
         tell(Event("epoch", spec, curves))
 
     tell(Event("start", spec, os.getpid()))
-    return make(out, spec, options, on_epoch)
+    try:
+        return make(out, spec, options, on_epoch)
+    except OSError:
+        raise
+    except Exception as error:
+        raise _Failed(_in_words(error)) from None

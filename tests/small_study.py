@@ -1,0 +1,56 @@
+"""Studies whose network takes no time to compile, and commands that make them.
+
+A script of this file's `SCRIPT` is a command line whose every run, in its own process
+or in a worker's, trains the network below, whatever the network's name.
+"""
+
+import os
+import subprocess
+import sys
+
+from keras_wgd import models
+
+SCRIPT = """
+import sys
+
+sys.path.insert(0, {tests!r})
+import small_study
+
+small_study.install()
+if __name__ == "__main__":
+    from keras_wgd.__main__ import main
+
+    sys.exit(main())
+"""
+
+
+def build(name, input_shape, classes, stem=None):
+    """A convolution and a head."""
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(classes),
+        ]
+    )
+
+
+def install():
+    """Let all runs of this process train the small network."""
+    models.build = build
+
+
+def command(folder, *arguments):
+    """Start a command line, in a process group of its own."""
+    script = folder / "command.py"
+    script.write_text(SCRIPT.format(tests=os.path.dirname(__file__)))
+    return subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )

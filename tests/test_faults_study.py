@@ -1,0 +1,288 @@
+"""Studies and runs that are stopped, run out of memory, or live with a bad clock."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from small_study import build, command
+from test_training import ARMS
+
+from keras_wgd import cli, datasets, models
+from keras_wgd.study import claim, results, runner, training
+
+BACKEND = keras.backend.backend()
+SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
+SIZES = {"epochs": 30, "train_size": 32, "test_size": 20, "batch_size": 16}
+SPEC = dataclasses.replace(ARMS["filters"], **SIZES)
+
+
+def options(fields):
+    """Fields of a run as a command takes them."""
+    return [
+        part
+        for name, value in fields.items()
+        if value is not None
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def assert_same(a, b):
+    for name in SAME:
+        assert getattr(a, name) == getattr(b, name), name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "build", build)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(small):
+    data = datasets.load("digits", None, SPEC.train_size, SPEC.test_size)
+    return training.train(SPEC, data)
+
+
+def wait_for_epochs(out, process, epochs):
+    """Until the run that is under way has kept so many."""
+    deadline = time.monotonic() + 60
+    kept = 0
+    while kept < epochs:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        names = [path.stem for path in out.glob(".digits-*/weights-*.npz")]
+        kept = max((int(name.partition("-")[2]) for name in names), default=0)
+
+
+def in_group(group):
+    """The processes of a group that have not ended, from what the system tells."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its, *_ = path.read_text().rpartition(")")[2].split()
+            if int(its) == group and state not in "ZX":
+                found.append((path.parent / "cmdline").read_text())
+    return found
+
+
+STUDY = ["study", "--preset", "quick", "--jobs", "1", "--optimizer", "adam"]
+STUDY += ["--arm", "filters", "--sampler", "weighted"]
+STUDY += options({"seed": 0, "learning_rate": 1e-3, **SIZES})
+
+
+def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
+    """By itself, as `kill` does it, and with its workers, as a supervisor does."""
+    out = tmp_path / "out"
+    arguments = [*STUDY, "--out", str(out)]
+    for epochs, send in ((1, os.kill), (8, os.killpg)):
+        with command(tmp_path, *arguments) as process:
+            wait_for_epochs(out, process, epochs)
+            send(process.pid, signal.SIGTERM)
+            told, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (143, "keras-wgd: stopped by SIGTERM\n")
+        assert "0 of 1 runs are finished; the same command goes on from there" in told
+        assert "failed" not in told
+        deadline = time.monotonic() + 10
+        while left := in_group(process.pid):  # Python's own tracker ends last
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+        assert results.read_all(out) == ([], [])
+        assert not list(out.rglob(".draft*"))
+    told = []
+    resumed = training.make(out, SPEC, on_epoch=lambda epoch, _: told.append(epoch))
+    assert told == list(range(1, SPEC.epochs + 1))
+    assert_same(resumed, whole)
+
+
+def test_a_run_that_is_terminated_goes_on_to_the_same_end(tmp_path, capsys, whole):
+    out = tmp_path / "out"
+    arguments = ["run", "--out", str(out), *options(SPEC.to_dict())]
+    with command(tmp_path, *arguments) as process:
+        wait_for_epochs(out, process, 2)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "keras-wgd: stopped by SIGTERM\n")
+    assert results.read_all(out) == ([], [])
+    assert cli.app([*arguments, "--json"]) == 0
+    told, err = capsys.readouterr()
+    for name in ("metrics", "curves", "norm_ratios"):
+        assert json.loads(told)[name] == getattr(whole, name)
+
+
+RUN = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "64"]
+
+
+@pytest.mark.parametrize("status", [None, 15])
+def test_sigterm_leaves_nothing_behind_and_is_one_line(
+    monkeypatch, tmp_path, capsys, status
+):
+    """Ours, or as Ray turns it into an exit."""
+
+    def make(*arguments):
+        if status is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        sys.exit(status)
+
+    monkeypatch.setattr(training, "make", make)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.app(RUN) == 143
+    assert capsys.readouterr().err == "keras-wgd: stopped by SIGTERM\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
+    done = []
+
+    def make(*arguments):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            done.append(True)
+
+    monkeypatch.setattr(training, "make", make)
+    assert cli.app(RUN) == 143
+    assert done == [True]
+
+
+class Unsendable(Exception):
+    """As some libraries' errors, it cannot be unpickled."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def hungry(out, spec, options):
+    """Make a run of a worker that may take no more memory than it has."""
+    models.build = build
+    if spec.seed == 1:
+        return _real_run(out, spec, options)
+    real = training.make
+    if spec.seed == 0:
+
+        def make(*arguments):
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            limit = pages * resource.getpagesize() + 2**26
+            resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+            try:
+                return np.ones(2**24)  # twice as much
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    else:
+
+        def make(*arguments):
+            raise Unsendable("first", "second")
+
+    training.make = make
+    try:
+        return _real_run(out, spec, options)
+    finally:
+        training.make = real
+
+
+_real_run = runner._run
+
+
+def test_a_run_without_memory_fails_and_the_others_go_on(tmp_path, monkeypatch):
+    """So does one whose error a process cannot send to another."""
+    monkeypatch.setattr(runner, "_run", hungry)
+    runs = [dataclasses.replace(SPEC, seed=seed, epochs=1) for seed in (0, 2, 1)]
+    events = list(runner.run_all(tmp_path, runs, jobs=1))
+    failed = {event.spec.seed: event.detail for event in events if event.kind == "fail"}
+    assert sorted(failed) == [0, 2]
+    assert failed[0].startswith("memory ran out (")
+    assert "Unable to allocate 128. MiB" in failed[0]
+    assert failed[2] == "Unsendable: first and second"
+    (found,), problems = results.read_all(tmp_path)
+    assert (found.spec, problems) == (runs[2], [])
+    assert [event.kind for event in events].count("start") == 3
+    # With memory again, the same study ends as one that always had it.
+    monkeypatch.undo()
+    (_, waiting) = runner.split(tmp_path, runs)
+    assert waiting == runs[:2]
+
+
+def torch_error():
+    import torch
+
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def jax_error():
+    import jax
+
+    jax.numpy.zeros(2**45, "uint8").block_until_ready()
+
+
+def tensorflow_error():
+    import tensorflow as tf
+
+    tf.zeros((2**30, 2**20))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: np.ones(2**60, "uint8"),
+        lambda: bytearray(2**62),
+        {"torch": torch_error, "jax": jax_error, "tensorflow": tensorflow_error}[
+            BACKEND
+        ],
+    ],
+    ids=["NumPy", "Python", BACKEND],
+)
+def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
+    try:
+        ask()
+    except Exception as error:
+        told = runner.failure(SPEC, error).detail
+    assert told.startswith("memory ran out (")
+    monkeypatch.setattr(training, "make", lambda *arguments: ask())
+    assert cli.app([*RUN, "--out", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("keras-wgd: error: memory ran out; smaller batches")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("mistaken"), OSError(5, "no memory")])
+def test_other_errors_are_not_lack_of_memory(error):
+    detail = runner.failure(SPEC, error).detail
+    assert detail == f"{type(error).__name__}: {error}"
+
+
+def test_a_clock_that_jumps_is_not_looked_at(monkeypatch, tmp_path, whole):
+    """Neither the durations of a run nor the claim to its folder come from it."""
+    jumps = itertools.cycle([-3600.0, 1e8, -1e9, 0.0])
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    start = time.monotonic()
+    with claim.claim(tmp_path, [SPEC], BACKEND):
+        result = training.make(tmp_path, SPEC)
+        assert 0 < sum(result.seconds) < time.monotonic() - start
+        assert min(result.seconds) > 0
+        with (
+            pytest.raises(ValueError, match="no other study is at work"),
+            claim.claim(tmp_path, [SPEC], BACKEND),
+        ):
+            pass
+    assert_same(result, whole)
+    assert results.is_finished(tmp_path, SPEC)
