@@ -6,10 +6,11 @@ DEMO_BACKEND ?= jax
 JOBS ?= 2
 
 venv := .venv
+constraints := constraints.txt
 bin := $(venv)/bin
-pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
 
-.PHONY: demo test lint types suite paper clean
+.PHONY: demo test lint types suite paper compat clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
@@ -36,16 +37,23 @@ paper: export KERAS_WGD_ALL_RUNS = 1
 paper: PYTEST = tests/test_paper_runs.py
 paper: suite
 
+# The suite's core on the oldest Keras, TensorFlow and JAX that are promised.
+parts := inner_optimizers wgd fit loops radam kernels whitening models cross_backend
+study := test_runs_are_made_once_and_failures_stop_nobody
+compat: export PYTEST = $(parts:%=tests/test_%.py) tests/test_runner.py::$(study)
+compat:
+	@$(MAKE) --no-print-directory suite venv=.venv-compat constraints=constraints-compat.txt
+
 clean:
-	rm -rf $(venv) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-compat build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(venv)/bin/python:
 	$(PYTHON) -m venv $(venv)
 
-$(venv)/demo.stamp: pyproject.toml constraints.txt | $(venv)/bin/python
+$(venv)/demo.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 	$(pip) --editable '.[study,$(DEMO_BACKEND)]'
 	@touch $@
 
-$(venv)/dev.stamp: pyproject.toml constraints.txt | $(venv)/bin/python
+$(venv)/dev.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 	$(pip) --editable '.[dev]'
 	@touch $@

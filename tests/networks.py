@@ -1,5 +1,7 @@
 """Small networks that the tests share."""
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import layers
@@ -58,3 +60,16 @@ def compiled(model, optimizer, **options):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss=loss, **options)
     return model
+
+
+@contextlib.contextmanager
+def float64():
+    """While this lasts, JAX too keeps the numbers of 64 bits that it is given."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    # The newest have it among the public names, and will drop the other.
+    with (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64(True):
+        yield

@@ -1,4 +1,3 @@
-import contextlib
 import json
 from decimal import Decimal
 
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from keras import ops
+from networks import float64
 
 from keras_wgd.optimizers import radam
 from keras_wgd.optimizers.radam import RAdam
@@ -116,17 +116,6 @@ def test_200_steps_in_float64():
     with float64():
         ours = trained(RAdam(2.0**-7), weights, gradients, "float64")
     assert error(ours, twins(weights, gradients, learning_rate=2.0**-7)) < 1e-12
-
-
-@contextlib.contextmanager
-def float64():
-    if BACKEND != "jax":
-        yield
-        return
-    import jax
-
-    with jax.enable_x64(True):
-        yield
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -307,10 +307,11 @@ def test_the_config_makes_the_same_optimizer_again():
 def test_the_inner_config_can_be_read_under_every_backend(name):
     config = WGD(getattr(keras.optimizers, name)()).get_config()["inner_optimizer"]
     assert (config["module"], config["class_name"]) == ("keras.optimizers", name)
-    several = keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(getattr(keras.optimizers, name)())
-    )
-    assert "keras.src.backend" not in json.dumps(WGD(several).get_config())
+    if hasattr(keras.optimizers, "MultiOptimizer"):  # not in Keras 3.10
+        several = keras.optimizers.MultiOptimizer(
+            keras.optimizers.OptimizerMap(getattr(keras.optimizers, name)())
+        )
+        assert "keras.src.backend" not in json.dumps(WGD(several).get_config())
 
 
 @pytest.mark.parametrize(
