@@ -23,7 +23,7 @@ from keras_wgd.study import claim, results, runner, training
 
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
-SIZES = {"epochs": 30, "train_size": 32, "test_size": 20, "batch_size": 16}
+SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}
 SPEC = dataclasses.replace(ARMS["filters"], **SIZES)
 
 
@@ -87,7 +87,7 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     """By itself, as `kill` does it, and with its workers, as a supervisor does."""
     out = tmp_path / "out"
     arguments = [*STUDY, "--out", str(out)]
-    for epochs, send in ((1, os.kill), (8, os.killpg)):
+    for epochs, send in ((1, os.kill), (4, os.killpg)):
         with command(tmp_path, *arguments) as process:
             wait_for_epochs(out, process, epochs)
             send(process.pid, signal.SIGTERM)

@@ -5,12 +5,15 @@ import keras
 from keras_wgd.optimizers.radam import RAdam
 
 
-def get(identifier) -> keras.optimizers.Optimizer:
+def get(identifier, custom_objects=None) -> keras.optimizers.Optimizer:
     """The optimizer that an object, a name or a config stands for.
 
     Args:
         identifier: A `keras.optimizers.Optimizer`, the name of one in upper or
-            lower case, or its config.
+            lower case, or its config. One may come from a stranger's file:
+            nothing is made of it that is no optimizer.
+        custom_objects: Classes by their registered names, beside those that
+            Keras knows.
 
     Returns:
         The optimizer.
@@ -23,7 +26,7 @@ def get(identifier) -> keras.optimizers.Optimizer:
         if isinstance(identifier, str):
             optimizer = _named()[identifier.lower()]()
         elif isinstance(identifier, dict) and "module" in identifier:
-            optimizer = keras.saving.deserialize_keras_object(identifier)
+            optimizer = _deserialize(identifier, custom_objects)
         elif isinstance(identifier, dict):
             made = _named()[identifier["class_name"].lower()]
             optimizer = made.from_config(dict(identifier["config"]))
@@ -43,6 +46,16 @@ def get(identifier) -> keras.optimizers.Optimizer:
         "inner_optimizer must be a Keras optimizer, its config, or one of the names "
         f"{', '.join(sorted(_named()))}. Received: {identifier!r}{reason}"
     )
+
+
+def _deserialize(config, custom_objects):
+    """As Keras does, where the class is an optimizer's: else it may do anything."""
+    made = keras.saving.get_registered_object(
+        config.get("registered_name"), custom_objects
+    ) or vars(keras.optimizers).get(config["class_name"])
+    if not (isinstance(made, type) and issubclass(made, keras.optimizers.Optimizer)):
+        raise ValueError("no optimizer that is known here")
+    return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
 def serialize(optimizer: keras.optimizers.Optimizer) -> dict:

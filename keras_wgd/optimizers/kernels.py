@@ -13,6 +13,8 @@ _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 _ORDINARY = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 
+_KINDS = ("ordinary", "transposed", "depthwise")
+
 # MobileNet says conv_dw_1, EfficientNet block1a_dwconv.
 _DEPTHWISE_NAME = re.compile(r"depthwise|(^|_)dw(conv|_|\d|$)")
 
@@ -78,8 +80,29 @@ class ConvKernel:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "ConvKernel":
-        """The reverse of `get_config`."""
-        return cls(**{**config, "shape": tuple(config["shape"])})
+        """The reverse of `get_config`.
+
+        Raises:
+            ValueError: If it is not what that has written.
+        """
+        try:
+            kernel = cls(**{**config, "shape": tuple(config["shape"])})
+            index = 0 if kernel.index is None else kernel.index
+            if (
+                kernel.get_config() == config
+                and kernel.kind in _KINDS
+                and isinstance(kernel.path, str)
+                and isinstance(kernel.layer, str)
+                and all(type(n) is int for n in (*kernel.shape, kernel.groups, index))
+                and min(*kernel.shape, kernel.groups, index + 1) > 0
+            ):
+                return kernel
+        except (KeyError, TypeError):
+            pass
+        raise ValueError(
+            "a kernel's config must be as get_config() has written it. "
+            f"Received: {config!r}"
+        )
 
 
 def conv_kernels(model: layers.Layer) -> list[ConvKernel]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from keras_wgd.files import printable
 from keras_wgd.optimizers.kernels import (
     ConvKernel,
     guess_kernel,
@@ -126,9 +127,14 @@ class WhiteningPlan:
     def table(self, title: str):
         """A `rich` table of the kernels, and a line for each kind of the rest."""
         from rich import box
+        from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        def plain(text):
+            """The names are those of a file's layers, perhaps."""
+            return escape(printable(text))
+
+        table = Table(title=plain(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.title_justify = table.caption_justify = "left"
         table.add_column("kernel", overflow="fold")
         table.add_column("shape", no_wrap=True)
@@ -144,9 +150,9 @@ class WhiteningPlan:
             unit = _UNITS[self.mean_over][row.mean_size == 1]
             centred = row.axes is not None
             table.add_row(
-                path,
+                plain(path),
                 "x".join(map(str, row.shape)),
-                row.kernel.layer,
+                plain(row.kernel.layer),
                 f"{row.mean_size} {unit}"
                 + (f", {row.groups} groups" if row.groups > 1 else ""),
                 f"{1 / row.mean_size:.2%}" if centred else "left alone",

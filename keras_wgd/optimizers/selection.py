@@ -100,6 +100,10 @@ class KernelSelection:
         """The reverse of `get_config`: a value for `kernels=`."""
         if config is None:
             return None
+        if not isinstance(config, list):
+            raise ValueError(
+                f"kernels in a config must be a list, or None. Received: {config!r}"
+            )
         return [ConvKernel.from_config(kernel) for kernel in config]
 
     def _find(self) -> list[ConvKernel]:

@@ -315,11 +315,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
     def from_config(cls, config, custom_objects=None):
         """The reverse of `get_config`."""
         config = dict(config)
-        inner_optimizer = config.pop("inner_optimizer")
-        if isinstance(inner_optimizer, dict):
-            inner_optimizer = keras.saving.deserialize_keras_object(
-                inner_optimizer, custom_objects=custom_objects
-            )
+        inner_optimizer = inner.get(config.pop("inner_optimizer"), custom_objects)
         kernels = KernelSelection.from_config(config.pop("kernels", None))
         return cls(inner_optimizer, kernels=kernels, **config)
 

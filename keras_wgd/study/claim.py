@@ -73,7 +73,8 @@ def claim(
 
     Raises:
         ValueError: If a study is at work there, or one of other runs or of
-            another backend was begun there. The message names the difference.
+            another backend was begun there, or a lock is a link. The message names
+            the difference.
     """
     results.prepare(out, specs)
     if shard.parts == 1:
@@ -116,6 +117,10 @@ def _see_free(out, except_size=None):
 
 
 def _hold(stack, path, out, patience=0):
+    if path.is_symlink():  # what it leads to would be emptied
+        raise ValueError(
+            f"out must hold its locks itself. Received: {files.printable(path)}, a link"
+        )
     lock = FileLock(path, timeout=patience)
     try:
         stack.enter_context(lock)

@@ -1,0 +1,256 @@
+"""Files of a stranger: they run nothing, lead nowhere, and print nothing but text."""
+
+import ast
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+import pytest
+from networks import compiled, convnet, images
+from rich.console import Console
+from test_results import SPEC, result_of
+
+import keras_wgd
+from keras_wgd import WGD, cli, conv_kernels
+from keras_wgd.optimizers.kernels import ConvKernel
+from keras_wgd.study import claim, display, results, runner
+from keras_wgd.study.options import Options
+
+SOURCES = sorted(Path(keras_wgd.__file__).parent.rglob("*.py"))
+NEVER = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+RUNS = {"eval", "exec", "compile", "__import__", "system", "popen", "Popen", "load"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_source_can_run_what_it_reads(path):
+    """What `torch.compile`d code or `model.compile` do is of one's own."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            names.append(getattr(node, "module", None) or "")
+            assert not {name.partition(".")[0] for name in names} & NEVER
+        if isinstance(node, ast.Call):
+            function = node.func
+            if isinstance(function, ast.Name):
+                assert function.id not in RUNS - {"load"}
+            if isinstance(function, ast.Attribute):
+                owner = ast.unparse(function.value)
+                assert (owner, function.attr) not in {("np", "load"), ("torch", "load")}
+                assert owner != "os" or function.attr not in RUNS
+                if owner == "subprocess":
+                    assert function.attr == "run"
+            for keyword in node.keywords:
+                assert keyword.arg not in {"shell", "safe_mode"}
+                if keyword.arg == "allow_pickle":
+                    assert ast.literal_eval(keyword.value) is False
+
+
+@keras.saving.register_keras_serializable(package="test_security")
+class Witness(keras.layers.Layer):
+    """A class that Keras knows, and that is no optimizer; it tells if it is made."""
+
+    made = False
+
+    def __init__(self, **options):
+        type(self).made = True
+        super().__init__(**options)
+
+
+def named(module, class_name, config, registered_name=None):
+    return {
+        "module": module,
+        "class_name": class_name,
+        "config": config,
+        "registered_name": registered_name,
+    }
+
+
+TOUCH = "touch sprung"
+ALIEN = [
+    named("os", "system", TOUCH),
+    named("posix", "system", TOUCH, "system"),
+    named("subprocess", "Popen", {"args": ["touch", "sprung"]}),
+    named("builtins", "exec", "open('sprung', 'w').close()"),
+    named("builtins", "eval", {"source": "open('sprung', 'w').close()"}),
+    named("builtins", "function", "exec"),
+    named("pathlib", "Path.touch", "sprung"),
+    named("test_security", "Witness", {}, "test_security>Witness"),
+    named("keras.optimizers", "Adam", {}, "test_security>Witness"),
+    named("keras.layers", "Dense", {"units": 1}),
+    named("keras.layers", "StringLookup", {"vocabulary": "secret"}),
+    named("keras.utils", "get_file", {"fname": "sprung", "origin": "file:secret"}),
+    named("keras.config", "enable_unsafe_deserialization", {}),
+    named("keras.saving", "load_model", {"filepath": "secret"}),
+    named("keras.optimizers", ["Adam"], {}),
+    {"class_name": "os.system", "config": {"command": TOUCH}},
+    {"class_name": "Adam", "config": TOUCH},
+    "os.system",
+    ["os", "system", TOUCH],
+]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The members of a file of a model that was trained with WGD."""
+    model = convnet()
+    compiled(model, WGD("adam", kernels=model)).train_on_batch(*images(model))
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    model.save(path)
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def with_optimizer(path, saved, **fields):
+    """The same file with other fields in the config of its optimizer."""
+    config = json.loads(saved["config.json"])
+    config["compile_config"]["optimizer"]["config"] |= fields
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in (saved | {"config.json": json.dumps(config)}).items():
+            file.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("config", ALIEN, ids=str)
+def test_an_inner_optimizer_that_is_none_is_never_made(
+    monkeypatch, tmp_path, saved, config
+):
+    path = with_optimizer(tmp_path / "model.keras", saved, inner_optimizer=config)
+    (tmp_path / "secret").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Witness, "made", False)
+    for load in (
+        lambda: WGD(config),
+        lambda: WGD.from_config({"inner_optimizer": config}),
+        lambda: keras.saving.load_model(path),
+    ):
+        with pytest.raises(ValueError, match="must be a Keras optimizer") as refused:
+            load()
+        assert "\n" not in str(refused.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "secret"}
+    assert not Witness.made
+
+
+KERNEL = ConvKernel("first/kernel", (3, 3, 3, 4), "Conv2D", index=0).get_config()
+
+
+@pytest.mark.parametrize(
+    "kernels",
+    [
+        *("abc", 3, {"path": "a"}, [3], ["first/kernel"], [{}], [[]]),
+        [{**KERNEL, "variable": "a"}],
+        *([{**KERNEL, "shape": s}] for s in (None, 3, "abc", [-1], [0, 1], [1e300])),
+        *([{**KERNEL, "index": i}] for i in (-1, "0", 0.5, True)),
+        *([{**KERNEL, "groups": g}] for g in (0, -2, None, "2", 1.0)),
+        *([{**KERNEL, "kind": k}] for k in ("strange", None, [])),
+        *([{**KERNEL, "path": p}] for p in (None, 3, ["first/kernel"])),
+        [{**KERNEL, "layer": 3}],
+        [named("os", "system", TOUCH)],
+    ],
+    ids=str,
+)
+def test_kernels_that_are_none_are_refused(monkeypatch, tmp_path, saved, kernels):
+    """And not left out: the optimizer would be a plain one, and nobody know."""
+    path = with_optimizer(tmp_path / "model.keras", saved, kernels=kernels)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"config must be .*Received: "):
+        keras.saving.load_model(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_file_without_kernels_says_that_it_is_plain(tmp_path, saved):
+    path = with_optimizer(tmp_path / "model.keras", saved, kernels=[])
+    with pytest.warns(UserWarning, match="found nothing to centre among 6 trainable"):
+        keras.saving.load_model(path)
+    alien = [{**KERNEL, "path": "alien/kernel", "shape": [5, 5, 1, 7]}]
+    path = with_optimizer(tmp_path / "model.keras", saved, kernels=alien)
+    with pytest.raises(ValueError, match="kernels must belong to the model"):
+        keras.saving.load_model(path)
+
+
+def test_a_lambda_in_a_file_is_not_run(monkeypatch, tmp_path, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    model = convnet()
+    # It is called where the model is made, and again where it is loaded.
+    trap = keras.layers.Lambda(lambda x: [__import__("os").mkdir("sprung"), x][1])
+    model.add(trap)
+    compiled(model, WGD("sgd", kernels=model)).save("model.keras")
+    os.rmdir("sprung")
+    with pytest.raises(ValueError, match="unsafe"):
+        keras.saving.load_model("model.keras")
+    assert cli.app(["kernels", "model.keras"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("keras-wgd: error: network must be a whole .keras file")
+    assert err.count("\n") == 1
+    assert os.listdir() == ["model.keras"]
+    keras.saving.load_model("model.keras", safe_mode=False)
+    assert sorted(os.listdir()) == ["model.keras", "sprung"]  # it is a trap
+
+
+HOSTILE_NAMES = [
+    "\x1b[2J",
+    "[red]",
+    "[/red]",
+    "[link=http://a]b",
+    "a\nb",
+    "\u202e",
+    "[[",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
+def test_the_names_in_a_model_are_text(capsys, name):
+    model = convnet()
+    kernels = [
+        ConvKernel(**{**vars(kernel), "layer": name}) for kernel in conv_kernels(model)
+    ]
+    optimizer = WGD("sgd", kernels=kernels)
+    optimizer.build(model.trainable_variables)
+    for kernel in optimizer._plan.rows:
+        object.__setattr__(kernel, "path", f"x/{name}/kernel")
+    optimizer.summary()
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    shown = name.encode("unicode_escape").decode()
+    assert out.count(shown) == 4  # twice a path, twice a layer
+
+
+@pytest.mark.parametrize("name", [".lock", ".lock-1-of-2"])
+def test_a_lock_that_is_a_link_is_refused_and_empties_nothing(tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).symlink_to(elsewhere)
+    with (
+        pytest.raises(ValueError, match=r"locks itself. Received: .*lock.*, a link"),
+        claim.claim(out, [SPEC], "jax", claim.Shard(1, 2)),
+    ):
+        pass
+    assert elsewhere.read_text() == "mine"
+
+
+def test_a_folder_of_a_stranger_is_told_in_text(tmp_path, capsys):
+    results.write(tmp_path, result_of())
+    names = ["\x1b]0;owned\x07", "a\nkeras-wgd: all is well", "[red]x", "$(touch x)"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "spec.json").write_text("{")
+    (found,), problems = results.read_all(tmp_path)
+    display.print_problems(Console(), problems)
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert out.count("\n") == out.count("not used: ") == len(names)
+    assert "[red]x" in out
+    assert found.spec == SPEC
+
+
+def test_the_reason_of_a_failure_is_text(tmp_path, capsys, monkeypatch):
+    event = runner.failure(SPEC, ValueError("a\x1b[2J\n[red]\u202eb"))
+    monkeypatch.setattr(runner, "run_all", lambda *_: (e for e in [event]))
+    console = Console()
+    assert display.make_runs(console, tmp_path, [SPEC], 1, Options()) == 1
+    line = next(x for x in capsys.readouterr().out.splitlines() if "failed" in x)
+    assert line.endswith(r"ValueError: a\x1b[2J [red]\u202eb")
