@@ -1,0 +1,229 @@
+"""Random networks, options and inner optimizers, against NumPy and against Keras.
+
+The suite draws the same examples each time; KERAS_WGD_FUZZ=20 draws others, and
+twenty times as many, and looks for the smallest that fails.
+"""
+
+import contextlib
+import os
+import re
+
+import keras
+import numpy as np
+import pytest
+import reference
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from keras import layers, ops
+from networks import values
+from random_networks import CONVOLUTIONS, build, networks
+from random_optimizers import CLASSES, inner_optimizers
+
+from keras_wgd import WGD, conv_kernels
+from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+
+LONGER = os.environ.get("KERAS_WGD_FUZZ")
+
+
+# Each new shape is a new program to JAX.
+SHARES = {"torch": 1.0, "tensorflow": 0.5, "jax": 0.33}
+
+
+def fuzz(examples):
+    share = SHARES[keras.backend.backend()]
+    return settings(
+        max_examples=int(examples * share * int(LONGER or 1)),
+        derandomize=LONGER is None,
+        phases=[Phase.generate, *([Phase.shrink] if LONGER else [])],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+drawn = {
+    "network": networks(),
+    "inner": inner_optimizers(),
+    "kernels": st.sampled_from(["model", "part", "by name"]),
+    "seed": st.integers(0, 99),
+}
+
+
+def test_every_convolution_of_keras_can_be_drawn():
+    known = {
+        pattern.format(rank)
+        for pattern, (ranks, _, _) in CONVOLUTIONS.items()
+        for rank in ranks
+    }
+    pattern = r"(Separable|Depthwise)?Conv\dD(Transpose)?"
+    assert {name for name in vars(layers) if re.fullmatch(pattern, name)} == known
+
+
+def test_every_optimizer_of_keras_can_be_drawn():
+    covered = {base for made in CLASSES for base in made().__class__.__mro__}
+    wrappers = {keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer}
+    assert classes_of_keras() - covered == wrappers
+
+
+def classes_of_keras():
+    return {
+        value
+        for value in vars(keras.optimizers).values()
+        if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
+    }
+
+
+def by_name(kernel):
+    """Kind and groups where names and shapes alone tell, as the docs say it."""
+    shape = kernel.variable.shape
+    if kernel.variable.name != "kernel" or kernel.kind == "transposed":
+        return kernel.kind, 1
+    if kernel.kind == "depthwise":
+        return ("ordinary", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
+    return ("ordinary", 1) if shape[-1] > 1 else None
+
+
+class Case:
+    """A random network, and what the test knows of its kernels."""
+
+    def __init__(self, network, kernels, seed):
+        self.generator = np.random.default_rng(seed)
+        self.model, made = build(network)
+        shapes = [w.shape for w in self.model.get_weights()]
+        self.model.set_weights([self.generator.random(shape) for shape in shapes])
+        self.variables = self.model.trainable_variables
+        self.kernels = {"model": self.model, "by name": None}.get(kernels)
+        told = {id(kernel.variable): (kernel.kind, kernel.groups) for kernel in made}
+        if kernels == "by name":
+            told = {id(kernel.variable): by_name(kernel) for kernel in made}
+        elif kernels == "part":
+            self.kernels = conv_kernels(self.model)[::2]
+            told = {id(k.variable): told[id(k.variable)] for k in self.kernels}
+        self.told = told
+
+    def wrapped(self, inner_optimizer, mean_over, placement):
+        optimizer = WGD(inner_optimizer, mean_over, placement, self.kernels)
+        with self.warning(mean_over):
+            optimizer.build(self.variables)
+        return optimizer
+
+    def centred(self, arrays, variables, mean_over):
+        """The arrays less their means, where they are of a kernel."""
+        told = [self.told.get(id(variable)) for variable in variables]
+        return [
+            a if t is None else reference.whiten(a, t[0], mean_over, t[1])
+            for a, t in zip(arrays, told, strict=True)
+        ]
+
+    def warning(self, mean_over):
+        """There is a warning where nothing is centred, and nowhere else."""
+        arrays = [self.generator.random(v.shape) for v in self.variables]
+        centred = self.centred(arrays, self.variables, mean_over)
+        if any((a != c).any() for a, c in zip(arrays, centred, strict=True)):
+            return contextlib.nullcontext()
+        return pytest.warns(UserWarning, match="found nothing to centre")
+
+    def some_variables(self):
+        """Most of the variables, in another order."""
+        order = self.generator.permutation(len(self.variables))
+        return [self.variables[i] for i in order[: len(order) * 3 // 4 + 1]]
+
+    def gradients(self, variables):
+        """Gradients of a size about one, whose means are exact in float32.
+
+        They are multiples of the size of every mean, divided by a power of two.
+        """
+        return [
+            (self.generator.integers(-8, 9, size=v.shape) * 432 / 512).astype("float32")
+            for v in variables
+        ]
+
+
+def apply(optimizer, gradients, variables):
+    gradients = [ops.convert_to_tensor(g.astype("float32")) for g in gradients]
+    with uncompiled():
+        optimizer.apply(gradients, variables)
+
+
+def uncompiled():
+    """On JAX a condition, as of accumulation, is compiled each time it is met."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.disable_jit()
+    return contextlib.nullcontext()
+
+
+def assign(variables, arrays):
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+@fuzz(24)
+@given(**drawn)
+def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
+    network, inner, kernels, seed
+):
+    case = Case(network, kernels, seed)
+    for mean_over in MEANS:
+        plain, wrapped = inner(), case.wrapped(inner(), mean_over, "gradient")
+        plain.build(case.variables)
+        for _ in range(3):
+            some = case.some_variables()
+            gradients = case.gradients(some)
+            before = values(case.variables)
+            apply(plain, case.centred(gradients, some, mean_over), some)
+            wanted = values(case.variables + plain.variables)
+            assign(case.variables, before)
+            apply(wrapped, gradients, some)
+            got = values(case.variables + wrapped.variables)
+            for g, w in zip(got, wanted, strict=True):
+                np.testing.assert_array_equal(g, w)
+
+
+@fuzz(24)
+@given(**drawn)
+def test_an_update_is_the_plain_update_that_numpy_centres(
+    network, inner, kernels, seed
+):
+    # Plain weights that are overwritten by plain averages are not the plain step.
+    inner = inner.without("ema_overwrite_frequency")
+    case = Case(network, kernels, seed)
+    for mean_over in MEANS:
+        plain, wrapped = inner(), case.wrapped(inner(), mean_over, "update")
+        plain.build(case.variables)
+        for _ in range(3):
+            some = case.some_variables()
+            gradients = case.gradients(some)
+            before = values(case.variables)
+            apply(plain, gradients, some)
+            steps = [v - b for v, b in zip(values(case.variables), before, strict=True)]
+            assign(case.variables, before)
+            apply(wrapped, gradients, some)
+            centred = case.centred(steps, case.variables, mean_over)
+            for g, b, c in zip(values(case.variables), before, centred, strict=True):
+                np.testing.assert_allclose(g, b + c, rtol=1e-6, atol=2e-6)
+
+
+@fuzz(20)
+@given(mean_over=st.sampled_from(MEANS), placement=st.sampled_from(PLACEMENTS), **drawn)
+def test_saved_and_loaded_it_goes_on_as_if_never_saved(
+    network, inner, kernels, seed, mean_over, placement, tmp_path_factory
+):
+    case = Case(network, kernels, seed)
+    optimizer = case.wrapped(inner(), mean_over, placement)
+    case.model.compile(optimizer)
+    steps = [case.gradients(case.variables) for _ in range(4)]
+    for gradients in steps[:2]:
+        apply(optimizer, gradients, case.variables)
+    path = tmp_path_factory.mktemp("fuzz") / "model.keras"
+    case.model.save(path)
+    with case.warning(mean_over):
+        loaded = keras.saving.load_model(path)
+    for model in (case.model, loaded):
+        for gradients in steps[2:]:
+            apply(model.optimizer, gradients, model.trainable_variables)
+    got = values(loaded.weights + loaded.optimizer.variables)
+    wanted = values(case.model.weights + optimizer.variables)
+    for g, w in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(g, w)
