@@ -130,6 +130,12 @@ SaveModel = Annotated[
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Keep each run's curves for TensorBoard.")
 ]
+Devices = Annotated[
+    int,
+    typer.Option(
+        help="Split each batch among so many GPUs or, where there is none, cores.",
+    ),
+]
 
 
 def given(**fields: Any) -> dict[str, Any]:

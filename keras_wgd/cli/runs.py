@@ -59,6 +59,7 @@ def run(
     ] = None,
     save_model: options.SaveModel = False,
     tensorboard: options.Tensorboard = False,
+    devices: options.Devices = 1,
     backend: options.Backend = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and only that.")
@@ -94,16 +95,19 @@ def run(
         )
     backend = options.choose_backend(backend)
     from keras_wgd.study import claim, display, inputs, results, tables
+    from keras_wgd.study import devices as engines
     from keras_wgd.study import tensorboard as boards
     from keras_wgd.study.options import Options
 
-    how = Options(options.text_of(data_dir), save_model, tensorboard)
+    how = Options(options.text_of(data_dir), save_model, tensorboard, devices)
     console = Console(file=sys.stderr if as_json else sys.stdout)
     with contextlib.ExitStack() as held:
         with user_errors():
             if tensorboard:
                 boards.check()
+            engines.check(devices, spec.batch_size)
             display.print_problems(console, inputs.check([spec], how))
+            engine = engines.start(devices)
             if out is None:
                 place = Path(held.enter_context(tempfile.TemporaryDirectory()))
             else:
@@ -114,7 +118,7 @@ def run(
         if results.is_finished(place, spec):
             result = results.read(results.path_of(place, spec))
         else:
-            result = _make(console, place, spec, how)
+            result = _make(console, place, spec, how, engine)
         if out is not None:
             display.print_paths(console, [results.path_of(out, spec)], "kept in")
     if as_json:
@@ -123,8 +127,10 @@ def run(
         display.print_tables(console, tables.frame([result]))
 
 
-def _make(console, out, spec, how):
-    from keras_wgd.study import display, runner, training
+def _make(console, out, spec, how, engine):
+    import keras
+
+    from keras_wgd.study import display, processes, runner, training
 
     with display.progress(console) as bar:
         task = bar.add_task(spec.id, total=spec.epochs)
@@ -136,7 +142,9 @@ def _make(console, out, spec, how):
             )
 
         try:
-            return training.make(out, spec, how, on_epoch)
+            if engine.count > 1 and keras.backend.backend() == "torch":
+                return processes.make(out, spec, how, on_epoch)
+            return training.make(out, spec, how, on_epoch, engine)
         except Exception as error:
             if not runner.is_lack_of_memory(error):
                 raise

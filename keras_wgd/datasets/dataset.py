@@ -92,7 +92,13 @@ class Dataset:
         return generator.choice(images, size, p=weights / weights.sum())
 
     def epoch(
-        self, seed: int, epoch: int, batch_size: int, sampler: str = "weighted"
+        self,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        sampler: str = "weighted",
+        part: int = 0,
+        parts: int = 1,
     ) -> dict[str, Any]:
         """The training images of one epoch, for `model.fit(**...)`.
 
@@ -104,15 +110,19 @@ class Dataset:
             epoch: As for `indices`.
             batch_size: As for `indices`.
             sampler: As for `indices`.
+            part: Which part of each batch, from 0.
+            parts: Into how many parts each batch is split, of the same size.
 
         Returns:
             Keyword arguments for `fit`: normalised images and their labels, in
-            batches of `batch_size`.
+            batches of `batch_size`, or that part of them.
 
         Raises:
             ValueError: As `indices` does.
         """
         chosen = self.indices(seed, epoch, batch_size, sampler)
+        batch_size //= parts
+        chosen = chosen.reshape(-1, parts, batch_size)[:, part].ravel()
         if self.train.ready:
             return {
                 "x": self.normalized(self.train[chosen]),
@@ -125,16 +135,20 @@ class Dataset:
         batches = Batches(self.train, self.normalized, chosen, batch_size, self.y_train)
         return {"x": batches, "shuffle": False}
 
-    def evaluation(self, batch_size: int) -> dict[str, Any]:
+    def evaluation(self, batch_size: int, parts: int = 1) -> dict[str, Any]:
         """The test images in their order, for `model.predict(**...)`.
 
         Args:
-            batch_size: Images in each batch.
+            batch_size: Images in each batch; fewer where `parts` does not divide it.
+            parts: Into how many parts of the same size each batch can be split: as
+                many images as that wants come a second time, at the end.
 
         Returns:
             Keyword arguments for `predict`: normalised images.
         """
-        everything = np.arange(len(self.test))
+        batch_size = max(1, batch_size // parts) * parts
+        size = -(-len(self.test) // parts) * parts
+        everything = np.resize(np.arange(len(self.test)), size)
         if self.test.ready:
             x = self.normalized(self.test[everything])
             return {"x": x, "batch_size": batch_size}

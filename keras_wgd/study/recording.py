@@ -21,7 +21,14 @@ class RecordingWGD(WGD):
         super().build(variables)
         if "_sums" not in vars(self):
             self._sums = tuple(
-                keras.Variable(0.0, dtype="float32", trainable=False, name=name)
+                keras.Variable(
+                    0.0,
+                    dtype="float32",
+                    trainable=False,
+                    # On TensorFlow each replica has the sums of all.
+                    aggregation="only_first_replica",
+                    name=name,
+                )
                 for name in ("gradient_norm", "whitened_norm")
             )
 
@@ -61,6 +68,7 @@ class RecordingWGD(WGD):
         return math.sqrt(whitened / gradient) if gradient > 0 else math.nan
 
     def _squares(self, grads, indices):
+        grads = _of_all_replicas(grads)
         plan = self._plan
         assert plan is not None  # it is built
         pairs = [
@@ -72,3 +80,15 @@ class RecordingWGD(WGD):
             sum(ops.sum(ops.square(ops.cast(pair[side], "float32"))) for pair in pairs)
             for side in (0, 1)
         ]
+
+
+def _of_all_replicas(gradients):
+    """What TensorFlow's replicas, which each have a part of it, will step by."""
+    if keras.backend.backend() != "tensorflow":
+        return gradients
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return gradients
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))

@@ -112,14 +112,15 @@ def failure(spec: RunSpec, error: BaseException) -> Event:
     """
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
-    return Event("fail", spec, _in_words(error))
+    return Event("fail", spec, in_words(error))
 
 
 class _Failed(Exception):
     """What a run has raised, in words: the error itself may not be sent whole."""
 
 
-def _in_words(error):
+def in_words(error: BaseException) -> str:
+    """An error in one line, for those to whom it cannot be sent whole."""
     if isinstance(error, _Failed):
         return str(error)
     words = ": ".join(filter(None, (type(error).__name__, str(error))))
@@ -190,7 +191,7 @@ def _start_worker(events, jobs, out):
     _events = events
     # What libraries write there would tear the progress bar apart.
     os.dup2(_open_log(out), sys.stderr.fileno())
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=follow_parent, daemon=True).start()
     # Ctrl-C goes to the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare_libraries(max(1, (os.cpu_count() or 1) // jobs))
@@ -247,7 +248,7 @@ def prepare_libraries(threads: int) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _follow_parent():
+def follow_parent():
     """End this process with the study's, even where that one is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -287,4 +288,4 @@ def make_and_tell(
     except OSError:
         raise
     except Exception as error:
-        raise _Failed(_in_words(error)) from None
+        raise _Failed(in_words(error)) from None

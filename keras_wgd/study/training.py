@@ -14,6 +14,7 @@ from keras_wgd.optimizers.radam import RAdam
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.study import checkpoint, inputs, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
+from keras_wgd.study.devices import OneDevice
 from keras_wgd.study.options import Options
 from keras_wgd.study.recording import RecordingWGD
 from keras_wgd.study.results import Result
@@ -31,6 +32,7 @@ def make(
     spec: RunSpec,
     options: Options = Options(),
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, curves: None,
+    devices: OneDevice | None = None,
 ) -> Result:
     """Make one run of a study: load its data, train, and keep the result.
 
@@ -39,13 +41,17 @@ def make(
         spec: The run.
         options: How to make it.
         on_epoch: As in `train`.
+        devices: As in `train`.
 
     Returns:
-        The result; it is on disk.
+        The result; it is on disk, if this is the first of several processes.
     """
     data = inputs.load(spec, options)
-    result = train(spec, data, on_epoch, results.draft_of(out, spec), options)
-    checkpoint.remove(results.write(out, result))
+    devices = devices or OneDevice()
+    folder = results.draft_of(out, spec)
+    result = train(spec, data, on_epoch, folder, options, devices)
+    if devices.rank == 0:
+        checkpoint.remove(results.write(out, result))
     return result
 
 
@@ -55,6 +61,7 @@ def train(
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, curves: None,
     folder: Path | None = None,
     options: Options = Options(),
+    devices: OneDevice | None = None,
 ) -> Result:
     """Train and evaluate one run.
 
@@ -69,6 +76,7 @@ def train(
             value of each curve; at once with what was done already.
         folder: Where to keep the state after each epoch; nowhere if `None`.
         options: What else to keep there.
+        devices: What to train on; one device if `None`.
 
     Returns:
         The result.
@@ -77,44 +85,66 @@ def train(
         ValueError: If the spec names a model that does not exist.
         RuntimeError: If WGD would centre nothing.
     """
-    model = build_model(spec, data)
-    optimizer = build_optimizer(spec, model)
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        optimizer,
-        loss=cross_entropy,
-        # Keras's own loss has the L2 of the weights in it.
-        metrics=[
-            keras.metrics.SparseCategoricalCrossentropy("loss_alone", from_logits=True),
-            keras.metrics.SparseCategoricalAccuracy("accuracy"),
-        ],
-    )
-    optimizer.build(model.trainable_variables)
+    devices = devices or OneDevice()
+    keras.utils.clear_session()  # not in the scope, which it would take away
+    with devices.scope():
+        model = build_model(spec, data)
+        optimizer = build_optimizer(spec, model)
+        replicas = devices.spread(model)
+        cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        replicas.compile(
+            optimizer,
+            loss=cross_entropy,
+            # Keras's own loss has the L2 of the weights in it.
+            metrics=[
+                keras.metrics.SparseCategoricalCrossentropy(
+                    "loss_alone", from_logits=True
+                ),
+                keras.metrics.SparseCategoricalAccuracy("accuracy"),
+            ],
+        )
+        optimizer.build(model.trainable_variables)
     centred = len(optimizer.whitened_variables) if spec.mean_over else 0
     if spec.mean_over and not centred:
         raise RuntimeError(f"{spec.model} has no kernel to centre: {spec.id} is plain")
 
     numbers = math.prod(data.image_shape)
-    test = data.evaluation(max(1, min(_TEST_BATCH, _TEST_NUMBERS // numbers)))
+    test = data.evaluation(
+        max(1, min(_TEST_BATCH, _TEST_NUMBERS // numbers)), devices.count
+    )
+
+    def predict():
+        # Some images come a second time where devices share them.
+        return replicas.predict(**test, verbose=0)[: len(data.y_test)]
+
+    keeps = folder is not None and devices.rank == 0
     variables = [*model.variables, *optimizer.variables]
     progress = Progress()
     if folder is not None:
         progress = checkpoint.restore(folder, spec, variables)
+        devices.wait()  # before one of them moves what the others read
     for epoch in range(progress.epochs):
         on_epoch(epoch + 1, progress.at(epoch))
-    if folder is not None and options.tensorboard and progress.epochs:
+    if folder is not None and keeps and options.tensorboard and progress.epochs:
         tensorboard.write(folder, progress, since=1)
     logits = None
     for epoch in range(progress.epochs, spec.epochs):
-        batches = data.epoch(spec.seed, epoch, spec.batch_size, spec.sampler)
+        batches = data.epoch(
+            spec.seed,
+            epoch,
+            spec.batch_size,
+            spec.sampler,
+            devices.rank,
+            devices.ranks,
+        )
         start = time.perf_counter()
-        history = model.fit(**batches, verbose=0).history
+        history = replicas.fit(**batches, verbose=0).history
         progress.seconds.append(time.perf_counter() - start)
-        logits = model.predict(**test, verbose=0)
+        logits = predict()
         scores = metrics.classification_metrics(data.y_test, logits)
         measured = {
-            "train_loss": history["loss_alone"][0],
-            "train_accuracy": history["accuracy"][0],
+            "train_loss": devices.mean(history["loss_alone"][0]),
+            "train_accuracy": devices.mean(history["accuracy"][0]),
             "test_loss": scores["loss"],
             "test_accuracy": scores["accuracy"],
         }
@@ -122,18 +152,19 @@ def train(
             progress.curves[name].append(value)
         if isinstance(optimizer, RecordingWGD):
             progress.norm_ratios.append(optimizer.take_ratio())
-        if folder is not None:
+        if folder is not None and keeps:
             checkpoint.save(folder, spec, progress, variables)
             if options.tensorboard:
                 tensorboard.write(folder, progress, since=progress.epochs)
         on_epoch(epoch + 1, progress.at(epoch))
     if logits is None:  # stopped after its last epoch
-        logits = model.predict(**test, verbose=0)
-    if folder is not None and options.save_model:
-        if isinstance(optimizer, RecordingWGD):
-            # As WGD, which whoever has the library can load.
-            inner = optimizer.inner_optimizer
-            model.compile(_wrap(WGD, inner, spec, model), loss=cross_entropy)
+        logits = predict()
+    if folder is not None and keeps and options.save_model:
+        with devices.scope():
+            if isinstance(optimizer, RecordingWGD):
+                # As WGD, which whoever has the library can load.
+                optimizer = _wrap(WGD, optimizer.inner_optimizer, spec, model)
+            model.compile(optimizer, loss=cross_entropy)
         with atomic(folder / MODEL) as draft:
             model.save(draft)
     return Result(
@@ -144,7 +175,7 @@ def train(
         norm_ratios=progress.norm_ratios,
         confusion=metrics.confusion_matrix(data.y_test, logits).tolist(),
         centred=centred,
-        environment=environment(),
+        environment=environment() | {"devices": devices.count},
     )
 
 
@@ -154,7 +185,6 @@ def build_model(spec: RunSpec, data: datasets.Dataset) -> keras.Model:
     `weight_decay * w` is added to the gradient of each weight `w`, as torch's
     optimizers do: that is the gradient of `weight_decay / 2 * w**2`.
     """
-    keras.utils.clear_session()
     keras.utils.set_random_seed(spec.seed)
     model = models.build(spec.model, data.image_shape, data.classes, stem=spec.stem)
     if spec.weight_decay:

@@ -1,0 +1,171 @@
+"""`keras-wgd run --devices`: the run of one device, made by two."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_wgd import cli
+from keras_wgd.datasets import load
+from keras_wgd.study import devices, inputs, processes, results, training
+from keras_wgd.study.options import Options
+from keras_wgd.study.spec import RunSpec
+
+BACKEND = keras.backend.backend()
+# 41 test images are no whole number for two devices; resnet8 has batch normalisation.
+RUN = (
+    *("run", "--dataset", "digits", "--mean-over", "filters", "--batch-size", "16"),
+    *("--train-size", "32", "--test-size", "41", "--optimizer", "sgdm"),
+)
+SPEC = RunSpec(
+    dataset="digits",
+    model="resnet8",
+    optimizer="sgdm",
+    mean_over="filters",
+    epochs=2,
+    batch_size=16,
+    train_size=32,
+    test_size=41,
+)
+
+
+def start(out, *options):
+    command = [sys.executable, "-m", "keras_wgd", *RUN, "--out", str(out), "--json"]
+    return subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    try:
+        said, problems = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, problems
+    return json.loads(said)
+
+
+def assert_same_run(found, wanted):
+    assert len(found["seconds"]) == 2
+    assert found["norm_ratios"] == pytest.approx(wanted.norm_ratios, abs=1e-5)
+    for name, curve in wanted.curves.items():
+        assert found["curves"][name] == pytest.approx(curve, abs=1e-4)
+    assert np.sum(found["confusion"]) == 41
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop(epoch, curves):
+    raise Stopped
+
+
+def begin_on_two(out):
+    """Stop a run on two devices after its first epoch, in a process of its own."""
+    out, how = Path(out), Options(devices=2)
+    engine = devices.start(how.devices)
+    results.prepare(out, [SPEC])
+    with contextlib.suppress(Stopped):
+        if BACKEND == "torch":
+            processes.make(out, SPEC, how, stop)
+        training.make(out, SPEC, how, stop, engine)
+
+
+def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_path):
+    one = training.train(SPEC, inputs.load(SPEC, Options()))
+
+    out = tmp_path / "one-to-two"
+    results.prepare(out, [SPEC])
+    with pytest.raises(Stopped):
+        training.make(out, SPEC, on_epoch=stop)
+    two = finish(start(out, "--epochs", "2", "--devices", "2"))
+    assert two["environment"]["devices"] == 2
+    assert_same_run(two, one)
+
+    out = tmp_path / "two-to-one"
+    begin = "import sys, test_run_on_devices as t; t.begin_on_two(*sys.argv[1:])"
+    subprocess.run(
+        [sys.executable, "-c", begin, out],
+        cwd=Path(__file__).parent,
+        check=True,
+        timeout=300,
+    )
+    assert list(out.glob("*/progress.json"))
+    assert_same_run(results.to_dict(training.make(out, SPEC)), one)
+
+
+@pytest.mark.parametrize("count", ["3", "0", "-2"])
+def test_devices_that_do_not_divide_the_batch_are_one_line(capsys, tmp_path, count):
+    out = tmp_path / "out"
+    assert cli.app([*RUN, "--devices", count, "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"divides the batch size of 16. Received: {count}")
+    assert not out.exists()
+
+
+def test_more_devices_than_there_are_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(devices, "_use_jax", lambda jax, count: None)
+    assert cli.app([*RUN, "--devices", "4"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "at most this machine's 3 cores, as there is no GPU. Received: 4"
+    )
+
+
+def test_the_parts_of_an_epoch_are_its_batches():
+    data = load("digits", None, 64, 41)
+    whole = data.epoch(0, 1, 16)
+    parts = [data.epoch(0, 1, 16, part=part, parts=2) for part in range(2)]
+    for name in ("x", "y"):
+        batches = [part[name].reshape(4, 8, *part[name].shape[1:]) for part in parts]
+        together = np.concatenate(batches, axis=1).reshape(whole[name].shape)
+        np.testing.assert_array_equal(together, whole[name])
+    assert [part["batch_size"] for part in parts] == [8, 8]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 50])
+def test_a_test_set_that_is_shared_has_all_images_in_their_order(parts):
+    data = load("digits", None, 64, 41)
+    shared = data.evaluation(10, parts)
+    assert shared["batch_size"] % parts == len(shared["x"]) % parts == 0
+    np.testing.assert_array_equal(shared["x"][:41], data.evaluation(10)["x"])
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
+def test_a_process_that_is_killed_ends_the_others_with_one_line(tmp_path):
+    process = start(tmp_path, "--epochs", "500", "--devices", "2")
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        give_up = time.monotonic() + 200
+        while not list(tmp_path.glob("*/progress.json")):
+            assert process.poll() is None
+            assert time.monotonic() < give_up
+            time.sleep(0.2)
+        ranks = [
+            int(pid)
+            for pid in children.read_text().split()
+            if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        assert len(ranks) == 2
+        os.kill(ranks[1], signal.SIGKILL)
+        problems = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    *_, line = problems.splitlines()
+    assert line.startswith("keras-wgd: error: process 2 of the 2 that share the run")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+    assert not list(tmp_path.glob("*/result.json"))
