@@ -166,7 +166,7 @@ def test_the_images_of_an_epoch_go_by_seed_epoch_and_sampler(
 
     monkeypatch.setattr(datasets.Dataset, "epoch", epoch)
     spec = dataclasses.replace(SPEC, seed=7, epochs=3, batch_size=16, sampler=sampler)
-    expected = [(7, number, 16, sampler) for number in range(3)]
+    expected = [(7, number, 16, sampler, 0, 1) for number in range(3)]
     training.train(spec, data)
     assert asked == expected
     asked.clear()
