@@ -2,7 +2,6 @@
 
 import operator
 import warnings
-from collections.abc import Sequence
 
 import keras
 
@@ -216,16 +215,20 @@ class WGDWrapper(keras.optimizers.Optimizer):
         optimizer = self.inner_optimizer
         return optimizer._trainable_variables_indices.get(optimizer._var_key(variable))
 
+    def _indices_of(self, variables=None):
+        """The places in the plan: all of them, where none or all are given."""
+        built_on = self.inner_optimizer._trainable_variables
+        if variables is None or _same(variables, built_on):
+            return range(len(built_on))
+        return [self._index_of(variable) for variable in variables]
+
     def _whiten_gradients(self, grads, variables=None):
         if not grads or not self.inner_optimizer.built:
             return grads  # for the inner optimizer to make of it what Keras does
         # Without a plan, the inner optimizer was built by itself.
         plan = self._plan or self._make_plan()
         built_on = self.inner_optimizer._trainable_variables
-        indices: Sequence = range(len(built_on))
-        all_of_them = variables is None or _same(variables, built_on)
-        if not all_of_them:
-            indices = [self._index_of(variable) for variable in variables]
+        indices = self._indices_of(variables)
         if len(indices) != len(grads):
             raise ValueError(
                 "There must be one gradient, or None, for each trainable variable. "
@@ -235,7 +238,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
             return grads
         grads, kept = list(grads), {}
         # Among some of the gradients none can be told to share no memory with others.
-        unshared = _unshared(grads) if all_of_them else set()
+        unshared = _unshared(grads) if isinstance(indices, range) else set()
         for at, index in enumerate(indices):
             # An unknown variable is for the inner optimizer to complain of.
             if index in plan.whitened and grads[at] is not None:

@@ -37,26 +37,16 @@ class RecordingWGD(WGD):
         """The inner optimizer's variables and the sums."""
         return [*super().variables, *self._sums]
 
-    def apply(self, grads, trainable_variables=None):
-        """Step as `WGD` does, and add to the sums."""
-        indices = list(range(len(grads)))
-        if trainable_variables is not None:
-            self.build(trainable_variables)
-            indices = [self._index_of(variable) for variable in trainable_variables]
-        # Before the step, which may centre them where they are.
-        squares = self._squares(grads, indices)
-        super().apply(grads, trainable_variables)
-        for total, new in zip(self._sums, squares, strict=True):
-            total.assign(ops.add(total, new))
-
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
         """The stateless version of `apply`, for JAX."""
-        *variables, gradient, whitened = optimizer_variables
-        weights, variables = super().stateless_apply(
-            variables, grads, trainable_variables
-        )
-        new = self._squares(grads, range(len(grads)))
-        return weights, [*variables, gradient + new[0], whitened + new[1]]
+        count = len(self._sums)
+        mapping = zip(self._sums, optimizer_variables[-count:], strict=True)
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            weights, variables = super().stateless_apply(
+                optimizer_variables[:-count], grads, trainable_variables
+            )
+        sums = [scope.get_current_value(total) for total in self._sums]
+        return weights, [*variables, *sums]
 
     def take_ratio(self) -> float:
         """`||h|| / ||g||` over the steps since the last call; NaN where `g` is 0."""
@@ -67,19 +57,37 @@ class RecordingWGD(WGD):
             total.assign(0.0)
         return math.sqrt(whitened / gradient) if gradient > 0 else math.nan
 
-    def _squares(self, grads, indices):
-        grads = _of_all_replicas(grads)
+    def _whiten_gradients(self, grads, variables=None):
+        """Centre as `WGD` does, and add to the sums."""
         plan = self._plan
         assert plan is not None  # it is built
-        pairs = [
-            (gradient, plan.whiten(gradient, index))
-            for index, gradient in zip(indices, grads, strict=True)
-            if gradient is not None and index in plan.whitened
+        indices = dict(enumerate(self._indices_of(variables)))
+        places = [
+            at
+            for at, gradient in enumerate(grads)
+            if gradient is not None and indices[at] in plan.whitened
         ]
-        return [
-            sum(ops.sum(ops.square(ops.cast(pair[side], "float32"))) for pair in pairs)
-            for side in (0, 1)
-        ]
+        # Before they are centred, which may be done where they are.
+        squares = [_sum_of_squares([grads[at] for at in places])]
+        whitened = super()._whiten_gradients(grads, variables)
+        left = [whitened[at] for at in places]
+        if self.placement == "update":
+            left = [plan.whiten(whitened[at], indices[at]) for at in places]
+        squares.append(_sum_of_squares(left))
+        for total, new in zip(self._sums, squares, strict=True):
+            total.assign(ops.add(total, new))
+        return whitened
+
+
+def _sum_of_squares(tensors):
+    tensors = _of_all_replicas(tensors)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # One call for all: a small network spends more on calls than on numbers.
+        norms = torch._foreach_norm([tensor.float() for tensor in tensors])
+        return torch.stack(norms).square().sum() if norms else 0.0
+    return sum(ops.sum(ops.square(ops.cast(t, "float32"))) for t in tensors)
 
 
 def _of_all_replicas(gradients):
