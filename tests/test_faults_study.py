@@ -21,6 +21,8 @@ from test_training import ARMS
 from keras_wgd import cli, datasets, models
 from keras_wgd.study import claim, results, runner, training
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
 SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}
@@ -83,6 +85,7 @@ STUDY += ["--arm", "filters", "--sampler", "weighted"]
 STUDY += options({"seed": 0, "learning_rate": 1e-3, **SIZES})
 
 
+@pytest.mark.any_backend
 def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     """By itself, as `kill` does it, and with its workers, as a supervisor does."""
     out = tmp_path / "out"
@@ -125,6 +128,7 @@ def test_a_run_that_is_terminated_goes_on_to_the_same_end(tmp_path, capsys, whol
 RUN = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "64"]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("status", [None, 15])
 def test_sigterm_leaves_nothing_behind_and_is_one_line(
     monkeypatch, tmp_path, capsys, status
@@ -146,6 +150,7 @@ def test_sigterm_leaves_nothing_behind_and_is_one_line(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.any_backend
 def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
     done = []
 
@@ -161,6 +166,28 @@ def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
     monkeypatch.setattr(training, "make", make)
     assert cli.app(RUN) == 143
     assert done == [True]
+
+
+class Closing:
+    """It is sent SIGTERM where Python ignores what is raised."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+
+@pytest.mark.any_backend
+def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
+    def make(*arguments):
+        Closing()
+        time.sleep(10)
+        return "not ended"
+
+    monkeypatch.setattr(training, "make", make)
+    hook = sys.unraisablehook
+    assert cli.app(RUN) == 143
+    assert capsys.readouterr().err == "keras-wgd: stopped by SIGTERM\n"
+    assert sys.unraisablehook is hook
 
 
 class Unsendable(Exception):
@@ -202,6 +229,7 @@ def hungry(out, spec, options):
 _real_run = runner._run
 
 
+@pytest.mark.any_backend
 def test_a_run_without_memory_fails_and_the_others_go_on(tmp_path, monkeypatch):
     """So does one whose error a process cannot send to another."""
     monkeypatch.setattr(runner, "_run", hungry)
@@ -263,12 +291,14 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
     assert err.count("\n") == 1
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("error", [ValueError("mistaken"), OSError(5, "no memory")])
 def test_other_errors_are_not_lack_of_memory(error):
     detail = runner.failure(SPEC, error).detail
     assert detail == f"{type(error).__name__}: {error}"
 
 
+@pytest.mark.any_backend
 def test_a_clock_that_jumps_is_not_looked_at(monkeypatch, tmp_path, whole):
     """Neither the durations of a run nor the claim to its folder come from it."""
     jumps = itertools.cycle([-3600.0, 1e8, -1e9, 0.0])

@@ -1,6 +1,7 @@
 """The command line: the only place that prints, and that ends the process."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -86,8 +87,23 @@ def _raised_sigterm():
         signal.signal(number, signal.SIG_IGN)  # what closes is not broken off
         raise SystemExit(_TERMINATED)
 
+    def end_later(ignored):
+        """Of what Python ignores: it may be in a destructor that `end` has raised."""
+        if ignored.exc_type is SystemExit:
+            signal.signal(signal.SIGTERM, end)
+            later = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM))
+            waiting.append(later)
+            later.start()
+        else:
+            hook(ignored)
+
+    waiting: list[threading.Timer] = []
     before = signal.signal(signal.SIGTERM, end)
+    hook, sys.unraisablehook = sys.unraisablehook, end_later
     try:
         yield
     finally:
+        for later in waiting:
+            later.cancel()
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
