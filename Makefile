@@ -1,7 +1,7 @@
 # `make demo` and `make test` each need Python 3.11 or newer and nothing else:
 # they make .venv and install the versions of constraints.txt into it, once.
 PYTHON ?= python3
-BACKENDS ?= tensorflow jax torch
+BACKENDS ?= torch jax tensorflow
 DEMO_BACKEND ?= jax
 JOBS ?= 2
 
@@ -10,12 +10,13 @@ constraints := constraints.txt
 bin := $(venv)/bin
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
 
-.PHONY: demo test lint types suite paper compat clean
+.PHONY: demo test lint types suite keras-own paper compat clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
 
-test: lint types suite
+test: keras_own = --few
+test: lint types suite keras-own
 
 lint: $(venv)/dev.stamp
 	$(bin)/ruff check .
@@ -24,12 +25,27 @@ lint: $(venv)/dev.stamp
 types: $(venv)/dev.stamp
 	$(bin)/mypy
 
-# Keras reads its backend once a process, so the suite runs once for each.
+# Keras reads its backend once a process, so the suite runs once for each; tests that
+# are the same on all run with the first.
+suite: export OMP_NUM_THREADS = 1
+suite: export TF_CPP_MIN_LOG_LEVEL = 2
 suite: $(venv)/dev.stamp
-	@for backend in $(BACKENDS); do \
+	@later=; for backend in $(BACKENDS); do \
 	    printf '\n== %s\n' $$backend; \
-	    KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2 \
-	        $(bin)/python -m pytest --numprocesses $(JOBS) $(PYTEST) || exit 1; \
+	    KERAS_BACKEND=$$backend $(bin)/python -m pytest --numprocesses $(JOBS) \
+	        $${later:+-m "not any_backend"} $(PYTEST) || exit 1; \
+	    later=yes; \
+	done
+
+# Keras's own tests, with every optimizer that they build wrapped; in `make test`,
+# those that are about optimizers.
+keras-own: export OMP_NUM_THREADS = 1
+keras-own: export TF_CPP_MIN_LOG_LEVEL = 2
+keras-own: $(venv)/dev.stamp
+	@for backend in $(BACKENDS); do \
+	    printf "\n== Keras's own tests, %s\n" $$backend; \
+	    KERAS_BACKEND=$$backend $(bin)/python tests/keras_own.py \
+	        $(keras_own) --numprocesses $(JOBS) || exit 1; \
 	done
 
 # Each of the paper's 48 runs, two steps long, on each backend.

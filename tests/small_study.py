@@ -25,13 +25,15 @@ if __name__ == "__main__":
 
 
 def build(name, input_shape, classes, stem=None):
-    """A convolution and a head."""
+    """A convolution with batch normalisation and a head."""
     import keras
 
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
             keras.layers.Flatten(),
             keras.layers.Dense(classes),
         ]

@@ -11,6 +11,8 @@ import pytest
 
 from keras_wgd import archive
 
+pytestmark = pytest.mark.any_backend
+
 
 def header(fields, version=(1, 0)):
     text = fields.encode()

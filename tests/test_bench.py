@@ -166,6 +166,7 @@ def test_the_command_prints_tables_and_json(capsys, monkeypatch):
     assert report["steps"][0]["passes"] == 7
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["many-small", "mobilenetv2"])
 def test_networks_have_the_weights_that_they_are_named_for(name):
     model = networks.build(name)
@@ -200,6 +201,7 @@ def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
         assert text in svg
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("text", ["[]", "{}", '{"points": [{"panel": 1}]}', "{"])
 def test_an_alien_file_is_told_before_anything_is_measured(tmp_path, capsys, text):
     (tmp_path / "growth-x.json").write_text(text)
@@ -210,6 +212,7 @@ def test_an_alien_file_is_told_before_anything_is_measured(tmp_path, capsys, tex
     assert not out
 
 
+@pytest.mark.any_backend
 def test_tables_compare_with_the_optimizer_alone_and_with_a_peer():
     def measured(name, kind, milliseconds, passes):
         seconds = [milliseconds / 1e3] * 3

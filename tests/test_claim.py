@@ -11,6 +11,8 @@ from keras_wgd.study import claim as claims
 from keras_wgd.study.claim import Shard, claim
 from keras_wgd.study.presets import preset
 
+pytestmark = pytest.mark.any_backend
+
 RUNS = [dataclasses.replace(SPEC, seed=seed) for seed in range(5)]
 
 

@@ -20,6 +20,8 @@ from keras_wgd.datasets import cifar100
 from keras_wgd.study import claim, presets, results, runner
 from keras_wgd.study.spec import Grid, RunSpec, StudySpec
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
 RUN = ["run", "--dataset", "digits", *SMALL]
 QUICK = ["study", "--preset", "quick", "--out", "x"]
@@ -143,6 +145,7 @@ def tiny_study(monkeypatch):
     return study
 
 
+@pytest.mark.any_backend
 def test_a_study_makes_its_runs_once_and_prints_its_table(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
     assert cli.app(arguments) == 0
@@ -176,6 +179,7 @@ def test_a_study_adopts_nothing_of_another_backend(capsys, tmp_path, tiny_study)
     assert [path.name for path in tmp_path.iterdir()] == [spec.id]
 
 
+@pytest.mark.any_backend
 def test_a_damaged_run_is_told_made_again_and_kept(capsys, tmp_path, tiny_study):
     spec = tiny_study.runs()[0]
     (results.write(tmp_path, result_of(spec)) / "result.json").write_text("{")
@@ -194,6 +198,7 @@ def test_a_damaged_run_is_told_made_again_and_kept(capsys, tmp_path, tiny_study)
         aside.rename(tmp_path / spec.id)
 
 
+@pytest.mark.any_backend
 def test_the_48_runs_are_listed(capsys):
     arguments = ["study", "--preset", "paper", "--list"]
     assert cli.app(arguments) == 0
@@ -264,6 +269,7 @@ def test_a_list_without_runs_says_so(capsys, tiny_study):
     assert captured.err == "no run is in this part of the study\n"
 
 
+@pytest.mark.any_backend
 def test_standard_output_may_be_closed():
     code = "import sys; sys.stdout = None\n"
     code += "from keras_wgd.__main__ import main; sys.exit(main())"
@@ -277,6 +283,7 @@ def test_standard_output_may_be_closed():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.any_backend
 def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
     arguments += ["--seed", "0", "--seed", "1"]
@@ -290,6 +297,7 @@ def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
     assert "4 of 4 runs are finished already" in capsys.readouterr().out
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     "plant",
     [
@@ -311,6 +319,7 @@ def test_a_log_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study, 
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.any_backend
 def test_a_full_disk_is_one_line_and_says_how_to_go_on(
     capsys, tmp_path, tiny_study, monkeypatch
 ):
@@ -339,6 +348,7 @@ def test_ray_without_an_address_is_a_local_cluster(given, complete):
     assert studies.with_ray_address(given) == complete
 
 
+@pytest.mark.any_backend
 def test_a_report_of_several_folders(capsys, tmp_path):
     for seed in (0, 1):
         for arm in ({}, {"mean_over": "filters"}):
@@ -359,6 +369,7 @@ def test_a_report_of_several_folders(capsys, tmp_path):
     assert "must hold results of runs" in capsys.readouterr().err
 
 
+@pytest.mark.any_backend
 def test_a_report_without_room_is_refused_before_its_tables(
     capsys, tmp_path, monkeypatch
 ):
@@ -410,6 +421,7 @@ def command(*arguments, **environment):
     )
 
 
+@pytest.mark.any_backend
 def test_no_number_is_cut_in_a_narrow_terminal(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     assert cli.app(RUN) == 0
@@ -418,6 +430,7 @@ def test_no_number_is_cut_in_a_narrow_terminal(capsys, tmp_path, monkeypatch):
     assert len([line for line in printed.splitlines() if "RAdam" in line]) == 1
 
 
+@pytest.mark.any_backend
 def test_a_table_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
     (tmp_path / "runs.csv").mkdir()
@@ -428,6 +441,7 @@ def test_a_table_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study
     assert not any(name.startswith(".draft") for name in left)
 
 
+@pytest.mark.any_backend
 def test_no_command_at_all_shows_the_help(capsys):
     assert cli.app([]) == 2
     captured = capsys.readouterr()
@@ -435,6 +449,7 @@ def test_no_command_at_all_shows_the_help(capsys):
     assert "error" not in captured.err
 
 
+@pytest.mark.any_backend
 def test_help_does_not_wait_for_keras_and_a_wrong_backend_is_one_line():
     with command("--help", KERAS_BACKEND="nothing") as process:
         out, err = process.communicate(timeout=60)
@@ -450,6 +465,7 @@ def test_help_does_not_wait_for_keras_and_a_wrong_backend_is_one_line():
     assert err.count("\n") == 1
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("package", ["polars", "sklearn", "typer"])
 def test_a_part_of_the_extra_that_is_absent_is_named(package, tmp_path):
     code = f"import sys; sys.modules[{package!r}] = None\n"
@@ -468,6 +484,7 @@ def test_a_part_of_the_extra_that_is_absent_is_named(package, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.any_backend
 def test_an_interrupted_study_says_how_to_go_on(tmp_path):
     arguments = ["study", "--preset", "quick", "--out", str(tmp_path), "--jobs", "1"]
     with command(*arguments) as process:

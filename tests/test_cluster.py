@@ -33,6 +33,7 @@ print(json.dumps([kinds, RUNS.index(victim)]))
 """
 
 
+@pytest.mark.any_backend
 def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
     pytest.importorskip("ray")
     out = tmp_path / "out"
@@ -51,12 +52,14 @@ def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
     assert RUNS[victim] in {result.spec for result in found}
 
 
+@pytest.mark.any_backend
 def test_ray_that_is_absent_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"pip install 'keras-wgd\[ray\]'"):
         cluster.check(cluster.LOCAL)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "here", ""])
 def test_an_address_without_a_cluster_is_named_at_once(address):
     pytest.importorskip("ray")

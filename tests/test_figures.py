@@ -10,6 +10,8 @@ from studies import SPEC, result_of, runs_of, study
 from keras_wgd.study import figures
 from keras_wgd.study.spec import ARMS, RunSpec
 
+pytestmark = pytest.mark.any_backend
+
 NAMES = [
     "figure-7-accuracy-densenet121-cifar100",
     "figure-8-loss-densenet121-cifar100",

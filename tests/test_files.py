@@ -2,6 +2,8 @@ import pytest
 
 from keras_wgd import files
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_a_draft_is_a_new_file_that_ends_as_its_place(tmp_path):
     path = tmp_path / "model.keras"

@@ -4,6 +4,8 @@ import sklearn.metrics
 
 from keras_wgd import metrics
 
+pytestmark = pytest.mark.any_backend
+
 
 def logits_of(predicted, classes):
     return np.eye(classes)[predicted] * 3.0

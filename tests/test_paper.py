@@ -4,6 +4,8 @@ from keras_wgd.metrics import METRICS
 from keras_wgd.study import paper
 from keras_wgd.study.spec import OPTIMIZERS
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_tables_3_to_8_hold_48_experiments():
     assert [table.number for table in paper.TABLES] == [3, 4, 5, 6, 7, 8]

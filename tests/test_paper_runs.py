@@ -1,13 +1,12 @@
 """The paper's 48 runs, each two steps long on a handful of small images.
 
-`make test` takes one of each data set and network, and all optimizers and arms
-between them; `make paper` takes all.
+`make test` takes four with every data set, network, optimizer and arm among them;
+`make paper` takes all.
 """
 
 import dataclasses
 import os
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,20 +19,10 @@ from keras_wgd.study.presets import preset
 
 RUNS = preset("paper").runs()
 # Eight to a data set and network.
-SOME = [RUNS[8 * pair + run] for pair, run in enumerate((0, 3, 4, 7, 1, 2))]
+SOME = [RUNS[8 * pair + run] for pair, run in ((0, 0), (1, 3), (3, 4), (5, 7))]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Two steps are not worth the minutes that XLA would think about them."""
-    if keras.backend.backend() != "jax":
-        yield
-        return
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
@@ -68,4 +57,4 @@ def test_some_runs_have_every_data_set_network_optimizer_and_arm():
     for name in ("dataset", "model", "optimizer", "arm"):
         values = {getattr(spec, name) for spec in RUNS}
         assert {getattr(spec, name) for spec in SOME} == values
-    assert len({(spec.dataset, spec.model) for spec in SOME}) == len(SOME) == 6
+    assert len(SOME) == 4

@@ -11,6 +11,8 @@ from studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.study import report, results, tables, verdict
 
+pytestmark = pytest.mark.any_backend
+
 HOSTILE = (
     "<script>document.title='owned'</script>",
     "</script><script>document.title='owned'</script>",

@@ -11,6 +11,8 @@ from studies import study
 from keras_wgd.study import report
 from keras_wgd.study.presets import preset
 
+pytestmark = pytest.mark.any_backend
+
 RESULTS = Path(__file__).parents[1] / "examples" / "results"
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -14,6 +14,8 @@ from keras_wgd.study import results
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
+pytestmark = pytest.mark.any_backend
+
 SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 

@@ -16,6 +16,8 @@ from test_training import ARMS, SPEC
 
 from keras_wgd.study import results, runner
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RUNS = [
     dataclasses.replace(spec, epochs=1, train_size=32, batch_size=16, seed=seed)
     for seed in (0, 1)
@@ -69,6 +71,7 @@ def started_study(tmp_path, specs):
     return process, out
 
 
+@pytest.mark.any_backend
 def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
     process, out = started_study(tmp_path, RUNS)
     with process:
@@ -91,6 +94,7 @@ def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
 LONG = [dataclasses.replace(spec, epochs=40) for spec in RUNS[:2]]
 
 
+@pytest.mark.any_backend
 def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
@@ -119,6 +123,7 @@ def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     assert left == {runner.LOG, *(spec.id for spec in LONG)}
 
 
+@pytest.mark.any_backend
 def test_a_full_disk_ends_the_study_and_not_the_run_alone():
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
@@ -127,6 +132,7 @@ def test_a_full_disk_ends_the_study_and_not_the_run_alone():
     assert event == runner.Event("fail", RUNS[0], "ValueError: mistaken")
 
 
+@pytest.mark.any_backend
 def test_what_a_run_says_after_its_end_is_not_heard():
     late, other = runner.Event("epoch", RUNS[0]), runner.Event("epoch", RUNS[1])
     events = queue.Queue()
@@ -141,6 +147,7 @@ def test_what_a_run_says_after_its_end_is_not_heard():
     assert list(heard) == [other, runner.Event("finish", RUNS[1], "result")]
 
 
+@pytest.mark.any_backend
 def test_fewer_runs_than_jobs_get_no_more_threads(tmp_path, monkeypatch):
     """Sums in another order would end in other numbers."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -159,6 +166,7 @@ def killing(events, times):
                 worker.kill()
 
 
+@pytest.mark.any_backend
 def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
     culprit, unlucky, *_ = RUNS[:3]
     events = runner.run_all(tmp_path, RUNS[:3], jobs=2)
@@ -171,6 +179,7 @@ def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
     assert runner.split(tmp_path, RUNS[:3]) == (RUNS[1:3], [culprit])
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("count", [1, 2])
 def test_workers_that_cannot_start_are_no_failure_of_a_run(
     tmp_path, monkeypatch, count
@@ -180,6 +189,7 @@ def test_workers_that_cannot_start_are_no_failure_of_a_run(
         list(runner.run_all(tmp_path, RUNS[:count], jobs=2))
 
 
+@pytest.mark.any_backend
 def test_leaving_early_ends_the_workers(tmp_path):
     events = runner.run_all(tmp_path, RUNS, jobs=1)
     assert next(events).kind == "start"

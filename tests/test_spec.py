@@ -5,6 +5,8 @@ import pytest
 from keras_wgd.study.presets import PRESETS, preset
 from keras_wgd.study.spec import ARMS, Grid, RunSpec, StudySpec, arm_fields
 
+pytestmark = pytest.mark.any_backend
+
 SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="radam")
 
 

@@ -9,6 +9,8 @@ from studies import SPEC, result_of, runs_of, study
 from keras_wgd.study import statistics, tables
 from keras_wgd.study.tables import summarize
 
+pytestmark = pytest.mark.any_backend
+
 PLAIN = [0.60, 0.61, 0.63, 0.58]
 WGD = [0.62, 0.60, 0.66, 0.61]
 NAN = math.nan

@@ -11,6 +11,8 @@ from studies import SPEC, result_of, runs_of, study
 from keras_wgd.study import labels, layout, statistics, tables
 from keras_wgd.study.spec import ARMS, OPTIMIZERS, RunSpec
 
+pytestmark = pytest.mark.any_backend
+
 ACCURACY = {
     ("adam", "plain"): [0.50, 0.60, 0.70],
     ("adam", "filters"): [0.55, 0.70, 0.65],

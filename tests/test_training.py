@@ -8,11 +8,14 @@ import keras
 import numpy as np
 import pytest
 from networks import values
+from small_study import build
 
-from keras_wgd import WGD, datasets, environment
+from keras_wgd import WGD, datasets, environment, models
 from keras_wgd.study import training
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SPEC = RunSpec(
     dataset="digits",
@@ -113,6 +116,12 @@ def test_weight_decay_enters_the_gradient_of_every_weight(data):
         np.testing.assert_allclose(decayed - plain_step, 0.5 * weight, atol=1e-4)
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """A network that takes no time to compile, for what any network shows."""
+    monkeypatch.setattr(models, "build", build)
+
+
 class Stop(Exception):
     pass
 
@@ -125,6 +134,7 @@ def stopping(after):
     return on_epoch
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("arm", list(ARMS))
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, after):
@@ -144,14 +154,15 @@ def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, a
     assert epochs == list(enumerate(whole.curves["test_loss"], 1))
     for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
         assert getattr(resumed, name) == getattr(whole, name)
-    models = [
+    saved = [
         keras.saving.load_model(tmp_path / name / training.MODEL)
         for name in ("whole", "stopped")
     ]
-    for a, b in zip(*(values(m.variables) for m in models), strict=True):
+    for a, b in zip(*(values(m.variables) for m in saved), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("sampler", ["weighted", "shuffled"])
 def test_the_images_of_an_epoch_go_by_seed_epoch_and_sampler(
     data, tmp_path, monkeypatch, sampler
@@ -189,6 +200,7 @@ def test_the_saved_model_is_one_that_the_library_alone_can_load(data, tmp_path):
     assert len(model.optimizer.whitened_variables) == 9
 
 
+@pytest.mark.usefixtures("small")
 def test_tensorboard_gets_every_curve(data, tmp_path):
     options = Options(tensorboard=True)
     training.train(ARMS["filters"], data, folder=tmp_path, options=options)
@@ -199,6 +211,7 @@ def test_tensorboard_gets_every_curve(data, tmp_path):
         assert logs.count(name) == 2
 
 
+@pytest.mark.usefixtures("small")
 def test_nothing_is_kept_through_a_link(data, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     folder = tmp_path / "run"
@@ -219,6 +232,7 @@ def test_nothing_is_kept_through_a_link(data, tmp_path):
     assert not list(folder.glob(".draft*"))
 
 
+@pytest.mark.usefixtures("small")
 def test_a_link_in_the_place_of_the_curves_is_refused(data, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run").mkdir()
@@ -229,6 +243,7 @@ def test_a_link_in_the_place_of_the_curves_is_refused(data, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.usefixtures("small")
 def test_tensorboard_gets_the_epochs_before_a_stop(data, tmp_path):
     with pytest.raises(Stop):
         training.train(SPEC, data, stopping(1), tmp_path)
