@@ -23,3 +23,14 @@ def quick_compilation():
         jax.config.update(name, True)
         yield
         jax.config.update(name, False)
+
+
+@pytest.fixture
+def half_precision():
+    """What is built computes in float16, and its loss is scaled."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(policy)

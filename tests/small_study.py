@@ -45,6 +45,16 @@ def install():
     models.build = build
 
 
+def options(fields):
+    """Fields of a run as a command takes them."""
+    return [
+        part
+        for name, value in fields.items()
+        if value is not None
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
 def command(folder, *arguments):
     """Start a command line, in a process group of its own."""
     script = folder / "command.py"

@@ -85,14 +85,6 @@ def test_a_nan_in_what_is_not_centred_is_the_plain_steps(placement):
     assert np.isnan(steps[1]).sum() == 1
 
 
-@pytest.fixture
-def half_precision():
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy(policy)
-
-
 def scaled(inner):
     return optimizers.LossScaleOptimizer(inner, initial_scale=2.0**10)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from small_study import build, command
+from small_study import build, command, options
 from test_training import ARMS
 
 from keras_wgd import cli, datasets, models
@@ -27,16 +27,6 @@ BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
 SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}
 SPEC = dataclasses.replace(ARMS["filters"], **SIZES)
-
-
-def options(fields):
-    """Fields of a run as a command takes them."""
-    return [
-        part
-        for name, value in fields.items()
-        if value is not None
-        for part in (f"--{name.replace('_', '-')}", str(value))
-    ]
 
 
 def assert_same(a, b):

@@ -140,14 +140,6 @@ def test_the_weights_file_of_a_plain_run_goes_on_wrapped(placement, tmp_path):
     model.train_on_batch(*images(model))
 
 
-@pytest.fixture
-def half_precision():
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy(policy)
-
-
 @pytest.mark.usefixtures("seeded", "half_precision")
 @both
 def test_mixed_precision_skips_what_overflows_and_saves(placement, tmp_path):

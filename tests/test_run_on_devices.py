@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from small_study import options
 
 from keras_wgd import cli
 from keras_wgd.datasets import load
@@ -23,10 +24,6 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 BACKEND = keras.backend.backend()
 # 41 test images are no whole number for two devices; resnet8 has batch normalisation.
-RUN = (
-    *("run", "--dataset", "digits", "--mean-over", "filters", "--batch-size", "16"),
-    *("--train-size", "32", "--test-size", "41", "--optimizer", "sgdm"),
-)
 SPEC = RunSpec(
     dataset="digits",
     model="resnet8",
@@ -37,12 +34,13 @@ SPEC = RunSpec(
     train_size=32,
     test_size=41,
 )
+RUN = ["run", *options(SPEC.to_dict())]
 
 
-def start(out, *options):
+def start(out, *rest):
     command = [sys.executable, "-m", "keras_wgd", *RUN, "--out", str(out), "--json"]
     return subprocess.Popen(
-        [*command, *options],
+        [*command, *rest],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,7 +90,7 @@ def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_pat
     results.prepare(out, [SPEC])
     with pytest.raises(Stopped):
         training.make(out, SPEC, on_epoch=stop)
-    two = finish(start(out, "--epochs", "2", "--devices", "2"))
+    two = finish(start(out, "--devices", "2"))
     assert two["environment"]["devices"] == 2
     assert_same_run(two, one)
 

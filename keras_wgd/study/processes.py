@@ -3,17 +3,14 @@
 import errno
 import multiprocessing
 import multiprocessing.connection
-import os
 import queue
-import signal
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from keras_wgd.study.options import Options
 from keras_wgd.study.results import Result
-from keras_wgd.study.runner import follow_parent, in_words, prepare_libraries
+from keras_wgd.study.runner import begin_process, in_words
 from keras_wgd.study.spec import RunSpec
 
 
@@ -97,10 +94,7 @@ def _name(rank, ranks):
 
 
 def _run(rank, meeting, events, out, spec, options) -> None:
-    threading.Thread(target=follow_parent, daemon=True).start()
-    # Ctrl-C goes to the whole process group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare_libraries(max(1, (os.cpu_count() or 1) // options.devices))
+    begin_process(options.devices)
     import torch
     import torch.distributed as dist
 

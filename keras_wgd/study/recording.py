@@ -61,7 +61,7 @@ class RecordingWGD(WGD):
         """Centre as `WGD` does, and add to the sums."""
         plan = self._plan
         assert plan is not None  # it is built
-        indices = dict(enumerate(self._indices_of(variables)))
+        indices = self._indices_of(variables)
         places = [
             at
             for at, gradient in enumerate(grads)

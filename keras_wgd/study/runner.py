@@ -191,10 +191,7 @@ def _start_worker(events, jobs, out):
     _events = events
     # What libraries write there would tear the progress bar apart.
     os.dup2(_open_log(out), sys.stderr.fileno())
-    threading.Thread(target=follow_parent, daemon=True).start()
-    # Ctrl-C goes to the whole process group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare_libraries(max(1, (os.cpu_count() or 1) // jobs))
+    begin_process(jobs)
 
 
 def _open_log(out):
@@ -212,6 +209,20 @@ def _open_log(out):
         os.close(log)
         raise OSError(errno.EINVAL, rule, path)
     return log
+
+
+def begin_process(processes: int) -> None:
+    """Begin a process of a study, before it imports Keras.
+
+    It ends with the one that has started it, and leaves Ctrl-C to it.
+
+    Args:
+        processes: How many share the cores.
+    """
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    # Ctrl-C goes to the whole process group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_libraries(max(1, (os.cpu_count() or 1) // processes))
 
 
 def prepare_libraries(threads: int) -> None:
@@ -248,7 +259,7 @@ def prepare_libraries(threads: int) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def follow_parent():
+def _follow_parent():
     """End this process with the study's, even where that one is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:

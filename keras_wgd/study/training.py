@@ -117,7 +117,7 @@ def train(
         # Some images come a second time where devices share them.
         return replicas.predict(**test, verbose=0)[: len(data.y_test)]
 
-    keeps = folder is not None and devices.rank == 0
+    kept = folder if devices.rank == 0 else None  # the first process alone writes
     variables = [*model.variables, *optimizer.variables]
     progress = Progress()
     if folder is not None:
@@ -125,8 +125,8 @@ def train(
         devices.wait()  # before one of them moves what the others read
     for epoch in range(progress.epochs):
         on_epoch(epoch + 1, progress.at(epoch))
-    if folder is not None and keeps and options.tensorboard and progress.epochs:
-        tensorboard.write(folder, progress, since=1)
+    if kept is not None and options.tensorboard and progress.epochs:
+        tensorboard.write(kept, progress, since=1)
     logits = None
     for epoch in range(progress.epochs, spec.epochs):
         batches = data.epoch(
@@ -152,20 +152,20 @@ def train(
             progress.curves[name].append(value)
         if isinstance(optimizer, RecordingWGD):
             progress.norm_ratios.append(optimizer.take_ratio())
-        if folder is not None and keeps:
-            checkpoint.save(folder, spec, progress, variables)
+        if kept is not None:
+            checkpoint.save(kept, spec, progress, variables)
             if options.tensorboard:
-                tensorboard.write(folder, progress, since=progress.epochs)
+                tensorboard.write(kept, progress, since=progress.epochs)
         on_epoch(epoch + 1, progress.at(epoch))
     if logits is None:  # stopped after its last epoch
         logits = predict()
-    if folder is not None and keeps and options.save_model:
+    if kept is not None and options.save_model:
         with devices.scope():
             if isinstance(optimizer, RecordingWGD):
                 # As WGD, which whoever has the library can load.
                 optimizer = _wrap(WGD, optimizer.inner_optimizer, spec, model)
             model.compile(optimizer, loss=cross_entropy)
-        with atomic(folder / MODEL) as draft:
+        with atomic(kept / MODEL) as draft:
             model.save(draft)
     return Result(
         spec=spec,
