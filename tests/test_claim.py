@@ -5,6 +5,7 @@ import sys
 from collections import defaultdict
 
 import pytest
+from hostile import HOSTILE, replaced
 from test_results import SPEC
 
 from keras_wgd.study import claim as claims
@@ -186,6 +187,16 @@ def test_an_alien_file_in_its_place_is_named(tmp_path, text):
         claim(tmp_path, RUNS, "jax").__enter__()
     assert str(refused.value).isprintable()
     assert (tmp_path / claims.STUDY).read_text() == text
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
+def test_no_word_of_an_alien_file_is_more_than_text(tmp_path, text):
+    for tree in replaced({"backend": "jax", "runs": [SPEC.to_dict()]}, text):
+        (tmp_path / claims.STUDY).write_text(json.dumps(tree))
+        with pytest.raises(ValueError, match=r"is not of this|begun with") as refused:
+            claim(tmp_path, [SPEC], "jax").__enter__()
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 1100
 
 
 def test_a_refusal_is_one_line_that_can_be_printed(tmp_path):

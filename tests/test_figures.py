@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from studies import SPEC, result_of, runs_of, study
 
+from keras_wgd.files import atomic
 from keras_wgd.study import figures
 from keras_wgd.study.spec import ARMS, RunSpec
 
@@ -205,6 +206,18 @@ def test_files_are_images(drawn, tmp_path):
             root = ET.fromstring(path.read_text())
             assert root.tag == "{http://www.w3.org/2000/svg}svg"
             assert "CIFAR-100" in "".join(root.itertext())
+
+
+def test_the_longest_of_names_do_for_files(tmp_path):
+    found = [
+        result_of(dataclasses.replace(SPEC, dataset="x" * 215 + end)) for end in "ab"
+    ]
+    assert max(len(result.spec.id) for result in found) > 250
+    drawn = figures.figures(found)
+    assert len(drawn) == 2 * 4  # none took the place of another
+    for name in drawn:
+        with atomic(tmp_path / f"{name}.png"):
+            pass
 
 
 def test_a_figure_drawn_again_has_the_same_bytes(drawn, tmp_path):

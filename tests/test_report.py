@@ -1,27 +1,32 @@
+import contextlib
 import dataclasses
 import html.parser
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hostile import HOSTILE, file_name, replaced
+from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import report, results, tables, verdict
+from keras_wgd.files import printable
+from keras_wgd.study import display, report, results, tables, verdict
+from keras_wgd.study.spec import RunSpec
 
 pytestmark = pytest.mark.any_backend
 
-HOSTILE = (
-    "<script>document.title='owned'</script>",
-    "</script><script>document.title='owned'</script>",
-    '"><img src=x onerror="document.title=\'owned\'">',
-    "' onmouseover='document.title=1",
-    "line\u2028separator\u2029",
-    "<!--<script>",
-    "{{ 7 * 7 }}",
-)
+ENVIRONMENT = {
+    "backend": "jax",
+    "versions": {"keras": "3.15.1", "jax": "0.10.2"},
+    "machine": "Linux x86_64",
+    "cores": 2,
+    "threads": None,
+    "accelerators": ["GPU"],
+}
 
 
 class Reader(html.parser.HTMLParser):
@@ -41,7 +46,7 @@ class Reader(html.parser.HTMLParser):
 
 
 def hostile_results():
-    environment = dict(zip("abcdefg", HOSTILE, strict=True))
+    environment = {str(number): text for number, text in enumerate(HOSTILE)}
     environment |= dict.fromkeys(HOSTILE, 1) | {"versions": {"keras": "3.15"}}
     first, *others = study()
     return [dataclasses.replace(first, environment=environment), *others]
@@ -77,13 +82,77 @@ def test_hostile_strings_are_text(out, reader):
     for text in HOSTILE[:4]:
         assert text not in page
     for text in HOSTILE:
-        assert reader.texts.count(text) == 3  # a name, a value, and a problem
+        assert reader.texts.count(printable(text)) == 3  # a name, a value, a problem
     kinds = [tag for tag, _ in reader.tags]
     assert kinds.count("script") == 3
     assert "img" not in kinds
     assert not any(name.startswith("on") for _, found in reader.tags for name in found)
-    assert not any("\u2028" in script for script in reader.scripts)
-    assert "caf? is missing" in reader.texts
+    assert "caf\\udce9 is missing" in reader.texts
+
+
+def read_with(folder, text):
+    """What is read of a run with the text in each place of its files, in turn."""
+    spec = RunSpec(dataset="digits", model="resnet8", optimizer="radam", epochs=1)
+    whole = result_of(spec, "filters", environment=ENVIRONMENT, confusion=[[1]])
+    run = results.write(folder, whole)
+    found, problems = [], []
+    for name in ("spec.json", "result.json"):
+        before = (run / name).read_text()
+        for tree in replaced(json.loads(before), text):
+            (run / name).write_text(json.dumps(tree))
+            with contextlib.suppress(ValueError, OSError):  # no run, or no name
+                run = run.rename(folder / RunSpec.from_dict(tree).id)
+            read, lines = report.collect([folder])
+            assert len(read) + len(lines) == 1
+            problems += lines
+            for result in read:  # each as another run, so that all are on one page
+                spec = dataclasses.replace(result.spec, seed=len(found))
+                found.append(dataclasses.replace(result, spec=spec))
+        (run / name).write_text(before)
+    return found, problems
+
+
+def without_environments(found):
+    return [(r.backend, dataclasses.replace(r, environment={})) for r in found]
+
+
+def terminal(capsys, show, *what):
+    """What is printed, but for the ends of lines."""
+    show(Console(), *what)
+    return capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory):
+    found, problems = read_with(tmp_path_factory.mktemp("harmless"), "a word")
+    return found, Reader(report.page(found, problems, {}))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
+def test_no_word_of_a_stranger_is_more_than_text(tmp_path, capsys, harmless, text):
+    found, problems = read_with(tmp_path, text)
+    assert all(line.isprintable() and len(line) < 1100 for line in problems)
+    # Tables, charts and verdict know no more of an environment than the backend.
+    usual_found, usual = harmless
+    assert without_environments(found) == without_environments(usual_found)
+    reader = Reader(report.page(found, problems, {}))
+    assert sorted(map(str, reader.tags)) == sorted(map(str, usual.tags))
+    assert reader.scripts == usual.scripts
+    assert "".join(reader.texts).replace("\n", "").isprintable()
+    assert printable(text) in reader.texts
+    assert terminal(capsys, display.print_problems, problems).isprintable()
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
+def test_no_name_of_a_strangers_folder_is_more_than_text(tmp_path, capsys, text):
+    folder = Path(os.fsdecode(bytes(tmp_path / "study") + file_name(text)))
+    run = folder / os.fsdecode(file_name(text))
+    run.mkdir(parents=True)
+    found, problems = report.collect([folder])
+    assert found == []
+    assert problems == [printable(f"{run}/spec.json is missing")]
+    assert terminal(capsys, display.print_problems, problems).isprintable()
+    assert terminal(capsys, display.print_paths, [run]).isprintable()
 
 
 def test_nothing_is_loaded_from_anywhere(reader):

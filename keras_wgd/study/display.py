@@ -72,7 +72,7 @@ def print_no_run(console: Console) -> None:
 def print_paths(console: Console, paths: Sequence[Path], what: str = "written") -> None:
     """Print where something is, a line for each."""
     for path in paths:
-        text = f"{what}: {path}"
+        text = f"{what}: {printable(path)}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

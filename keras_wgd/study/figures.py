@@ -1,5 +1,6 @@
 """Figures 4 to 9 of the paper, and more like them, from results alone."""
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ _CURVES = {
     "loss": ("train_loss", "test_loss"),
 }
 _PANELS_IN_A_ROW = 4
+# Letters of a name; a file's may have 255, and that of its draft is longer.
+_LONGEST_NAME = 200
 _BAND = "Mean over the seeds, with its 95 % interval"
 
 
@@ -57,7 +60,7 @@ def figures(results: Sequence[Result]) -> dict[str, alt.TopLevelMixin]:
         found[name] = _all_accuracies(
             tables.summarize(runs.filter(dataset=dataset)), dataset, number
         )
-    return {name: chart for name, chart in found.items() if chart is not None}
+    return {_cut(name): chart for name, chart in found.items() if chart is not None}
 
 
 def write(folder: Path, drawn: Mapping[str, alt.TopLevelMixin]) -> list[Path]:
@@ -277,6 +280,14 @@ def _name_ends(settings: Sequence[Mapping[str, Any]]) -> list[str]:
         parts = [f"{f}-{value}".replace("_", "-") for f, value in values.items()]
         ends.append("-".join((*pair, *parts)))
     return ends
+
+
+def _cut(name):
+    """A name that does for a file: of a very long one the beginning, and a digest."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9]}-{digest}"
 
 
 def _figure(number):

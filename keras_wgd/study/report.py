@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from keras_wgd.files import atomic, printable
+from keras_wgd.files import printable, write_text
 from keras_wgd.study import figures, layout, results, tables, verdict
 from keras_wgd.study.results import REPORT_PAGE, Result
 from keras_wgd.study.statistics import ROUGHNESS
@@ -95,9 +95,14 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
     prepare(out)
     runs = tables.frame(found)
     drawn = figures.figures(found)
+    texts = {
+        out / REPORT_PAGE: page(found, problems, drawn),
+        out / "tables.md": tables.markdown(runs),
+    }
+    for path, text in texts.items():
+        write_text(path, text)
     return [
-        _write(out / REPORT_PAGE, page(found, problems, drawn)),
-        _write(out / "tables.md", tables.markdown(runs)),
+        *texts,
         *tables.write(out, runs),
         *figures.write(out / _FIGURES, drawn),
     ]
@@ -139,7 +144,7 @@ def page(
         roughness_tables=layout.roughness_tables(summary),
         charts=[(name, _said(spec)) for name, spec in specs.items()],
         specs=specs,
-        problems=problems,
+        problems=[printable(problem) for problem in problems],
         environments=_environments(found),
     )
 
@@ -176,29 +181,20 @@ def _said(spec):
 
 
 def _environments(found):
-    """Each environment's entries as text, and how many runs are from it."""
+    """Each environment's entries as printable text, and how many runs are from it."""
     texts = Counter(
         json.dumps(result.environment, sort_keys=True, default=str) for result in found
     )
     return [
-        (count, sorted(_entries(json.loads(text)).items()))
+        (count, [tuple(map(printable, entry)) for entry in _entries(json.loads(text))])
         for text, count in sorted(texts.items())
     ]
 
 
 def _entries(tree, prefix=""):
-    entries: dict[str, str] = {}
-    for name, value in tree.items():
+    for name, value in sorted(tree.items()):
         if isinstance(value, dict):
-            entries |= _entries(value, f"{prefix}{name} ")
+            yield from _entries(value, f"{prefix}{name} ")
         else:
             text = value if isinstance(value, str) else json.dumps(value)
-            entries[f"{prefix}{name}"] = text
-    return entries
-
-
-def _write(path, text):
-    with atomic(path) as draft:
-        # A folder's name need not be Unicode.
-        draft.write_bytes(text.encode("utf-8", "replace"))
-    return path
+            yield f"{prefix}{name}", text
