@@ -18,7 +18,7 @@ import pytest
 from small_study import build, command, options
 from test_training import ARMS
 
-from keras_wgd import cli, datasets, models
+from keras_wgd import cli, datasets, files, models
 from keras_wgd.study import claim, results, runner, training
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -83,6 +83,8 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     for epochs, send in ((1, os.kill), (4, os.killpg)):
         with command(tmp_path, *arguments) as process:
             wait_for_epochs(out, process, epochs)
+            for folder in out.glob(".digits-*"):  # as if a file were being written
+                (folder / f"{files.DRAFT}0-progress.json").touch()
             send(process.pid, signal.SIGTERM)
             told, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (143, "keras-wgd: stopped by SIGTERM\n")
@@ -93,7 +95,7 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
         assert results.read_all(out) == ([], [])
-        assert not list(out.rglob(".draft*"))
+        assert not list(out.rglob(f"{files.DRAFT}*"))
     told = []
     resumed = training.make(out, SPEC, on_epoch=lambda epoch, _: told.append(epoch))
     assert told == list(range(1, SPEC.epochs + 1))

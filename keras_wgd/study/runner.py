@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from keras_wgd import files
 from keras_wgd.study import results
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
@@ -151,6 +152,8 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         pool.shutdown(cancel_futures=True)
+        for spec in specs:  # what a worker was writing when it was ended
+            files.remove_drafts(results.draft_of(out, spec))
 
 
 def _follow(events, tasks) -> Iterator[Event]:
