@@ -27,8 +27,10 @@ types: $(venv)/dev.stamp
 
 # Keras reads its backend once a process, so the suite runs once for each; tests that
 # are the same on all run with the first.
-suite: export OMP_NUM_THREADS = 1
-suite: export TF_CPP_MIN_LOG_LEVEL = 2
+suite keras-own: export OMP_NUM_THREADS = 1
+suite keras-own: export TF_CPP_MIN_LOG_LEVEL = 2
+# A few steps are not worth the time that XLA would take to make them fast.
+suite keras-own: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
 suite: $(venv)/dev.stamp
 	@later=; for backend in $(BACKENDS); do \
 	    printf '\n== %s\n' $$backend; \
@@ -39,8 +41,6 @@ suite: $(venv)/dev.stamp
 
 # Keras's own tests, with every optimizer that they build wrapped; in `make test`,
 # those that are about optimizers.
-keras-own: export OMP_NUM_THREADS = 1
-keras-own: export TF_CPP_MIN_LOG_LEVEL = 2
 keras-own: $(venv)/dev.stamp
 	@for backend in $(BACKENDS); do \
 	    printf "\n== Keras's own tests, %s\n" $$backend; \

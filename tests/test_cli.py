@@ -20,8 +20,6 @@ from keras_wgd.datasets import cifar100
 from keras_wgd.study import claim, presets, results, runner
 from keras_wgd.study.spec import Grid, RunSpec, StudySpec
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
 RUN = ["run", "--dataset", "digits", *SMALL]
 QUICK = ["study", "--preset", "quick", "--out", "x"]

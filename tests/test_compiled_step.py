@@ -11,6 +11,8 @@ from keras import ops, optimizers
 from keras_wgd import WGD, RAdam
 from keras_wgd.optimizers.names import MEANS
 
+pytestmark = pytest.mark.usefixtures("full_compilation")
+
 BACKEND = keras.backend.backend()
 
 INNER = {

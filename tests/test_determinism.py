@@ -10,6 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_wgd import WGD, RAdam
 
+pytestmark = pytest.mark.usefixtures("full_compilation")
+
 STEPS = 50
 
 

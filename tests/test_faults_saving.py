@@ -17,8 +17,6 @@ from keras_wgd import WGD, datasets, models
 from keras_wgd.study import checkpoint, results, training
 from keras_wgd.study.options import Options
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):

@@ -21,8 +21,6 @@ from test_training import ARMS
 from keras_wgd import cli, datasets, files, models
 from keras_wgd.study import claim, results, runner, training
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
 SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}

@@ -9,6 +9,8 @@ from networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 
+pytestmark = pytest.mark.usefixtures("full_compilation")
+
 BACKEND = keras.backend.backend()
 both = pytest.mark.parametrize("placement", ["gradient", "update"])
 
@@ -245,3 +247,17 @@ def test_a_subclassed_model_keeps_its_plan_under_new_paths(tmp_path):
         one.train_on_batch(x, y)
     for a, b in zip(values(loaded.variables), values(model.variables), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_every_mode_of_compile_makes_the_same_steps():
+    """On PyTorch `jit_compile` is Inductor."""
+    start = convnet().get_weights()
+    after = []
+    for mode in ({"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}):
+        model = convnet()
+        model.set_weights(start)
+        fitted(model, WGD(RAdam(0.01)), **mode)
+        after.append(values(model.trainable_variables))
+    for other in after[1:]:
+        for a, b in zip(after[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)

@@ -9,6 +9,8 @@ from networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 
+pytestmark = pytest.mark.usefixtures("full_compilation")
+
 BACKEND = keras.backend.backend()
 STEPS = 3
 placements = pytest.mark.parametrize("placement", ["gradient", "update"])

@@ -29,6 +29,7 @@ def found(model, kind):
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("name", "classes", "convolutions", "parameters"),
     [
@@ -161,6 +162,7 @@ def test_resnet18_is_that_of_keras_hub():
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=3e-5)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "densenet121"])
 def test_the_small_stem_changes_the_stem_alone(name):
     own, small = (build(name, (32, 32, 3), 1000, *stem) for stem in ((), ("small",)))
@@ -178,6 +180,7 @@ def test_the_small_stem_changes_the_stem_alone(name):
     assert shapes(own) == shapes(small)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["resnet50", "densenet121"])
 def test_the_small_stem_keeps_the_rest_of_keras_applications(name):
     own, small = (build(name, (32, 32, 3), 1000, *stem) for stem in ((), ("small",)))
@@ -190,9 +193,12 @@ def test_the_small_stem_keeps_the_rest_of_keras_applications(name):
     assert len(rest(own)) > 100
 
 
-# DenseNet takes ten seconds op by op on JAX, so its graph alone is looked at above.
+large = pytest.param("resnet50", "small", marks=pytest.mark.any_backend)
+
+
+# DenseNet's graph alone is looked at above.
 @pytest.mark.parametrize(
-    ("name", "stem"), [("resnet8", None), ("resnet20", None), ("resnet50", "small")]
+    ("name", "stem"), [("resnet8", None), ("resnet20", None), large]
 )
 def test_images_of_one_channel_give_logits(name, stem):
     model = models.build(name, (32, 32, 1), 7, stem)
@@ -203,7 +209,7 @@ def test_images_of_one_channel_give_logits(name, stem):
     assert logits.min() < 0
 
 
-@pytest.mark.parametrize(("name", "stem"), [("resnet8", None), ("resnet50", "small")])
+@pytest.mark.parametrize(("name", "stem"), [("resnet8", None), large])
 def test_the_seed_alone_decides_the_initial_weights(name, stem):
     def weights(seed):
         keras.utils.clear_session()

@@ -22,9 +22,6 @@ RUNS = preset("paper").runs()
 SOME = [RUNS[8 * pair + run] for pair, run in ((0, 0), (1, 3), (4, 4), (5, 7))]
 
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")

@@ -20,8 +20,6 @@ from keras_wgd.study import devices, inputs, processes, results, training
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 BACKEND = keras.backend.backend()
 # 41 test images are no whole number for two devices; resnet8 has batch normalisation.
 SPEC = RunSpec(

@@ -16,8 +16,6 @@ from test_training import ARMS, SPEC
 
 from keras_wgd.study import results, runner
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RUNS = [
     dataclasses.replace(spec, epochs=1, train_size=32, batch_size=16, seed=seed)
     for seed in (0, 1)
@@ -94,14 +92,18 @@ def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
 LONG = [dataclasses.replace(spec, epochs=40) for spec in RUNS[:2]]
 
 
+# Each takes ten seconds, most of them to import Keras.
+KILLS = 20 if os.environ.get("KERAS_WGD_LONG") else 5
+
+
 @pytest.mark.any_backend
-def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
+def test_a_study_killed_many_times_ends_as_one_that_was_not(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     list(runner.run_all(undisturbed, LONG, jobs=1))
     moments = random.Random(0)
     epochs = 0
-    for kill in range(20):
+    for kill in range(KILLS):
         process, out = started_study(tmp_path, LONG)
         with process:
             # Half of them while a run is made ready, half while it trains.

@@ -15,8 +15,6 @@ from keras_wgd.study import training
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SPEC = RunSpec(
     dataset="digits",
     model="resnet8",

@@ -1,5 +1,6 @@
 """The wrapper: any Keras optimizer, fed with centred gradients."""
 
+import contextlib
 import operator
 import warnings
 
@@ -168,7 +169,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
             trainable_variables = list(trainable_variables)
         if grads and trainable_variables:
             self.build(trainable_variables)
-        with updates.applying(self):
+        with self._applying():
             self.inner_optimizer.apply(
                 self._whiten_gradients(grads, trainable_variables), trainable_variables
             )
@@ -185,10 +186,14 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Returns:
             The new values of the trainable and of the optimizer's variables.
         """
-        with updates.applying(self):
+        with self._applying():
             return self.inner_optimizer.stateless_apply(
                 optimizer_variables, self._whiten_gradients(grads), trainable_variables
             )
+
+    def _applying(self):
+        hooked = self.placement == "update"
+        return updates.applying(self) if hooked else contextlib.nullcontext()
 
     def summary(self, print_fn=None):
         """Print which variables are centred, over what, and why others are not.

@@ -130,8 +130,11 @@ def _subtract_mean(gradient, axes):
 
 
 def _canonical_axes(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    if isinstance(axes, np.ndarray):
+        axes = axes.tolist()
     try:
-        given = [operator.index(axis) for axis in np.atleast_1d(axes).tolist()]
+        several = axes if isinstance(axes, Sequence) else [axes]
+        given = [operator.index(axis) for axis in several]
     except TypeError:
         given = []
     canonical = tuple(sorted(axis % rank for axis in given if -rank <= axis < rank))
