@@ -19,8 +19,10 @@ def full_compilation():
     name = "jax_disable_most_optimizations"
     before = jax.config.values[name]
     jax.config.update(name, False)
+    jax.clear_caches()  # of single operations, too, which round in other ways
     yield
     jax.config.update(name, before)
+    jax.clear_caches()
 
 
 @pytest.fixture
