@@ -180,6 +180,35 @@ def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
     assert sys.unraisablehook is hook
 
 
+@pytest.mark.any_backend
+def test_sigterm_in_a_destructor_does_not_come_after_the_end():
+    late = []
+    before = signal.signal(signal.SIGTERM, lambda *_: late.append(True))
+    try:
+        with contextlib.suppress(SystemExit), cli._raised_sigterm():
+            Closing()
+        time.sleep(0.05)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert late == []
+
+
+class Failing:
+    def __del__(self):
+        raise ValueError("ignored")
+
+
+@pytest.mark.any_backend
+def test_what_else_python_ignores_is_told_as_before(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type)
+    )
+    with cli._raised_sigterm():
+        Failing()
+    assert told == [ValueError]
+
+
 class Unsendable(Exception):
     """As some libraries' errors, it cannot be unpickled."""
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from small_study import options
+from small_study import build, options
 
-from keras_wgd import cli
+from keras_wgd import cli, models
 from keras_wgd.datasets import load
+from keras_wgd.datasets.dataset import Dataset
 from keras_wgd.study import devices, inputs, processes, results, training
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
@@ -70,10 +71,22 @@ def stop(epoch, curves):
     raise Stopped
 
 
+def devices_in_use():
+    if BACKEND == "jax":
+        return keras.distribution.distribution().device_mesh.devices.size
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    return 2  # each in a process of its own
+
+
 def begin_on_two(out):
     """Stop a run on two devices after its first epoch, in a process of its own."""
     out, how = Path(out), Options(devices=2)
     engine = devices.start(how.devices)
+    with engine.scope():
+        assert devices_in_use() == 2
     results.prepare(out, [SPEC])
     with contextlib.suppress(Stopped):
         if BACKEND == "torch":
@@ -140,6 +153,23 @@ def test_a_test_set_that_is_shared_has_all_images_in_their_order(parts):
     shared = data.evaluation(10, parts)
     assert shared["batch_size"] % parts == len(shared["x"]) % parts == 0
     np.testing.assert_array_equal(shared["x"][:41], data.evaluation(10)["x"])
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
+def test_a_second_process_trains_on_its_part_and_writes_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "build", build)
+    seen, epoch = [], Dataset.epoch
+
+    def see(data, *arguments):
+        seen.append(arguments[-2:])
+        return epoch(data, *arguments)
+
+    monkeypatch.setattr(Dataset, "epoch", see)
+    second = devices.OneDevice(2)
+    second.rank, second.ranks = 1, 2
+    training.make(tmp_path, SPEC, Options(save_model=True), devices=second)
+    assert seen == [(1, 2)] * 2
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")

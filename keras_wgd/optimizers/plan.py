@@ -131,7 +131,7 @@ class WhiteningPlan:
         from rich.table import Table
 
         def plain(text):
-            """The names are those of a file's layers, perhaps."""
+            """The names are those of a file's layers and variables, perhaps."""
             return escape(printable(text))
 
         table = Table(title=plain(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -157,7 +157,7 @@ class WhiteningPlan:
                 + (f", {row.groups} groups" if row.groups > 1 else ""),
                 f"{1 / row.mean_size:.2%}" if centred else "left alone",
             )
-        table.caption = "\n".join(self._caption())
+        table.caption = "\n".join(map(plain, self._caption()))
         return table
 
     def print(self, title: str, print_fn=None):
