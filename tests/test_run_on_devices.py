@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from small_study import build, options
+from small_study import build, die_or_wait, options
 
 from keras_wgd import cli, models
 from keras_wgd.datasets import load
@@ -170,6 +171,16 @@ def test_a_second_process_trains_on_its_part_and_writes_nothing(monkeypatch, tmp
     training.make(tmp_path, SPEC, Options(save_model=True), devices=second)
     assert seen == [(1, 2)] * 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.any_backend
+def test_a_process_that_dies_before_all_have_met_ends_the_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "_run", die_or_wait)
+    begun = time.monotonic()
+    with pytest.raises(ChildProcessError, match=r"process 2 of the 2 that .* died"):
+        processes.make(tmp_path, SPEC, Options(devices=2), stop)
+    assert time.monotonic() - begun < 50
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
