@@ -10,7 +10,7 @@ constraints := constraints.txt
 bin := $(venv)/bin
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
 
-.PHONY: demo test lint types suite keras-own paper compat clean
+.PHONY: demo test lint types suite keras-own paper compat docs clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
@@ -60,8 +60,13 @@ compat: export PYTEST = $(parts:%=tests/test_%.py) tests/test_runner.py::$(study
 compat:
 	@$(MAKE) --no-print-directory suite venv=.venv-compat constraints=constraints-compat.txt
 
+# The pages of docs/ as a site, in site/.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(venv)/docs.stamp
+	$(bin)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf .venv .venv-compat build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-compat build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(venv)/bin/python:
 	$(PYTHON) -m venv $(venv)
@@ -72,4 +77,8 @@ $(venv)/demo.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 
 $(venv)/dev.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 	$(pip) --editable '.[dev]'
+	@touch $@
+
+$(venv)/docs.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
+	$(pip) --editable '.[docs]'
 	@touch $@

@@ -1,13 +1,187 @@
+"""What the pages say holds: their Python runs, their commands parse, their links lead.
+
+The blocks of a page run in order, in one namespace. What a page takes for granted, such
+as a compiled `model`, is in `GIVEN`. A block with `title="JAX"` is for that backend
+alone.
+"""
+
 import re
+import shlex
+import sys
+import tomllib
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+import typer.main
 
-pytestmark = pytest.mark.any_backend
+from keras_wgd import cli
+from keras_wgd.cli.studies import with_ray_address
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BACKENDS = {"JAX": "jax", "TensorFlow": "tensorflow", "PyTorch": "torch"}
+
+_BLOCK = re.compile(
+    r"^```(\w+)(?: title=\"(\w+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
+any_backend = pytest.mark.any_backend
 
 
+def blocks(page, language):
+    """The blocks of a page: for which backend, what, and in which line."""
+    text = page.read_text("utf-8")
+    return [
+        (BACKENDS.get(found[2]), found[3], text.count("\n", 0, found.start()) + 1)
+        for found in _BLOCK.finditer(text)
+        if found[1] == language
+    ]
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def pages_with(language):
+    """One with blocks for each backend runs on each, the others on the first alone."""
+    pages = []
+    for page in PAGES:
+        found = blocks(page, language)
+        if found:
+            titled = any(backend for backend, *_ in found)
+            marks = () if titled else any_backend
+            pages.append(pytest.param(page, id=name_of(page), marks=marks))
+    return pages
+
+
+def nothing():
+    return {}
+
+
+def model_and_images():
+    """A compiled network with a convolution called "mask", and images for it."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.Conv2D(3, 3, padding="same", name="mask"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(10, name="head"),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss=loss)
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(64, 8, 8, 3)).astype("float32")
+    return {"keras": keras, "model": model, "x": x, "y": np.arange(64) % 10}
+
+
+GIVEN = {"docs/index.md": nothing, "docs/tutorial.md": nothing}
+
+
+# What torchrun tells the only process.
+ALONE = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+
+
+@pytest.fixture
+def as_before(tmp_path, monkeypatch):
+    """An empty folder to run in, and Keras's settings as they were."""
+    policy = keras.config.dtype_policy()
+    monkeypatch.chdir(tmp_path)
+    for name, value in ALONE.items():
+        monkeypatch.setenv(name, value)
+    yield
+    keras.config.set_dtype_policy(policy)
+    keras.distribution.set_distribution(None)
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_the_blocks_of_a_page_run(page, as_before):
+    namespace = GIVEN.get(name_of(page), model_and_images)()
+    namespace["__name__"] = "__main__"
+    for backend, source, line in blocks(page, "python"):
+        if backend in (None, keras.backend.backend()):
+            # As in the page, so that an error names its line.
+            code = compile("\n" * line + source, str(page), "exec")
+            exec(code, namespace)
+
+
+@any_backend
+@pytest.mark.parametrize("page", pages_with("sh"))
+def test_the_commands_of_a_page_are_commands(page, as_before, capsys):
+    for _, source, _ in blocks(page, "sh"):
+        for line in source.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words.pop(0)
+            if words:
+                check_command(words, line)
+
+
+def check_command(words, line):
+    program, *arguments = words
+    if program == "keras-wgd":
+        check_keras_wgd(arguments)
+    elif program == "make":
+        targets = re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert {word for word in arguments if "=" not in word} <= set(targets), line
+    elif program == "python":
+        assert arguments[0] == "train.py" or (ROOT / arguments[0]).is_file(), line
+    elif program == "pip":
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        for extras in re.findall(r"keras-wgd\[(.*?)\]", line):
+            assert set(extras.split(",")) <= set(project["optional-dependencies"]), line
+    else:
+        assert program in {"export", "pytest", "torchrun"}, line
+
+
+def check_keras_wgd(arguments):
+    """Read as the command line reads it; a study names its runs, and makes none."""
+    if arguments[0] == "study":
+        assert cli.app([*arguments, "--list"]) == 0
+        return
+    command = typer.main.get_command(cli.cli).commands[arguments[0]]
+    command.make_context(arguments[0], with_ray_address(arguments[1:]))
+
+
+@any_backend
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_links_of_a_page_lead_somewhere(page):
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target and "results/" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@any_backend
+def test_the_site_has_every_page():
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]}
+    assert sorted(re.findall(r"[\w/-]+\.md", nav)) == sorted(pages)
+
+
+@any_backend
+@pytest.mark.parametrize(
+    ("script", "write", "file"),
+    [
+        ("commands", "page", "reference/command-line.md"),
+        ("means", "drawing", "images/means.svg"),
+    ],
+)
+def test_what_scripts_have_written_is_as_they_write_it(
+    script, write, file, monkeypatch
+):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    module = __import__(script)
+    sys.modules.pop(script)
+    assert (ROOT / "docs" / file).read_text("utf-8") == getattr(module, write)()
+
+
+@any_backend
 def test_the_tests_that_are_named_exist():
     named = re.findall(
         r"`(test_\w+\.py)(?:::(\w+))?`", (ROOT / "docs/trust.md").read_text()

@@ -1,0 +1,94 @@
+"""Writes reference/command-line.md from the command line itself.
+
+    python docs/commands.py
+
+The suite looks whether the page is still what this writes.
+"""
+
+from pathlib import Path
+
+import typer.main
+
+from keras_wgd.cli import cli
+
+PAGE = Path(__file__).parent / "reference/command-line.md"
+
+HEAD = """\
+# Command line
+
+`keras-wgd`, or `python -m keras_wgd`, needs `pip install 'keras-wgd[study]'` and a
+backend. `keras-wgd COMMAND --help` shows what this page does.
+
+The exit code is 0, 1 if a run failed, 2 for a mistake in the command or its input, 130
+after Ctrl-C and 143 after SIGTERM. A mistake is told in one line.
+"""
+
+
+def page() -> str:
+    """The page: each command with its arguments, options and an example."""
+    group = typer.main.get_command(cli)
+    parts = [HEAD]
+    for name, command in group.commands.items():
+        text = " ".join(command.help.split("\f")[0].split())
+        example = (command.epilog or "").removeprefix("Example: ")
+        parts += [f"## keras-wgd {name}\n\n{text}\n\n```sh\n{_folded(example)}\n```\n"]
+        panels: dict[str, list] = {}
+        for parameter in command.params:
+            panels.setdefault(_panel(parameter), []).append(parameter)
+        for panel, parameters in panels.items():
+            rows = "\n".join(_row(parameter) for parameter in parameters)
+            parts.append(f"| {panel} | | default |\n| --- | --- | --- |\n{rows}\n")
+    return "\n".join(parts)
+
+
+def _folded(command, width=84):
+    """A long command on lines that go on after a backslash, before an option."""
+    lines = [""]
+    for word in command.split():
+        if word.startswith("--") and len(lines[-1]) > width - 24:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return "\n".join(lines)
+
+
+def _panel(parameter):
+    if parameter.param_type_name == "argument":
+        return "argument"
+    return getattr(parameter, "rich_help_panel", None) or "option"
+
+
+def _row(parameter):
+    name = parameter.opts[0]
+    if parameter.param_type_name == "argument":
+        name = parameter.name.upper() + ("..." if parameter.nargs != 1 else "")
+    elif not parameter.is_flag:
+        name += f" {_kind(parameter)}"
+    notes = []
+    if parameter.required:
+        notes.append("required")
+    elif isinstance(parameter.show_default, str):
+        notes.append(parameter.show_default)
+    elif parameter.show_default and not (
+        parameter.default is None or parameter.default is False
+    ):
+        notes.append(f"`{parameter.default}`")
+    text = parameter.help.replace("|", "\\|")
+    if parameter.envvar:
+        text += f" Else what `{parameter.envvar}` says."
+    return f"| `{name}` | {text} | {', '.join(notes)} |"
+
+
+def _kind(parameter):
+    if parameter.metavar:
+        return parameter.metavar
+    return {"int": "N", "float": "X"}.get(_type(parameter), "NAME")
+
+
+def _type(parameter):
+    annotation = parameter.type_descriptor.annotation
+    return getattr(annotation, "__args__", (annotation,))[0].__name__
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
