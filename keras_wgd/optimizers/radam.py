@@ -264,6 +264,9 @@ class RAdam(keras.optimizers.Optimizer):
         """
         import torch
 
+        if torch.compiler.is_compiling():  # this alone, after a break in the caller
+            self._foreach_update(w, m, v, g, adaptive.dtype, adaptive, 0 * adaptive)
+            return
         torch._fused_adam_(
             w,
             g,
