@@ -1,7 +1,9 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from keras_wgd.bench import growth
@@ -11,16 +13,123 @@ FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 KEPT = FOLDER / "results"
 
+# The backend that each example is run with, once.
+BACKEND_OF = {
+    "backends": "torch",
+    "data_parallel": "torch",
+    "fine_tuning": "torch",
+    "keras_cv_resnet18": "torch",
+    "loop_jax": "jax",
+    "loop_tensorflow": "tensorflow",
+    "loop_torch": "torch",
+    "migrate": "torch",
+    "mixed_precision": "tensorflow",
+    "quickstart": "torch",
+    "what_wgd_removes": "tensorflow",
+}
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_example_runs_as_it_is(path):
+
+@pytest.mark.any_backend
+def test_every_example_is_run_and_is_in_the_readme():
+    assert sorted(f"{name}.py" for name in BACKEND_OF) == [p.name for p in EXAMPLES]
+    readme = (FOLDER.parent / "README.md").read_text("utf-8")
+    for path in EXAMPLES:
+        assert f"examples/{path.name}" in readme
+
+
+def output(folder, name, *arguments):
+    """What an example prints, where it is run with the backend of this process."""
+    if keras.backend.backend() != BACKEND_OF[name]:
+        pytest.skip("it is run with another backend")
     done = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, check=False
+        [sys.executable, str(FOLDER / f"{name}.py"), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("test loss") == 2
-    assert "2 of 6 trainable variables centred" in done.stdout
-    assert "loaded at step 225, went on to step 270" in done.stdout
+    return done.stdout
+
+
+def numbers(pattern, text):
+    return [float(found) for found in re.findall(pattern, text)]
+
+
+def test_quickstart(tmp_path):
+    printed = output(tmp_path, "quickstart")
+    assert printed.count("test loss") == 2
+    assert "2 of 6 trainable variables centred" in printed
+    assert "loaded at step 225, went on to step 270" in printed
+
+
+def test_backends_have_the_same_losses(tmp_path):
+    printed = output(tmp_path, "backends")
+    (difference,) = numbers(r"among 3 backends: (\S+)", printed)
+    assert difference < 1e-5
+    losses = numbers(r"(?m)^ +\d+ .* (\S+)$", printed)
+    assert len(losses) == 10
+    assert losses[-1] < losses[0] - 0.3
+
+
+@pytest.mark.parametrize("name", ["loop_tensorflow", "loop_jax", "loop_torch"])
+def test_a_loop_has_the_weights_of_fit(tmp_path, name):
+    printed = output(tmp_path, name)
+    (difference,) = numbers(r"weights of fit: (\S+)", printed)
+    assert difference < 1e-5
+    losses = numbers(r"loss (\d\.\d+)", printed)
+    assert losses[-1] < losses[0]
+    if name == "loop_torch":
+        assert max(numbers(r"then (\S+)", printed)) < 1e-7
+
+
+def test_data_parallel_has_the_weights_of_one_device(tmp_path):
+    printed = output(tmp_path, "data_parallel")
+    (difference,) = numbers(r"from one device (\S+)", printed)
+    assert difference < 1e-5
+
+
+def test_fine_tuning_leaves_alone_what_is_frozen(tmp_path):
+    printed = output(tmp_path, "fine_tuning", "--epochs", "1")
+    assert "260 frozen weights, largest change 0.0" in printed
+    assert "256 frozen weights, largest change 0.0" in printed
+    assert "0 of 2 trainable variables centred" in printed
+    assert "3 of 6 trainable variables centred" in printed
+
+
+def test_keras_cv_resnet18_learns(tmp_path):
+    printed = output(tmp_path, "keras_cv_resnet18")
+    assert "20 of 62 trainable variables centred" in printed
+    losses = numbers(r"loss (\S+),", printed)
+    assert len(losses) == 2
+    assert losses[1] < losses[0] / 4
+
+
+def test_mixed_precision_skips_the_overflow(tmp_path):
+    rows = output(tmp_path, "mixed_precision").splitlines()[3:]
+    columns = zip(*(map(float, row.split()) for row in rows), strict=True)
+    _, _, scales, moves, taken = columns
+    assert scales == (32768,) * 3 + (16384,) * 5
+    assert [move > 0 for move in moves] == [True] * 3 + [False] + [True] * 4
+    assert taken == (1, 2, 3, 3, 4, 5, 6, 7)
+
+
+def test_migrate_goes_the_same_ways(tmp_path):
+    printed = output(tmp_path, "migrate")
+    assert "rho_threshold=5.0" in printed
+    differences = numbers(r"in 100 steps (\S+)", printed)
+    assert len(differences) == 4
+    assert max(differences) < 1e-5
+
+
+def test_what_wgd_removes(tmp_path):
+    printed = output(tmp_path, "what_wgd_removes")
+    shares = numbers(r"= (\S+)", printed)
+    assert len(shares) == 3
+    assert all(0.5 < share < 1 for share in shares)
+    picture = (tmp_path / "what_wgd_removes.svg").read_text("utf-8")
+    assert picture.startswith("<svg")
+    assert "what is left, h" in picture
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu-sweep"])

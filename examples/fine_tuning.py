@@ -1,0 +1,90 @@
+"""Fine-tuning: what is frozen has no part in the means, and nothing moves it.
+
+A MobileNetV2 learns the digits 0 to 4. It is frozen and gets a new head for 5 to 9;
+once that is trained, the last block are unfrozen, and the model is compiled again, so
+that the optimizer is built on all that is trained now. Prints what summary() says, the
+accuracy, and the largest change of a frozen weight. The head alone has no convolution,
+and WGD warns that there is nothing to centre:
+
+    KERAS_BACKEND=torch python examples/fine_tuning.py
+
+With --imagenet the first part is a download of weights instead. Takes a minute on
+PyTorch, up to two on the others. Needs scikit-learn besides keras_wgd and a backend.
+"""
+
+import argparse
+
+import keras
+import numpy as np
+from sklearn.datasets import load_digits
+
+from keras_wgd import WGD, RAdam
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--imagenet", action="store_true")
+parser.add_argument("--epochs", type=int, default=4)
+options = parser.parse_args()
+
+keras.utils.set_random_seed(0)
+images, labels = load_digits(return_X_y=True)
+images = images.reshape(-1, 8, 8, 1).astype("float32") / 8 - 1  # from -1 to 1
+images = images.repeat(4, axis=1).repeat(4, axis=2).repeat(3, axis=3)
+low, high = labels < 5, labels >= 5
+
+network = keras.applications.MobileNetV2(
+    input_shape=(32, 32, 3),
+    alpha=0.35,
+    include_top=False,
+    weights="imagenet" if options.imagenet else None,
+    pooling="avg",
+)
+normalizations = [
+    layer
+    for layer in network.layers
+    if isinstance(layer, keras.layers.BatchNormalization)
+]
+
+
+def with_head(**call):
+    inputs = keras.Input((32, 32, 3))
+    return keras.Model(inputs, keras.layers.Dense(5)(network(inputs, **call)))
+
+
+def train(title, model, learning_rate, x, y):
+    """Compile for what is trainable now, train, and see what has moved."""
+    print(f"\n{title}", flush=True)
+    optimizer = WGD(RAdam(learning_rate, beta_2=0.99), kernels=model)
+    model.compile(
+        optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    frozen = [
+        w for layer in network.layers if not layer.trainable for w in layer.weights
+    ]
+    before = [keras.ops.convert_to_numpy(weight) for weight in frozen]
+    model.fit(x[:640], y[:640], batch_size=32, epochs=options.epochs, verbose=0)
+    pairs = zip(before, frozen, strict=True)
+    changes = [np.abs(a - keras.ops.convert_to_numpy(b)).max() for a, b in pairs]
+    _, accuracy = model.evaluate(x[640:], y[640:], verbose=0)
+    if frozen:
+        optimizer.summary()
+    print(f"{len(frozen)} frozen weights, largest change {max(changes, default=0.0)}")
+    print(f"test accuracy {accuracy:.1%}")
+
+
+if not options.imagenet:
+    for layer in normalizations:
+        layer.momentum = 0.9  # few steps, so the statistics must follow quickly
+    train("From scratch, 0 to 4", with_head(), 1e-2, images[low], labels[low])
+
+network.trainable = False
+# Normalisation goes by the statistics that it has, now and when it is unfrozen.
+model = with_head(training=False)
+train("The head alone, 5 to 9", model, 1e-2, images[high], labels[high] - 5)
+
+network.trainable = True
+first = [layer.name for layer in network.layers].index("block_16_expand")
+for layer in [*network.layers[:first], *normalizations]:
+    layer.trainable = False
+train("The last block too, 5 to 9", model, 3e-3, images[high], labels[high] - 5)
