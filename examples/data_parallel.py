@@ -16,7 +16,9 @@ import tempfile
 from pathlib import Path
 
 # JAX reads it when it starts.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
 
 import keras
 import numpy as np

@@ -1,7 +1,7 @@
 """Fine-tuning: what is frozen has no part in the means, and nothing moves it.
 
 A MobileNetV2 learns the digits 0 to 4. It is frozen and gets a new head for 5 to 9;
-once that is trained, the last block are unfrozen, and the model is compiled again, so
+once that is trained, its last block is unfrozen, and the model is compiled again, so
 that the optimizer is built on all that is trained now. Prints what summary() says, the
 accuracy, and the largest change of a frozen weight. The head alone has no convolution,
 and WGD warns that there is nothing to centre:

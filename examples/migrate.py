@@ -32,7 +32,7 @@ TABLES = {
     },
     "gctf.optimizers.adam()": {
         "learning_rate, beta_1, ...": 'WGD(Adam(...), mean_over="fan_in")',
-        "centres all of rank 2 and more": "convolutions alone, depthwise ones too",
+        "centres all of rank 2 and more": "convolutions alone",
         "optimizer.get_gradients = ...": "WGD(optimizer), as Keras 3 does not call it",
     },
     "pytorch_optimizer.RAdam": {
@@ -40,12 +40,13 @@ TABLES = {
         "n_sma_threshold=5": "rho_threshold=5.0",
         "degenerated_to_sgd=False, True": 'early_steps="skip", "momentum" (default)',
         "weight_decay, weight_decouple=True": "weight_decay",
-        "centralize_gradient(grads, gc_conv_only=True)": 'WGD(..., mean_over="fan_in")',
+        "leaves Conv1D alone with gc_conv_only": "Conv1D is centred too",
+        "centralize_gradient(..., gc_conv_only=True)": 'WGD(..., mean_over="fan_in")',
     },
     "torch.optim.RAdam": {
         "lr, betas=(b1, b2), eps": "learning_rate, beta_1, beta_2, epsilon",
         "weight_decay, decoupled_weight_decay=True": "weight_decay",
-        "weight_decay=wd alone": "kernel_regularizer=keras.regularizers.L2(wd / 2)",
+        "weight_decay=wd alone": "keras.regularizers.L2(wd / 2) on each weight",
         "maximize, capturable, differentiable": "none",
     },
 }
