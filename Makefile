@@ -60,7 +60,8 @@ compat: export PYTEST = $(parts:%=tests/test_%.py) tests/test_runner.py::$(study
 compat:
 	@$(MAKE) --no-print-directory suite venv=.venv-compat constraints=constraints-compat.txt
 
-# The pages of docs/ as a site, in site/.
+# The pages of docs/ as a site, in site/. (The search works where it is served, as with
+# `.venv/bin/mkdocs serve`, and not from the disk.)
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(venv)/docs.stamp
 	$(bin)/mkdocs build --strict --quiet

@@ -8,6 +8,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "examples/results"
 _DRAWING = re.compile(r'<img alt="[^"]*" src="[^"]*images/(means\.svg)"\s*/?>')
+_TEST = re.compile(r"(?<=<code>)test_[\w.:*]+(?=</code>)")
 
 
 def on_files(files, config):
@@ -19,6 +20,12 @@ def on_files(files, config):
 
 
 def on_page_content(html, page, config, files):
-    """Put a drawing into the page itself, so that it has the theme's colours."""
+    """Put a drawing into its page, for the theme's colours; let long names break."""
     images = Path(config.docs_dir) / "images"
-    return _DRAWING.sub(lambda found: (images / found[1]).read_text("utf-8"), html)
+
+    def inlined(found):
+        drawing = (images / found[1]).read_text("utf-8")
+        return f'<span class="drawing">{drawing}</span>'
+
+    html = _DRAWING.sub(inlined, html)
+    return _TEST.sub(lambda found: re.sub("(_|::)", r"\1<wbr>", found[0]), html)

@@ -27,7 +27,7 @@ LEFT, TOP, PANEL = 34, 58, 4 * TILE + 46
 
 STYLE = """
     .means text { fill: var(--md-default-fg-color, #222) }
-    .means text { font: 12px system-ui, sans-serif }
+    .means text { font: 12px Helvetica, Arial, sans-serif }
     .means .name { font: 600 14px ui-monospace, monospace }
     .means .cell { fill: none; stroke: var(--md-default-fg-color--light, #999) }
     .means .one { fill: #0d9488 }

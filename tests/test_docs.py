@@ -1,7 +1,7 @@
 """What the pages say holds: their Python runs, their commands parse, their links lead.
 
 The blocks of a page run in order, in one namespace. What a page takes for granted, such
-as a compiled `model`, is in `GIVEN`. A block with `title="JAX"` is for that backend
+as a compiled `model`, is in `GIVEN`. A block after `<!-- JAX -->` is for that backend
 alone.
 """
 
@@ -24,7 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BACKENDS = {"JAX": "jax", "TensorFlow": "tensorflow", "PyTorch": "torch"}
 
 _BLOCK = re.compile(
-    r"^```(\w+)(?: title=\"(\w+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^(?:<!-- (\w+) -->\n)?```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )
 any_backend = pytest.mark.any_backend
 
@@ -33,9 +33,9 @@ def blocks(page, language):
     """The blocks of a page: for which backend, what, and in which line."""
     text = page.read_text("utf-8")
     return [
-        (BACKENDS.get(found[2]), found[3], text.count("\n", 0, found.start()) + 1)
+        (found[1] and BACKENDS[found[1]], found[3], text.count("\n", 0, found.start(3)))
         for found in _BLOCK.finditer(text)
-        if found[1] == language
+        if found[2] == language
     ]
 
 
@@ -49,8 +49,8 @@ def pages_with(language):
     for page in PAGES:
         found = blocks(page, language)
         if found:
-            titled = any(backend for backend, *_ in found)
-            marks = () if titled else any_backend
+            everywhere = any(backend for backend, *_ in found)
+            marks = () if everywhere else any_backend
             pages.append(pytest.param(page, id=name_of(page), marks=marks))
     return pages
 
