@@ -14,28 +14,38 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_wgd.callbacks import WhiteningMonitor
     from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
     from keras_wgd.optimizers.radam import RAdam
     from keras_wgd.optimizers.wgd import WGD, WGDWrapper
     from keras_wgd.optimizers.whitening import whiten
 
-__all__ = ["WGD", "ConvKernel", "RAdam", "WGDWrapper", "conv_kernels", "whiten"]
+__all__ = [
+    "WGD",
+    "ConvKernel",
+    "RAdam",
+    "WGDWrapper",
+    "WhiteningMonitor",
+    "conv_kernels",
+    "whiten",
+]
 __version__ = "0.1.0"
 
 _MODULES = {
-    "ConvKernel": "kernels",
-    "RAdam": "radam",
-    "WGD": "wgd",
-    "WGDWrapper": "wgd",
-    "conv_kernels": "kernels",
-    "whiten": "whitening",
+    "ConvKernel": "optimizers.kernels",
+    "RAdam": "optimizers.radam",
+    "WGD": "optimizers.wgd",
+    "WGDWrapper": "optimizers.wgd",
+    "WhiteningMonitor": "callbacks",
+    "conv_kernels": "optimizers.kernels",
+    "whiten": "optimizers.whitening",
 }
 
 
 def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.optimizers.{_MODULES[name]}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     return getattr(module, name)
 
 

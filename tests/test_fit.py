@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference
 from keras import layers, optimizers
-from networks import compiled, convnet, images, values
+from networks import compiled, convnet, graphs_are_whole, images, values
 
 from keras_wgd import WGD, RAdam
 
@@ -253,7 +253,10 @@ def test_every_mode_of_compile_makes_the_same_steps():
     """On PyTorch `jit_compile` is Inductor."""
     start = convnet().get_weights()
     after = []
-    for mode in ({"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}):
+    modes = [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}]
+    if BACKEND == "torch" and not graphs_are_whole():
+        modes.pop()  # nor does Keras 3.10 compile a convolution there with plain Adam
+    for mode in modes:
         model = convnet()
         model.set_weights(start)
         fitted(model, WGD(RAdam(0.01)), **mode)

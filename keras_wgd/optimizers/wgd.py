@@ -5,9 +5,11 @@ import operator
 import warnings
 
 import keras
+from keras import ops
 
 from keras_wgd.optimizers import inner, updates
 from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.optimizers.norms import WhiteningNorms
 from keras_wgd.optimizers.plan import WhiteningPlan
 from keras_wgd.optimizers.selection import KernelSelection
 
@@ -115,6 +117,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
         self._placement = placement
         self._selection = selection
         self._plan: WhiteningPlan | None = None
+        self._norms: WhiteningNorms | None = None
         self.inner_optimizer = inner_optimizer
         if inner_optimizer.built:
             self._make_plan()
@@ -186,10 +189,24 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Returns:
             The new values of the trainable and of the optimizer's variables.
         """
-        with self._applying():
-            return self.inner_optimizer.stateless_apply(
-                optimizer_variables, self._whiten_gradients(grads), trainable_variables
+        if self._norms is None:
+            with self._applying():
+                return self.inner_optimizer.stateless_apply(
+                    optimizer_variables,
+                    self._whiten_gradients(grads),
+                    trainable_variables,
+                )
+        # A `LossScaleOptimizer` gives variables, whose values are those of its scope.
+        values = [ops.convert_to_tensor(value) for value in optimizer_variables]
+        norms = self._norms.variables
+        mapping = list(zip(norms, values[-len(norms) :], strict=True))
+        with self._applying(), keras.StatelessScope(mapping) as scope:
+            weights, variables = self.inner_optimizer.stateless_apply(
+                values[: -len(norms)],
+                self._whiten_gradients(grads),
+                trainable_variables,
             )
+        return weights, [*variables, *map(scope.get_current_value, norms)]
 
     def _applying(self):
         hooked = self.placement == "update"
@@ -239,25 +256,67 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 "There must be one gradient, or None, for each trainable variable. "
                 f"Received: {len(grads)} gradients for {len(indices)} variables"
             )
-        if self.placement == "update":
+        norms = self._norms
+        if self.placement == "update" and norms is None:
             return grads
-        grads, kept = list(grads), {}
-        # Among some of the gradients none can be told to share no memory with others.
-        unshared = _unshared(grads) if isinstance(indices, range) else set()
-        for at, index in enumerate(indices):
-            # An unknown variable is for the inner optimizer to complain of.
-            if index in plan.whitened and grads[at] is not None:
+        # An unknown variable is for the inner optimizer to complain of.
+        places = {
+            at: index
+            for at, index in enumerate(indices)
+            if index in plan.whitened and grads[at] is not None
+        }
+        grads = list(grads)
+        if norms is not None:
+            squares = norms.squares({i: grads[at] for at, i in places.items()})
+        if self.placement == "gradient":
+            # Among some of the gradients none can be told to share no memory.
+            unshared = _unshared(grads) if isinstance(indices, range) else set()
+            kept = {}
+            for at, index in places.items():
                 if at in unshared and _is_kept(grads[at], built_on[index]):
                     kept[index] = grads[at]
                 else:
                     grads[at] = plan.whiten(grads[at], index)
-        plan.whiten_(kept)
+            plan.whiten_(kept)
+        if norms is not None:
+            left = {i: grads[at] for at, i in places.items()}
+            if self.placement == "update":
+                left = {i: plan.whiten(h, i) for i, h in left.items()}
+            norms.add(squares, left)
         return grads
+
+    def record_norms(self, record: bool = True) -> WhiteningNorms | None:
+        """Sum up in each step how much of the gradients is left, or no longer.
+
+        `WhiteningMonitor` does it in `fit`. The sums are among the `variables` as
+        long as it is done, so programs that were compiled before must be made anew.
+
+        Args:
+            record: Whether to do so.
+
+        Returns:
+            The sums, from 0; `None` if `record` is `False`.
+
+        Raises:
+            ValueError: If the optimizer is not built yet.
+        """
+        if not record:
+            self._norms = None
+            return None
+        if self._plan is None:
+            raise ValueError(
+                "The optimizer must be built before its norms are recorded: call "
+                "optimizer.build(model.trainable_variables). Received: "
+                f"{self.name!r}, not built"
+            )
+        self._norms = WhiteningNorms(self._plan)
+        return self._norms
 
     @property
     def variables(self):
-        """The inner optimizer's variables; the wrapper adds none."""
-        return self.inner_optimizer.variables
+        """The inner optimizer's variables, and the norms while these are recorded."""
+        norms = self._norms.variables if self._norms else []
+        return [*self.inner_optimizer.variables, *norms]
 
     @property
     def whitened_variables(self):

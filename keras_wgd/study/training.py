@@ -16,7 +16,6 @@ from keras_wgd.study import checkpoint, inputs, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
 from keras_wgd.study.devices import OneDevice
 from keras_wgd.study.options import Options
-from keras_wgd.study.recording import RecordingWGD
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
@@ -104,6 +103,7 @@ def train(
             ],
         )
         optimizer.build(model.trainable_variables)
+        norms = optimizer.record_norms() if spec.mean_over else None
     centred = len(optimizer.whitened_variables) if spec.mean_over else 0
     if spec.mean_over and not centred:
         raise RuntimeError(f"{spec.model} has no kernel to centre: {spec.id} is plain")
@@ -150,8 +150,8 @@ def train(
         }
         for name, value in measured.items():
             progress.curves[name].append(value)
-        if isinstance(optimizer, RecordingWGD):
-            progress.norm_ratios.append(optimizer.take_ratio())
+        if norms is not None:
+            progress.norm_ratios.append(norms.take().overall)
         if kept is not None:
             checkpoint.save(kept, spec, progress, variables)
             if options.tensorboard:
@@ -161,9 +161,6 @@ def train(
         logits = predict()
     if kept is not None and options.save_model:
         with devices.scope():
-            if isinstance(optimizer, RecordingWGD):
-                # As WGD, which whoever has the library can load.
-                optimizer = _wrap(WGD, optimizer.inner_optimizer, spec, model)
             model.compile(optimizer, loss=cross_entropy)
         with atomic(kept / MODEL) as draft:
             model.save(draft)
@@ -205,9 +202,4 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
     }[spec.optimizer]()
     if spec.mean_over is None:
         return optimizer
-    return _wrap(RecordingWGD, optimizer, spec, model)
-
-
-def _wrap(wrapper: type[WGD], optimizer, spec: RunSpec, model) -> WGD:
-    assert spec.mean_over is not None
-    return wrapper(optimizer, spec.mean_over, spec.placement, kernels=model)
+    return WGD(optimizer, spec.mean_over, spec.placement, kernels=model)

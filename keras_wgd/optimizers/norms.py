@@ -1,0 +1,107 @@
+"""How much of the gradients a wrapper leaves, summed up on the device (Eq. 17)."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_wgd.optimizers.plan import WhiteningPlan
+
+
+class Ratios(NamedTuple):
+    """What some steps have left of the gradients; NaN where those were 0.
+
+    Attributes:
+        overall: `||h|| / ||g||` over all kernels and steps.
+        residual: `||mean(h)|| / ||g||`, with `mean(h)` in the shape of `h`: what
+            rounding has left of the mean.
+        kernels: `||h|| / ||g||` of each kernel, by its path.
+    """
+
+    overall: float
+    residual: float
+    kernels: dict[str, float]
+
+
+class WhiteningNorms:
+    """Sums over steps of `||g||^2`, `||h||^2` and `||mean(h)||^2` of each kernel.
+
+    The sums stay on the device and cost no step a synchronisation. With
+    `placement="update"`, too, `g` is the gradient: they say what the projection
+    would remove from it.
+
+    Args:
+        plan: The plan of a `WGDWrapper` that is built.
+
+    Attributes:
+        variables: What is updated in a step.
+    """
+
+    def __init__(self, plan: WhiteningPlan):
+        self._plan = plan
+        self._sums = keras.Variable(
+            np.zeros((3, len(plan.whitened))),
+            dtype="float32",
+            trainable=False,
+            # On TensorFlow each replica has the sums of all.
+            aggregation="only_first_replica",
+            name="whitening_norms",
+        )
+        self.variables = [self._sums]
+
+    def squares(self, gradients: dict):
+        """`||g||^2` of each kernel's gradient, by index; 0 where there is none."""
+        found = dict(zip(gradients, _squares(list(gradients.values())), strict=True))
+        zero = ops.zeros((), "float32")
+        return ops.stack([found.get(index, zero) for index in self._plan.whitened])
+
+    def add(self, squares, left: dict) -> None:
+        """Add a step: the gradients' squares, and what is left of them, by index."""
+        means = {
+            index: ops.subtract(h, self._plan.whiten(h, index))
+            for index, h in left.items()
+        }
+        new = ops.stack([squares, self.squares(left), self.squares(means)])
+        self._sums.assign(ops.add(self._sums, new))
+
+    def take(self) -> Ratios:
+        """The ratios over the steps since the last call."""
+        sums = ops.convert_to_numpy(self._sums).astype("float64")
+        self._sums.assign(np.zeros_like(sums))
+        paths = [row.path for row in self._plan.whitened.values()]
+        gradient, whitened, residual = sums
+        ratios = map(_ratio, whitened, gradient)
+        return Ratios(
+            _ratio(whitened.sum(), gradient.sum()),
+            _ratio(residual.sum(), gradient.sum()),
+            dict(zip(paths, ratios, strict=True)),
+        )
+
+
+def _ratio(part, whole):
+    return math.sqrt(part / whole) if whole > 0 else math.nan
+
+
+def _squares(tensors):
+    tensors = _of_all_replicas(tensors)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # One call for all: a small network spends more on calls than on numbers.
+        norms = torch._foreach_norm([tensor.float() for tensor in tensors])
+        return torch._foreach_mul(norms, norms)
+    return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
+
+
+def _of_all_replicas(gradients):
+    """What TensorFlow's replicas, which each have a part of it, will step by."""
+    if keras.backend.backend() != "tensorflow":
+        return gradients
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return gradients
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))

@@ -1,0 +1,161 @@
+"""WhiteningMonitor against norms that NumPy takes of the plain gradients."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+import reference
+from networks import compiled, convnet, images, values
+
+from keras_wgd import WGD, WhiteningMonitor
+from keras_wgd.optimizers.names import MEANS
+
+placements = pytest.mark.parametrize("placement", ["gradient", "update"])
+
+
+def plain_gradients(model, start, x, y):
+    """The gradients of one step, which SGD(1.0) takes from the weights."""
+    model.set_weights(start)
+    compiled(model, keras.optimizers.SGD(1.0), jit_compile=False)
+    model.train_on_batch(x, y)
+    pairs = zip(start, values(model.trainable_variables), strict=True)
+    return [before.astype("float64") - after for before, after in pairs]
+
+
+def monitored(model, optimizer, epochs=1, callbacks=(), **options):
+    monitor = WhiteningMonitor(**options)
+    x, y = images(model)
+    compiled(model, optimizer)
+    model.fit(
+        *(x, y),
+        batch_size=len(x),
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[monitor, *callbacks],
+    )
+    return monitor
+
+
+@placements
+@pytest.mark.parametrize("mean_over", MEANS)
+def test_the_ratios_are_those_of_numpy(mean_over, placement):
+    model = convnet()
+    start = model.get_weights()
+    gradients = plain_gradients(model, start, *images(model))
+    model.set_weights(start)
+    optimizer = WGD(keras.optimizers.SGD(1e-30), mean_over, placement)
+    monitor = monitored(model, optimizer, epochs=2)
+    g = [gradients[0], gradients[2]]
+    h = [reference.whiten(gradient, "ordinary", mean_over) for gradient in g]
+    history = monitor.history
+    for layer, *pair in zip(("first", "second"), g, h, strict=True):
+        (path,) = [p for p in history if p.endswith(f"/{layer}/kernel")]
+        before, after = map(np.linalg.norm, pair)
+        assert history[path] == pytest.approx([after / before] * 2, rel=1e-4)
+    before, after = (np.sqrt(sum(np.sum(a**2) for a in arrays)) for arrays in (g, h))
+    assert history["whitening_ratio"] == pytest.approx([after / before] * 2, rel=1e-4)
+    assert all(0 < residual < 1e-6 for residual in history["whitening_residual"])
+    assert len(history) == 4
+
+
+def test_the_ratio_of_an_epoch_is_over_all_its_steps():
+    """Of two batches, one with ten times the gradient."""
+    model = convnet()
+    start = model.get_weights()
+    x, y = images(model)
+    halves = [plain_gradients(model, start, x[i : i + 8], y[i : i + 8]) for i in (0, 8)]
+    model.set_weights(start)
+    compiled(model, WGD(keras.optimizers.SGD(1e-30)))
+    monitor = WhiteningMonitor()
+    model.fit(
+        x, y, batch_size=8, epochs=1, shuffle=False, verbose=0, callbacks=[monitor]
+    )
+    squares = np.zeros(2)
+    for gradients in halves:
+        for gradient in (gradients[0], gradients[2]):
+            whitened = reference.whiten(gradient, "ordinary", "filters")
+            squares += np.sum(gradient**2), np.sum(whitened**2)
+    wanted = np.sqrt(squares[1] / squares[0])
+    assert monitor.history["whitening_ratio"] == pytest.approx([wanted], rel=1e-4)
+
+
+@placements
+def test_it_reaches_history_and_files_and_changes_no_step(tmp_path, placement):
+    def trained(watched):
+        keras.utils.set_random_seed(0)
+        model = convnet()
+        log = keras.callbacks.CSVLogger(tmp_path / f"{watched}.csv")
+        board = keras.callbacks.TensorBoard(tmp_path / "board")
+        monitor = [WhiteningMonitor(per_kernel=True)] if watched else []
+        compiled(model, WGD("adam", placement=placement))
+        history = model.fit(
+            *images(model),
+            batch_size=8,
+            epochs=2,
+            verbose=0,
+            shuffle=False,
+            callbacks=[*monitor, log, board],
+        ).history
+        return model, monitor, history
+
+    plain, _, _ = trained(False)
+    model, (monitor,), history = trained(True)
+    for a, b in zip(
+        values([*plain.weights, *plain.optimizer.variables]),
+        values([*model.weights, *model.optimizer.variables]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    with open(tmp_path / "True.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(monitor.history) == 4
+    for key, series in monitor.history.items():
+        assert history[key] == series
+        assert [float(row[key]) for row in rows] == pytest.approx(series)
+
+
+def test_the_progress_bar_gets_two_numbers_alone(capsys):
+    model = convnet()
+    monitor = WhiteningMonitor()
+    compiled(model, WGD("sgd"))
+    model.fit(*images(model), epochs=1, verbose=2, callbacks=[monitor])
+    told = capsys.readouterr().out
+    assert "whitening_ratio: 0." in told
+    assert "whitening_ratio/" not in told
+    assert len(monitor.history) == 4
+
+
+@pytest.mark.usefixtures("half_precision")
+def test_it_looks_through_the_scaling_of_the_loss(tmp_path):
+    model = convnet()
+    monitor = monitored(model, WGD("adam"), epochs=2)
+    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    assert all(0.1 < ratio < 1 for ratio in monitor.history["whitening_ratio"])
+    assert int(model.optimizer.inner_optimizer.iterations) == 2
+
+
+def test_a_later_fit_records_nothing_and_what_is_saved_is_as_without(tmp_path):
+    model = convnet()
+    path = tmp_path / "model.keras"
+    save = keras.callbacks.ModelCheckpoint(path)
+    first = monitored(model, WGD("adam"), callbacks=[save])
+    count = len(model.optimizer.variables)
+    assert count == len(model.optimizer.inner_optimizer.variables)
+    model.fit(*images(model), verbose=0)
+    assert len(first.history["whitening_ratio"]) == 1
+    loaded = keras.saving.load_model(path)
+    assert len(loaded.optimizer.variables) == count
+    again = monitored(model, model.optimizer)
+    assert again.history["whitening_ratio"][0] < 1
+
+
+def test_a_plain_optimizer_is_named():
+    with pytest.raises(ValueError, match="Received: optimizer Adam"):
+        monitored(convnet(), "adam")
+
+
+def test_norms_are_asked_for_after_build():
+    with pytest.raises(ValueError, match="Received: 'wgd', not built"):
+        WGD("sgd", name="wgd").record_norms()
