@@ -149,12 +149,14 @@ class WGDWrapper(keras.optimizers.Optimizer):
         self._plan = plan = WhiteningPlan(variables, self.mean_over, located)
         if self.placement == "update":
             updates.hook(self, plan, self._index_of)
-        if not self.whitened_variables:
+        if not plan.whitened:
+            # With located kernels there is no more to tell it.
+            hint = "Pass kernels=model if the model has convolutions; "
+            advice = hint if located is None else ""
             warnings.warn(
                 f"{type(self).__name__} found nothing to centre among "
                 f"{len(plan.rows)} trainable variables: training goes as with "
-                "the inner optimizer alone. Pass kernels=model if the model has "
-                "convolutions; summary() gives the reasons.",
+                f"the inner optimizer alone. {advice}summary() gives the reasons.",
                 stacklevel=4,
             )
         return plan
