@@ -96,6 +96,7 @@ def process(rank, folder):
             model.optimizer.apply([v.value.grad for v in variables], variables)
     if rank == 0:
         np.savez(Path(folder, "weights.npz"), *model.get_weights())
+    del replica  # first: PyTorch may hang where it outlives its group
     dist.destroy_process_group()
 
 
