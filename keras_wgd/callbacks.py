@@ -77,10 +77,11 @@ class WhiteningMonitor(keras.callbacks.Callback):
         kernels = {
             f"whitening_ratio/{path}": ratio for path, ratio in ratios.kernels.items()
         }
-        for key, value in {**overall, **kernels}.items():
+        every = overall | kernels
+        for key, value in every.items():
             self.history.setdefault(key, []).append(value)
         if logs is not None:
-            logs.update({**overall, **kernels} if self.per_kernel else overall)
+            logs.update(every if self.per_kernel else overall)
 
     def on_train_end(self, logs=None):
         """Record no longer, at no cost to a later `fit`."""

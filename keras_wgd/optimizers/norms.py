@@ -16,7 +16,7 @@ class Ratios(NamedTuple):
     Attributes:
         overall: `||h|| / ||g||` over all kernels and steps.
         residual: `||mean(h)|| / ||g||`, with `mean(h)` in the shape of `h`: what
-            rounding has left of the mean.
+            rounding has left of the mean. NaN, too, where it is not asked for.
         kernels: `||h|| / ||g||` of each kernel, by its path.
     """
 
@@ -34,15 +34,17 @@ class WhiteningNorms:
 
     Args:
         plan: The plan of a `WGDWrapper` that is built.
+        residual: Whether to sum up `||mean(h)||^2`, which takes each mean again.
 
     Attributes:
         variables: What is updated in a step.
     """
 
-    def __init__(self, plan: WhiteningPlan):
+    def __init__(self, plan: WhiteningPlan, residual: bool = True):
         self._plan = plan
+        self._residual = residual
         self._sums = keras.Variable(
-            np.zeros((3, len(plan.whitened))),
+            np.zeros((2 + residual, len(plan.whitened))),
             dtype="float32",
             trainable=False,
             # On TensorFlow each replica has the sums of all.
@@ -59,23 +61,26 @@ class WhiteningNorms:
 
     def add(self, squares, left: dict) -> None:
         """Add a step: the gradients' squares, and what is left of them, by index."""
-        means = {
-            index: ops.subtract(h, self._plan.whiten(h, index))
-            for index, h in left.items()
-        }
-        new = ops.stack([squares, self.squares(left), self.squares(means)])
-        self._sums.assign(ops.add(self._sums, new))
+        new = [squares, self.squares(left)]
+        if self._residual:
+            means = {
+                index: ops.subtract(h, self._plan.whiten(h, index))
+                for index, h in left.items()
+            }
+            new.append(self.squares(means))
+        self._sums.assign(ops.add(self._sums, ops.stack(new)))
 
     def take(self) -> Ratios:
         """The ratios over the steps since the last call."""
         sums = ops.convert_to_numpy(self._sums).astype("float64")
         self._sums.assign(np.zeros_like(sums))
         paths = [row.path for row in self._plan.whitened.values()]
-        gradient, whitened, residual = sums
+        gradient, whitened = sums[:2]
+        residual = sums[2].sum() if self._residual else math.nan
         ratios = map(_ratio, whitened, gradient)
         return Ratios(
             _ratio(whitened.sum(), gradient.sum()),
-            _ratio(residual.sum(), gradient.sum()),
+            _ratio(residual, gradient.sum()),
             dict(zip(paths, ratios, strict=True)),
         )
 

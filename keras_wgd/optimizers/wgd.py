@@ -287,7 +287,9 @@ class WGDWrapper(keras.optimizers.Optimizer):
             norms.add(squares, left)
         return grads
 
-    def record_norms(self, record: bool = True) -> WhiteningNorms | None:
+    def record_norms(
+        self, record: bool = True, residual: bool = True
+    ) -> WhiteningNorms | None:
         """Sum up in each step how much of the gradients is left, or no longer.
 
         `WhiteningMonitor` does it in `fit`. The sums are among the `variables` as
@@ -295,6 +297,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
 
         Args:
             record: Whether to do so.
+            residual: Whether to record what is left of the mean, too.
 
         Returns:
             The sums, from 0; `None` if `record` is `False`.
@@ -311,7 +314,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 "optimizer.build(model.trainable_variables). Received: "
                 f"{self.name!r}, not built"
             )
-        self._norms = WhiteningNorms(self._plan)
+        self._norms = WhiteningNorms(self._plan, residual)
         return self._norms
 
     @property

@@ -103,7 +103,7 @@ def train(
             ],
         )
         optimizer.build(model.trainable_variables)
-        norms = optimizer.record_norms() if spec.mean_over else None
+        norms = optimizer.record_norms(residual=False) if spec.mean_over else None
     centred = len(optimizer.whitened_variables) if spec.mean_over else 0
     if spec.mean_over and not centred:
         raise RuntimeError(f"{spec.model} has no kernel to centre: {spec.id} is plain")
