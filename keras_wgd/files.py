@@ -119,17 +119,30 @@ def read_json(path: Path) -> Any:
         What is in it.
 
     Raises:
-        ValueError: If it is missing or damaged. The message names it.
+        ValueError: If it is missing or damaged, or holds a number that is not finite.
+            The message names it.
         OSError: If it cannot be read at this moment; it may be whole.
     """
     try:
         if check_plain(path).st_size > _MOST_BYTES:
             raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(
+            path.read_text(encoding="utf-8"),
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
     except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _finite(word: str) -> float:
+    """A number that can be written as JSON again; Python reads NaN and 1e999, too."""
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word} is no number of JSON")
+    return number
 
 
 def to_json(tree: Any) -> Any:

@@ -144,7 +144,12 @@ def nested(levels):
         (measured(mean_precision=True), "is not the result of its spec"),
         (measured(kappa=-1.1), "is not the result of its spec"),
         (measured(loss=-(10**400)), "is not the result of its spec"),
-        (measured(loss=float("inf")), "is not the result of its spec"),
+        (measured(loss=float("inf")), "is damaged: Infinity is no number of JSON"),
+        (edited(environment={"a": float("nan")}), "is damaged: NaN is no number"),
+        (
+            damaged("result.json", lambda text: text.replace("1.0", "1e999", 1)),
+            "is damaged: 1e999 is no number of JSON",
+        ),
         (curved(test_loss=[1.0, -(10**400)]), "is not the result of its spec"),
         (curved(train_accuracy=[0.5, 1.1]), "is not the result of its spec"),
         (specified(batch_size=10**30), "batch_size must be a whole number"),
