@@ -166,7 +166,9 @@ def _layer(network, kind, options, x, made):
         blocks, trainable = options
         inputs = keras.Input(x.shape[1:])
         model = keras.Model(inputs, _stacked(network, blocks, inputs, made))
-        model.trainable = trainable
+        # In a file Keras forgets that the cell of a recurrent layer is frozen.
+        parts = model._flatten_layers()
+        model.trainable = trainable or any(isinstance(p, layers.RNN) for p in parts)
         return model
     (layer,) = (made[kind]() for made in OTHERS.values() if kind in made)
     return layer
