@@ -407,6 +407,10 @@ def test_kernels_shows_a_model_of_ones_own(capsys, tmp_path):
     assert "3 filters, 2 groups" in printed
     assert "left alone" in printed
     assert "1 of 4 trainable variables centred" in printed
+    assert cli.app(["kernels", str(tmp_path / "model.keras"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["model"] == model.name
+    assert [v["centred"] for v in told["variables"]] == [True, False, False, False]
 
 
 def command(*arguments, **environment):

@@ -1,8 +1,10 @@
 """Files of a stranger: they run nothing, lead nowhere, and print nothing but text."""
 
 import ast
+import html
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -208,7 +210,9 @@ HOSTILE_NAMES = [
     "a\nb",
     "\u202e",
     "[[",
+    "<b>&lt;",
 ]
+TAGS = {"p", "table", "thead", "tbody", "tr", "th", "td", "br/"}
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
@@ -228,6 +232,10 @@ def test_the_names_in_a_model_are_text(capsys, name):
     assert out.replace("\n", "").isprintable()
     shown = name.encode("unicode_escape").decode()
     assert out.count(shown) == 5  # twice a path, twice a layer, and in the reason
+    page = optimizer._repr_html_()
+    assert page.isprintable()
+    assert page.count(html.escape(shown)) == 5
+    assert set(re.findall("</?([^ >]*)", page)) == TAGS
 
 
 @pytest.mark.parametrize("name", [".lock", ".lock-1-of-2"])

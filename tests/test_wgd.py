@@ -392,27 +392,6 @@ def test_training_without_a_kernel_says_so():
         WGD("sgd").build(model.trainable_variables)
 
 
-def test_summary_names_every_kernel_and_every_reason(capsys):
-    model = every_layer_type()
-    optimizer = WGD("adam", kernels=model)
-    with pytest.raises(
-        ValueError, match=r"must be built before its summary.*not built"
-    ):
-        optimizer.summary()
-    optimizer.build(model.trainable_variables)
-    lines = []
-    optimizer.summary(print_fn=lines.append)
-    (text,) = lines
-    for kernel in conv_kernels(model):
-        assert kernel.path in text
-    assert f"11 of {len(model.trainable_variables)} trainable variables centred" in text
-    assert "4 left alone: a mean of one" in text
-    assert "3 filters, 2 groups" in text
-    assert "left alone" in text
-    optimizer.summary()
-    assert "trainable variables centred" in capsys.readouterr().out
-
-
 def update_step_of(optimizer, start, gradients):
     """The weights after each of a few gradients, from the same start."""
     variables = [keras.Variable(value, name="kernel") for value in start]

@@ -1,5 +1,6 @@
 """`keras-wgd kernels`."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -16,6 +17,9 @@ def kernels(
         str, typer.Option(help="filters, fan_in or kernels.")
     ] = "filters",
     backend: Backend = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print it as JSON, for all variables.")
+    ] = False,
 ) -> None:
     """Show which kernels of a network WGD centres, over what, and why not others."""
     if mean_over not in MEANS:
@@ -26,9 +30,14 @@ def kernels(
     from keras_wgd.models.applications import load
     from keras_wgd.optimizers.kernels import conv_kernels
     from keras_wgd.optimizers.plan import WhiteningPlan
+    from keras_wgd.optimizers.summary import Summary
 
     with user_errors():
         model = load(network)
     located = {k.index: k for k in conv_kernels(model) if k.index is not None}
     plan = WhiteningPlan(model.trainable_variables, mean_over, located)
-    plan.print(f'{model.name}, mean_over="{mean_over}"')
+    summary = Summary(plan, f'{model.name}, mean_over="{mean_over}"')
+    if as_json:
+        print(json.dumps({"model": model.name, **summary.to_dict()}))
+    else:
+        summary.print()

@@ -1,24 +1,15 @@
 """What is centred and what is left alone: decided once, when an optimizer is built."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from keras_wgd.files import printable
 from keras_wgd.optimizers.kernels import (
     ConvKernel,
     guess_kernel,
     variable_path,
 )
 from keras_wgd.optimizers.whitening import whiten, whiten_
-
-# What a mean is taken over, in words: many and one.
-_UNITS = {
-    "filters": ("filters", "filter"),
-    "fan_in": ("inputs", "input"),
-    "kernels": ("kernels", "kernel"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,59 +114,3 @@ class WhiteningPlan:
             alike.setdefault(key, []).append(gradient)
         for (_, axes, groups, _, _), together in alike.items():
             whiten_(together, axes, groups)
-
-    def table(self, title: str):
-        """A `rich` table of the kernels, and a line for each kind of the rest."""
-        from rich import box
-        from rich.markup import escape
-        from rich.table import Table
-
-        def plain(text):
-            """The names are those of a file's layers and variables, perhaps."""
-            return escape(printable(text))
-
-        table = Table(title=plain(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.title_justify = table.caption_justify = "left"
-        table.add_column("kernel", overflow="fold")
-        table.add_column("shape", no_wrap=True)
-        table.add_column("layer", overflow="fold")
-        table.add_column("mean of", no_wrap=True)
-        table.add_column("removed", justify="right", no_wrap=True)
-        roots = {row.path.split("/")[0] for row in self.rows}
-        root = roots.pop() if len(roots) == 1 else ""
-        for row in self.rows:
-            if row.kernel is None:
-                continue
-            path = row.path.removeprefix(f"{root}/")
-            unit = _UNITS[self.mean_over][row.mean_size == 1]
-            centred = row.axes is not None
-            table.add_row(
-                plain(path),
-                "x".join(map(str, row.shape)),
-                plain(row.kernel.layer),
-                f"{row.mean_size} {unit}"
-                + (f", {row.groups} groups" if row.groups > 1 else ""),
-                f"{1 / row.mean_size:.2%}" if centred else "left alone",
-            )
-        table.caption = "\n".join(map(plain, self._caption()))
-        return table
-
-    def print(self, title: str, print_fn=None):
-        """Print the table to the terminal, or hand its text to `print_fn`."""
-        from rich.console import Console
-
-        if print_fn is None:
-            Console().print(self.table(title))
-            return
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self.table(title))
-        print_fn(capture.get())
-
-    def _caption(self):
-        reasons = Counter(row.reason for row in self.rows)
-        yield f"{reasons.pop('', 0)} of {len(self.rows)} trainable variables centred"
-        for reason, count in reasons.most_common():
-            yield f"{count} left alone: {reason}"
-        if any(row.kernel and row.kernel.layer.endswith("?") for row in self.rows):
-            yield "? told by name and shape; kernels=model goes by the layers"

@@ -12,6 +12,7 @@ from keras_wgd.optimizers.names import MEANS, PLACEMENTS
 from keras_wgd.optimizers.norms import WhiteningNorms
 from keras_wgd.optimizers.plan import WhiteningPlan
 from keras_wgd.optimizers.selection import KernelSelection
+from keras_wgd.optimizers.summary import Summary
 
 # Private state of the inner optimizer that Keras's trainers, callbacks and
 # base class read on whatever optimizer they are given.
@@ -218,7 +219,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
         """Print which variables are centred, over what, and why others are not.
 
         Args:
-            print_fn: Called with the text; by default it goes to the terminal.
+            print_fn: Called with the text; by default it goes to the terminal, and in
+                a notebook below the cell, as HTML.
 
         Raises:
             ValueError: If the optimizer is not built yet.
@@ -229,11 +231,17 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 "call optimizer.build(model.trainable_variables). Received: "
                 f"{self.name!r}, not built"
             )
+        self._summary(self._plan).print(print_fn)
+
+    def _summary(self, plan):
         title = (
             f'{type(self.inner_optimizer).__name__}, mean_over="{self.mean_over}", '
             f'placement="{self.placement}"'
         )
-        self._plan.print(title, print_fn)
+        return Summary(plan, title)
+
+    def _repr_html_(self):
+        return self._summary(self._plan)._repr_html_() if self._plan else None
 
     def _index_of(self, variable):
         optimizer = self.inner_optimizer

@@ -1,0 +1,125 @@
+"""A plan for people and programs: in a terminal, in a notebook, as JSON."""
+
+import html
+from collections import Counter
+from typing import Any
+
+from keras_wgd.files import printable
+from keras_wgd.optimizers.plan import WhiteningPlan
+
+_HEADS = ("kernel", "shape", "layer", "mean of", "removed")
+# What a mean is taken over, in words: many and one.
+_UNITS = {
+    "filters": ("filters", "filter"),
+    "fan_in": ("inputs", "input"),
+    "kernels": ("kernels", "kernel"),
+}
+
+
+class Summary:
+    """Which variables are centred, over what, and why others are not.
+
+    The names in it may be those of a stranger's file: they are shown as text.
+
+    Args:
+        plan: What is decided.
+        title: What it is decided for, in one line.
+    """
+
+    def __init__(self, plan: WhiteningPlan, title: str):
+        self._plan = plan
+        self._title = printable(title)
+
+    def print(self, print_fn=None) -> None:
+        """Print a table, in a notebook as HTML, or hand its text to `print_fn`."""
+        from rich.console import Console
+
+        console = Console() if print_fn is None else Console(width=120)
+        if print_fn is not None:
+            with console.capture() as capture:
+                console.print(self.table())
+            print_fn(capture.get())
+        elif console.is_jupyter:
+            from IPython.display import display
+
+            display(self)
+        else:
+            console.print(self.table())
+
+    def table(self):
+        """A `rich` table of the kernels, and a line for each kind of the rest."""
+        from rich import box
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=escape(self._title), box=box.SIMPLE_HEAD)
+        table.padding = (0, 1, 0, 0)
+        table.title_justify = table.caption_justify = "left"
+        for head in _HEADS:
+            table.add_column(
+                head,
+                overflow="fold",
+                no_wrap=head not in ("kernel", "layer"),
+                justify="right" if head == "removed" else "left",
+            )
+        for cells in self._cells():
+            table.add_row(*map(escape, cells))
+        table.caption = escape("\n".join(self._notes()))
+        return table
+
+    def _repr_html_(self) -> str:
+        def row(tag, cells):
+            style = ' style="text-align: left"'
+            inside = (f"<{tag}{style}>{html.escape(c)}</{tag}>" for c in cells)
+            return f"<tr>{''.join(inside)}</tr>"
+
+        rows = "".join(row("td", cells) for cells in self._cells())
+        return (
+            f"<p>{html.escape(self._title)}</p>"
+            f"<table><thead>{row('th', _HEADS)}</thead><tbody>{rows}</tbody></table>"
+            f"<p>{'<br/>'.join(map(html.escape, self._notes()))}</p>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for a program, ready for JSON; all variables, none in words."""
+        return {
+            "mean_over": self._plan.mean_over,
+            "variables": [
+                {
+                    "path": row.path,
+                    "shape": list(row.shape),
+                    "layer": row.kernel.layer if row.kernel else None,
+                    "centred": row.axes is not None,
+                    "axes": None if row.axes is None else list(row.axes),
+                    "groups": row.groups,
+                    "mean_size": row.mean_size,
+                    "reason": row.reason,
+                }
+                for row in self._plan.rows
+            ],
+        }
+
+    def _cells(self):
+        roots = {row.path.split("/")[0] for row in self._plan.rows}
+        root = roots.pop() if len(roots) == 1 else ""
+        for row in self._plan.rows:
+            if row.kernel is None:
+                continue
+            unit = _UNITS[self._plan.mean_over][row.mean_size == 1]
+            yield (
+                printable(row.path.removeprefix(f"{root}/")),
+                "x".join(map(str, row.shape)),
+                printable(row.kernel.layer),
+                f"{row.mean_size} {unit}"
+                + (f", {row.groups} groups" if row.groups > 1 else ""),
+                "left alone" if row.axes is None else f"{1 / row.mean_size:.2%}",
+            )
+
+    def _notes(self):
+        rows = self._plan.rows
+        reasons = Counter(row.reason for row in rows)
+        yield f"{reasons.pop('', 0)} of {len(rows)} trainable variables centred"
+        for reason, count in reasons.most_common():
+            yield printable(f"{count} left alone: {reason}")
+        if any(row.kernel and row.kernel.layer.endswith("?") for row in rows):
+            yield "? told by name and shape; kernels=model goes by the layers"
