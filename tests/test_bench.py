@@ -15,7 +15,7 @@ from keras_wgd.bench.names import NETWORKS
 from keras_wgd.bench.steps import WARM_UP, Steps
 from keras_wgd.bench.timing import interleaved
 from keras_wgd.environment import environment
-from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 from keras_wgd.study.spec import OPTIMIZERS
 
 BACKEND = keras.backend.backend()

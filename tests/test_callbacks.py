@@ -9,7 +9,7 @@ import reference
 from networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, WhiteningMonitor
-from keras_wgd.optimizers.names import MEANS
+from keras_wgd.optimizers.means import MEANS
 
 placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 

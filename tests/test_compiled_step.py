@@ -9,7 +9,7 @@ import pytest
 from keras import ops, optimizers
 
 from keras_wgd import WGD, RAdam
-from keras_wgd.optimizers.names import MEANS
+from keras_wgd.optimizers.means import MEANS
 
 pytestmark = pytest.mark.usefixtures("full_compilation")
 

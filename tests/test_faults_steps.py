@@ -8,7 +8,7 @@ from keras import ops, optimizers
 from networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
-from keras_wgd.optimizers.names import MEANS
+from keras_wgd.optimizers.means import MEANS
 
 BACKEND = keras.backend.backend()
 both = pytest.mark.parametrize("placement", ["gradient", "update"])

@@ -20,7 +20,7 @@ from random_networks import CONVOLUTIONS, build, networks
 from random_optimizers import CLASSES, inner_optimizers
 
 from keras_wgd import WGD, conv_kernels
-from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 
 LONGER = os.environ.get("KERAS_WGD_FUZZ")
 
@@ -211,7 +211,11 @@ def test_an_update_is_the_plain_update_that_numpy_centres(
 
 
 @fuzz(20)
-@given(mean_over=st.sampled_from(MEANS), placement=st.sampled_from(PLACEMENTS), **drawn)
+@given(
+    mean_over=st.sampled_from(tuple(MEANS)),
+    placement=st.sampled_from(PLACEMENTS),
+    **drawn,
+)
 def test_saved_and_loaded_it_goes_on_as_if_never_saved(
     network, inner, kernels, seed, mean_over, placement, tmp_path_factory
 ):

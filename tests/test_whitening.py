@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_wgd import whiten
 from keras_wgd.optimizers.kernels import ConvKernel
-from keras_wgd.optimizers.names import MEANS
+from keras_wgd.optimizers.means import MEANS
 from keras_wgd.optimizers.whitening import whiten_
 
 # Every kernel shape of the library's table, with odd ones among them.
@@ -82,7 +82,7 @@ def test_a_large_mean_in_place_is_the_same_for_any_number_of_threads(
 
 
 cases = st.tuples(
-    st.sampled_from(KERNELS), st.sampled_from(MEANS), st.integers(0, 2**16)
+    st.sampled_from(KERNELS), st.sampled_from(tuple(MEANS)), st.integers(0, 2**16)
 )
 
 

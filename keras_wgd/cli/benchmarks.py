@@ -15,7 +15,7 @@ from keras_wgd.cli.options import (
     folder,
     user_errors,
 )
-from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 from keras_wgd.study import display
 from keras_wgd.study.spec import OPTIMIZERS
 
@@ -71,7 +71,7 @@ def bench(
 ) -> None:
     """Time the step of each optimizer, alone and wrapped, beside its peers."""
     optimizers = _chosen("optimizer", optimizer, OPTIMIZERS, ("sgdm", "adam", "radam"))
-    means = _chosen("mean_over", mean_over, MEANS, MEANS)
+    means = _chosen("mean_over", mean_over, tuple(MEANS), tuple(MEANS))
     placements = _chosen("placement", placement, PLACEMENTS, PLACEMENTS)
     _chosen("model", [model], NETWORKS, ())
     choose_backend(backend)

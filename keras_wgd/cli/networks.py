@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from keras_wgd.cli.options import Backend, UserError, choose_backend, user_errors
-from keras_wgd.optimizers.names import MEANS
+from keras_wgd.cli.options import Backend, choose_backend, user_errors
+from keras_wgd.optimizers import means
 
 
 def kernels(
@@ -14,7 +14,7 @@ def kernels(
         str, typer.Argument(help="A name of keras.applications, or a .keras file.")
     ],
     mean_over: Annotated[
-        str, typer.Option(help="filters, fan_in or kernels.")
+        str, typer.Option(help=f"One of {', '.join(means.MEANS)}.")
     ] = "filters",
     backend: Backend = None,
     as_json: Annotated[
@@ -22,10 +22,8 @@ def kernels(
     ] = False,
 ) -> None:
     """Show which kernels of a network WGD centres, over what, and why not others."""
-    if mean_over not in MEANS:
-        raise UserError(
-            f"mean_over must be one of {', '.join(MEANS)}. Received: {mean_over!r}"
-        )
+    with user_errors():
+        means.get(mean_over)
     choose_backend(backend)
     from keras_wgd.models.applications import load
     from keras_wgd.optimizers.kernels import conv_kernels

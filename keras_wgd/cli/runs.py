@@ -14,6 +14,7 @@ from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, user_errors
 from keras_wgd.datasets import DATASETS
 from keras_wgd.models.names import MODELS
+from keras_wgd.optimizers.means import MEANS
 from keras_wgd.study.spec import RunSpec
 
 
@@ -28,7 +29,7 @@ def run(
     mean_over: Annotated[
         str | None,
         typer.Option(
-            help="filters, fan_in or kernels; without it the plain optimizer.",
+            help=f"One of {', '.join(MEANS)}; without it the plain optimizer.",
             show_default=False,
         ),
     ] = None,

@@ -8,6 +8,8 @@ from typing import Any
 
 from keras import layers
 
+from keras_wgd.optimizers import means
+
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
@@ -46,19 +48,11 @@ class ConvKernel:
 
     def axes(self, mean_over: str) -> tuple[int, ...]:
         """The axes of the mean named `mean_over`, counted from the last."""
-        if mean_over == "kernels":
-            return (-2, -1)
-        spatial = tuple(range(-len(self.shape), -2))
-        filters = -2 if self.kind == "transposed" else -1
-        if mean_over == "filters":
-            return (filters,)
-        if self.kind == "depthwise":
-            return spatial
-        return (*spatial, -3 - filters)
+        return means.get(mean_over).axes(self.kind, len(self.shape))
 
     def mean_groups(self, mean_over: str) -> int:
         """Into how many runs the last axis is split, each with its own mean."""
-        return self.groups if mean_over == "filters" else 1
+        return self.groups if means.get(mean_over).in_groups else 1
 
     def mean_size(self, mean_over: str) -> int:
         """How many elements each mean is taken over.

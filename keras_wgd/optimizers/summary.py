@@ -5,15 +5,10 @@ from collections import Counter
 from typing import Any
 
 from keras_wgd.files import printable
+from keras_wgd.optimizers import means
 from keras_wgd.optimizers.plan import WhiteningPlan
 
 _HEADS = ("kernel", "shape", "layer", "mean of", "removed")
-# What a mean is taken over, in words: many and one.
-_UNITS = {
-    "filters": ("filters", "filter"),
-    "fan_in": ("inputs", "input"),
-    "kernels": ("kernels", "kernel"),
-}
 
 
 class Summary:
@@ -105,7 +100,7 @@ class Summary:
         for row in self._plan.rows:
             if row.kernel is None:
                 continue
-            unit = _UNITS[self._plan.mean_over][row.mean_size == 1]
+            unit = means.get(self._plan.mean_over).unit[row.mean_size == 1]
             yield (
                 printable(row.path.removeprefix(f"{root}/")),
                 "x".join(map(str, row.shape)),

@@ -7,8 +7,8 @@ import warnings
 import keras
 from keras import ops
 
-from keras_wgd.optimizers import inner, updates
-from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.optimizers import inner, means, updates
+from keras_wgd.optimizers.means import PLACEMENTS
 from keras_wgd.optimizers.norms import WhiteningNorms
 from keras_wgd.optimizers.plan import WhiteningPlan
 from keras_wgd.optimizers.selection import KernelSelection
@@ -96,13 +96,11 @@ class WGDWrapper(keras.optimizers.Optimizer):
         kernels=None,
         name: str | None = None,
     ):
-        if mean_over not in MEANS:
-            raise ValueError(
-                f"mean_over must be one of {MEANS}. Received: {mean_over!r}"
-            )
+        means.get(mean_over)
         if placement not in PLACEMENTS:
             raise ValueError(
-                f"placement must be one of {PLACEMENTS}. Received: {placement!r}"
+                f"placement must be one of {', '.join(PLACEMENTS)}. "
+                f"Received: {placement!r}"
             )
         inner_optimizer = inner.get(inner_optimizer)
         selection = KernelSelection(kernels)

@@ -1,5 +1,6 @@
 """The two kinds of chart that the figures are made of: lines, and dots."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,35 +11,32 @@ from keras_wgd.study.labels import arm_name, block_name
 from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import Estimate
 
+
+def _by_arm(looks):
+    """Each arm's; where there are more arms than looks, these begin again."""
+    return dict(zip(ARMS, itertools.cycle(looks), strict=False))
+
+
 # The colours of Okabe and Ito, which colour-blind readers can tell apart, and a grey
 # that is seen on black and on white. Dashes and shapes say the same without colour.
-_COLOURS = {
-    "plain": "#7a7a7a",
-    "filters": "#0072b2",
-    "filters-update": "#56b4e9",
-    "fan_in": "#d55e00",
-    "fan_in-update": "#e69f00",
-    "kernels": "#009e73",
-    "kernels-update": "#cc79a7",
-}
-_DASHES = {
-    "plain": [1, 0],
-    "filters": [7, 3],
-    "filters-update": [7, 2, 2, 2],
-    "fan_in": [2, 2],
-    "fan_in-update": [2, 4],
-    "kernels": [11, 3],
-    "kernels-update": [11, 2, 2, 2],
-}
-_SHAPES = {
-    "plain": "circle",
-    "filters": "square",
-    "filters-update": "triangle-up",
-    "fan_in": "triangle-down",
-    "fan_in-update": "triangle-right",
-    "kernels": "cross",
-    "kernels-update": "triangle-left",
-}
+_COLOURS = _by_arm(
+    ["#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7"]
+)
+_DASHES = _by_arm(
+    [[1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4], [11, 3], [11, 2, 2, 2], [4, 1]]
+)
+_SHAPES = _by_arm(
+    [
+        "circle",
+        "square",
+        "triangle-up",
+        "triangle-down",
+        "triangle-right",
+        "cross",
+        "triangle-left",
+        "diamond",
+    ]
+)
 _FAINT = 0.06
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
-from keras_wgd.optimizers.names import MEANS, PLACEMENTS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 
 OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
 # Whole numbers that fit wherever they may go, and numbers whose squares do.
@@ -76,7 +76,7 @@ class RunSpec:
         if self.stem is not None:
             _one_of("stem", self.stem, STEMS)
         if self.mean_over is not None:
-            _one_of("mean_over", self.mean_over, MEANS)
+            _one_of("mean_over", self.mean_over, tuple(MEANS))
         elif self.placement != "gradient":
             raise ValueError(
                 "placement is WGD's: it needs a mean_over of "
