@@ -8,9 +8,10 @@ JOBS ?= 2
 venv := .venv
 constraints := constraints.txt
 bin := $(venv)/bin
-pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
+install := -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
+pip := $(bin)/python $(install)
 
-.PHONY: demo test lint types suite keras-own paper compat docs clean
+.PHONY: demo test lint types suite keras-own paper compat docs dist clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
@@ -66,8 +67,25 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(venv)/docs.stamp
 	$(bin)/mkdocs build --strict --quiet
 
+# The wheel and the sdist, each with one backend alone in an environment of its own, in
+# which the quickstart trains.
+dist: $(venv)/dist.stamp
+	rm -rf dist
+	$(bin)/python -m build --outdir dist
+	$(bin)/twine check --strict dist/*
+	@for package in dist/*.whl dist/*.tar.gz; do \
+	    for backend in $(BACKENDS); do \
+	        printf '\n== %s with %s alone\n' $$package $$backend; \
+	        rm -rf .venv-dist && $(PYTHON) -m venv .venv-dist && \
+	        .venv-dist/bin/python $(install) "$$package[$$backend]" scikit-learn && \
+	        KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 \
+	            .venv-dist/bin/python examples/quickstart.py || exit 1; \
+	    done; \
+	done
+	rm -rf .venv-dist
+
 clean:
-	rm -rf .venv .venv-compat build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-compat .venv-dist build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(venv)/bin/python:
 	$(PYTHON) -m venv $(venv)
@@ -78,6 +96,10 @@ $(venv)/demo.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 
 $(venv)/dev.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 	$(pip) --editable '.[dev]'
+	@touch $@
+
+$(venv)/dist.stamp: $(constraints) | $(venv)/bin/python
+	$(pip) build twine
 	@touch $@
 
 $(venv)/docs.stamp: pyproject.toml $(constraints) | $(venv)/bin/python

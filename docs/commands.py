@@ -10,6 +10,7 @@ from pathlib import Path
 import typer.main
 
 from keras_wgd.cli import cli
+from keras_wgd.cli.examples import EXAMPLES, folded
 
 PAGE = Path(__file__).parent / "reference/command-line.md"
 
@@ -25,13 +26,17 @@ after Ctrl-C and 143 after SIGTERM. A mistake is told in one line.
 
 
 def page() -> str:
-    """The page: each command with its arguments, options and an example."""
+    """The page: each command with its examples, arguments and options."""
     group = typer.main.get_command(cli)
     parts = [HEAD]
     for name, command in group.commands.items():
         text = " ".join(command.help.split("\f")[0].split())
-        example = (command.epilog or "").removeprefix("Example: ")
-        parts += [f"## keras-wgd {name}\n\n{text}\n\n```sh\n{_folded(example)}\n```\n"]
+        examples = "\n".join(
+            line
+            for comment, example in EXAMPLES[name]
+            for line in (f"# {comment}", *folded(example))
+        )
+        parts += [f"## keras-wgd {name}\n\n{text}\n\n```sh\n{examples}\n```\n"]
         panels: dict[str, list] = {}
         for parameter in command.params:
             panels.setdefault(_panel(parameter), []).append(parameter)
@@ -39,17 +44,6 @@ def page() -> str:
             rows = "\n".join(_row(parameter) for parameter in parameters)
             parts.append(f"| {panel} | | default |\n| --- | --- | --- |\n{rows}\n")
     return "\n".join(parts)
-
-
-def _folded(command, width=84):
-    """A long command on lines that go on after a backslash, before an option."""
-    lines = [""]
-    for word in command.split():
-        if word.startswith("--") and len(lines[-1]) > width - 24:
-            lines[-1] += " \\"
-            lines.append("   ")
-        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
-    return "\n".join(lines)
 
 
 def _panel(parameter):

@@ -5,10 +5,13 @@ import os
 import signal
 import sys
 import threading
+from typing import Annotated
 
 import typer
 
+import keras_wgd
 from keras_wgd.cli import benchmarks, networks, reports, runs, studies
+from keras_wgd.cli.examples import epilog
 from keras_wgd.files import printable
 from keras_wgd.study.runner import FULL
 
@@ -17,25 +20,42 @@ _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 cli = typer.Typer(
     help="Whitened gradient descent for Keras: networks, runs, studies and benchmarks.",
+    epilog="Exit codes: 0, 1 if a run failed, 2 for a mistake in the command or its "
+    "input, 130 after Ctrl-C, 143 after SIGTERM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cli.command(epilog="Example: keras-wgd kernels resnet50")(networks.kernels)
-cli.command(
-    epilog="Example: keras-wgd run --dataset cifar100 --data-dir data --model resnet8 "
-    "--optimizer radam --mean-over filters --epochs 1 --train-size 5000"
-)(runs.run)
-cli.command(
-    epilog="Example: keras-wgd study --preset paper --dataset cifar100 "
-    "--model resnet18 --image-size 32 --stem small --data-dir data --out runs/resnet18"
-)(studies.study)
-cli.command(epilog="Example: keras-wgd report runs/quick")(reports.report)
-cli.command(
-    epilog="Example: keras-wgd bench --model resnet18 --optimizer radam --mean-over "
-    "filters --train-step --image-size 64"
-)(benchmarks.bench)
+for _command in (
+    networks.kernels,
+    runs.run,
+    studies.study,
+    reports.report,
+    benchmarks.bench,
+):
+    cli.command(epilog=epilog(_command.__name__))(_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"keras-wgd {keras_wgd.__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, and end.",
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def app(arguments: list[str] | None = None) -> int:
@@ -68,7 +88,10 @@ def app(arguments: list[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    except SystemExit:  # of SIGTERM: Ray has a handler of its own, which raises it too
+    except SystemExit as end:
+        if end.code in (None, 0, 1):  # what a shell asked to complete is told
+            return end.code or 0
+        # Of SIGTERM: Ray has a handler of its own, which raises it too.
         print("keras-wgd: stopped by SIGTERM", file=sys.stderr)
         return _TERMINATED
     if code == _INTERRUPTED:  # what typer, too, makes of Ctrl-C

@@ -13,6 +13,7 @@ from keras_wgd.cli.options import (
     UserError,
     choose_backend,
     folder,
+    one_of,
     user_errors,
 )
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
@@ -22,15 +23,11 @@ from keras_wgd.study.spec import OPTIMIZERS
 
 def _any_of(allowed, default="all"):
     """An option that may be given again for more."""
-    return typer.Option(
-        help=f"Any of {', '.join(allowed)}; again for more.", show_default=default
-    )
+    return one_of(allowed, "Any of {}; again for more.", show_default=default)
 
 
 def bench(
-    model: Annotated[
-        str, typer.Option(help=f"Whose weights: one of {', '.join(NETWORKS)}.")
-    ] = "resnet50",
+    model: Annotated[str, one_of(NETWORKS, "Whose weights: one of {}.")] = "resnet50",
     optimizer: Annotated[list[str] | None, _any_of(OPTIMIZERS, "all but nadam")] = None,
     mean_over: Annotated[list[str] | None, _any_of(MEANS)] = None,
     placement: Annotated[list[str] | None, _any_of(PLACEMENTS)] = None,

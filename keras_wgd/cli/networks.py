@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_wgd.cli.options import Backend, choose_backend, user_errors
+from keras_wgd.cli.options import Backend, choose_backend, one_of, user_errors
 from keras_wgd.optimizers import means
 
 
@@ -13,9 +13,7 @@ def kernels(
     network: Annotated[
         str, typer.Argument(help="A name of keras.applications, or a .keras file.")
     ],
-    mean_over: Annotated[
-        str, typer.Option(help=f"One of {', '.join(means.MEANS)}.")
-    ] = "filters",
+    mean_over: Annotated[str, one_of(means.MEANS)] = "filters",
     backend: Backend = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print it as JSON, for all variables.")

@@ -3,12 +3,14 @@
 import contextlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from keras_wgd.datasets.names import SAMPLERS
+from keras_wgd.models.names import STEMS
 from keras_wgd.study.results import BACKENDS
 
 
@@ -74,10 +76,26 @@ def choose_backend(name: str | None) -> str:
     return name
 
 
+def one_of(names: Collection[str], text: str = "One of {}.", **settings: Any) -> Any:
+    """An option whose values a shell can complete.
+
+    Args:
+        names: The values.
+        text: Its help; `{}` in it becomes the names.
+        **settings: What `typer.Option` takes besides.
+    """
+    return typer.Option(
+        help=text.format(", ".join(names)),
+        autocompletion=lambda: list(names),
+        **settings,
+    )
+
+
 Backend = Annotated[
     str | None,
-    typer.Option(
-        help=f"One of {', '.join(BACKENDS)}; by default what KERAS_BACKEND says.",
+    one_of(
+        BACKENDS,
+        "One of {}; by default what KERAS_BACKEND says.",
         show_default=False,
     ),
 ]
@@ -93,10 +111,10 @@ DataDir = Annotated[
 ]
 
 
-def field(text: str, metavar: str | None = None) -> Any:
+def field(text: str, metavar: str | None = None, names: Collection[str] = ()) -> Any:
     """An option for a field of a run; it is `None` where it is not given."""
-    return typer.Option(
-        help=text, show_default=False, rich_help_panel="Runs", metavar=metavar
+    return one_of(
+        names, text, show_default=False, rich_help_panel="Runs", metavar=metavar
     )
 
 
@@ -112,13 +130,18 @@ WeightDecay = Annotated[
 Epsilon = Annotated[float | None, field("Of all but sgdm; 1e-10 in the paper.")]
 Sampler = Annotated[
     str | None,
-    field("weighted, every class as often as any other, as in the paper; or shuffled."),
+    field(
+        "weighted, every class as often as any other, as in the paper; or shuffled.",
+        names=SAMPLERS,
+    ),
 ]
 ImageSize = Annotated[
     int | None,
     field("Resize images to this height and width; 224 in the paper.", "PIXELS"),
 ]
-Stem = Annotated[str | None, field("small: a first layer for small images.")]
+Stem = Annotated[
+    str | None, field("small: a first layer for small images.", names=STEMS)
+]
 TrainSize = Annotated[
     int | None, field("Training images to use, the classes in balance; else all.")
 ]

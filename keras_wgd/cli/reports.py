@@ -25,13 +25,16 @@ def report(
             show_default="the first folder's own report/",
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, and only that.")
+    ] = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
     from keras_wgd.study import display, tables
     from keras_wgd.study import report as reports
     from keras_wgd.study.results import REPORT
 
-    console = Console()
+    console = Console(stderr=as_json)
     with user_errors():
         results, problems = reports.collect(folders)
         display.print_problems(console, problems)
@@ -42,7 +45,11 @@ def report(
             )
         place = out or folders[0] / REPORT
         reports.prepare(place)
-        display.print_tables(console, tables.frame(results))
+        runs = tables.frame(results)
+        if not as_json:
+            display.print_tables(console, runs)
         with console.status("drawing the figures"):
             written = reports.write(place, results, problems)
         display.print_paths(console, written)
+    if as_json:
+        print(tables.summarize(runs).write_json())

@@ -11,30 +11,23 @@ import typer
 from rich.console import Console
 
 from keras_wgd.cli import options
-from keras_wgd.cli.options import UserError, user_errors
+from keras_wgd.cli.options import UserError, one_of, user_errors
 from keras_wgd.datasets import DATASETS
 from keras_wgd.models.names import MODELS
-from keras_wgd.optimizers.means import MEANS
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS
+from keras_wgd.study.spec import OPTIMIZERS, RunSpec
 
 
 def run(
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")],
-    model: Annotated[
-        str, typer.Option(help=f"One of {', '.join(MODELS)}.")
-    ] = "resnet8",
-    optimizer: Annotated[
-        str, typer.Option(help="sgdm, adam, nadam or radam.")
-    ] = "radam",
+    dataset: Annotated[str, one_of(DATASETS)],
+    model: Annotated[str, one_of(MODELS)] = "resnet8",
+    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "radam",
     mean_over: Annotated[
         str | None,
-        typer.Option(
-            help=f"One of {', '.join(MEANS)}; without it the plain optimizer.",
-            show_default=False,
-        ),
+        one_of(MEANS, "One of {}; without it the plain optimizer.", show_default=False),
     ] = None,
     placement: Annotated[
-        str, typer.Option(help="gradient or update: what is centred.")
+        str, one_of(PLACEMENTS, "One of {}: what is centred.")
     ] = "gradient",
     seed: Annotated[int, typer.Option(help="Of the weights and the order.")] = 0,
     epochs: options.Epochs = None,

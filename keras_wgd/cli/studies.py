@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,16 +12,19 @@ import typer
 from rich.console import Console
 
 from keras_wgd.cli import options
-from keras_wgd.cli.options import UserError, user_errors
+from keras_wgd.cli.options import UserError, one_of, user_errors
+from keras_wgd.datasets.names import SIZES
+from keras_wgd.models.names import MODELS
 from keras_wgd.study import presets
-from keras_wgd.study.claim import Shard, claim
+from keras_wgd.study.claim import Shard, check_plan, claim
 from keras_wgd.study.cluster import LOCAL
 from keras_wgd.study.options import Options
+from keras_wgd.study.spec import ARMS, OPTIMIZERS
 
 
-def _part(text: str) -> Any:
+def _part(names: Collection[str], text: str) -> Any:
     """An option that may be given several times, to take a part of the study."""
-    return typer.Option(help=text, show_default=False, rich_help_panel="A part of it")
+    return one_of(names, text, show_default=False, rich_help_panel="A part of it")
 
 
 def with_ray_address(arguments: Sequence[str]) -> list[str]:
@@ -39,9 +42,7 @@ def _is_value(rest):
 
 
 def study(
-    preset: Annotated[
-        str, typer.Option(help=f"A study: {', '.join(presets.PRESETS)}.")
-    ],
+    preset: Annotated[str, one_of(presets.PRESETS, "A study: {}.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -63,13 +64,24 @@ def study(
     list_runs: Annotated[
         bool, typer.Option("--list", help="Print the runs, and make none.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check all that can be checked before, print the runs and what there "
+            "is of each in --out, and write nothing.",
+        ),
+    ] = False,
     dataset: Annotated[
-        list[str] | None, _part("This data set alone; more than once for several.")
+        list[str] | None,
+        _part(SIZES, "This data set alone; more than once for several."),
     ] = None,
-    model: Annotated[list[str] | None, _part("Likewise, a network.")] = None,
-    optimizer: Annotated[list[str] | None, _part("Likewise, an optimizer.")] = None,
+    model: Annotated[list[str] | None, _part(MODELS, "Likewise, a network.")] = None,
+    optimizer: Annotated[
+        list[str] | None, _part(OPTIMIZERS, "Likewise, an optimizer.")
+    ] = None,
     arm: Annotated[
-        list[str] | None, _part("Likewise, plain or a mean, such as filters.")
+        list[str] | None, _part(ARMS, "Likewise, plain or a mean, such as filters.")
     ] = None,
     seeds: Annotated[
         list[int] | None,
@@ -147,8 +159,9 @@ def study(
             optimizer=optimizer or (),
             arm=arm or (),
         )
+    mine = part.of(specs)
     if list_runs:
-        _list(part.of(specs), as_json)
+        _list(mine, as_json)
         return
     if out is None:
         raise UserError("--out must name a folder for the results. Received: none")
@@ -169,20 +182,25 @@ def study(
                 cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
             display.print_problems(console, results.check(out, specs, backend))
+            if dry_run:
+                check_plan(out, specs, backend)
+                _list(mine, as_json, [results.state_of(out, spec) for spec in mine])
+                return
             # Last, so that a mistake leaves no folder behind.
             claimed.enter_context(claim(out, specs, backend, part))
-        failed = display.make_runs(console, out, part.of(specs), jobs, how, ray)
+        failed = display.make_runs(console, out, mine, jobs, how, ray)
         display.print_study(console, out, specs, as_json)
     if failed:
         raise typer.Exit(1)
 
 
-def _list(specs, as_json):
+def _list(specs, as_json, states=()):
     from keras_wgd.study import display
 
     if not specs:
         display.print_no_run(Console(stderr=as_json))
     if as_json:
-        print(json.dumps([spec.to_dict() for spec in specs]))
+        kept = [{"state": state} for state in states] or [{}] * len(specs)
+        print(json.dumps([s.to_dict() | k for s, k in zip(specs, kept, strict=True)]))
     elif specs:
-        display.print_specs(Console(), specs)
+        display.print_specs(Console(), specs, states)

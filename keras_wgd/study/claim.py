@@ -132,11 +132,19 @@ def _hold(stack, path, out, patience=0):
     return lock
 
 
-def _settle(out, specs, backend):
+def check_plan(out: Path, specs: list[RunSpec], backend: str) -> None:
+    """See that no other study was begun in a folder, which need not be there.
+
+    Args:
+        out: The folder.
+        specs: All runs of the study.
+        backend: The backend that makes them.
+
+    Raises:
+        ValueError: If one was. The message names the difference.
+    """
     path = out / STUDY
     if not path.exists():
-        now = {"backend": backend, "runs": [spec.to_dict() for spec in specs]}
-        files.write_text(path, json.dumps(now, indent=1) + "\n")
         return
     begun, by = _begun(path)
     difference = _difference(begun, by, specs, backend)
@@ -147,6 +155,14 @@ def _settle(out, specs, backend):
                 f"begun with {difference}"
             )
         )
+
+
+def _settle(out, specs, backend):
+    check_plan(out, specs, backend)
+    path = out / STUDY
+    if not path.exists():
+        plan = {"backend": backend, "runs": [spec.to_dict() for spec in specs]}
+        files.write_text(path, json.dumps(plan, indent=1) + "\n")
 
 
 def _begun(path):

@@ -1,6 +1,7 @@
 """What a terminal shows of runs: a bar, a line for each end, and tables."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ def wide(console: Console, least: int = 80) -> Iterator[None]:
     console.width = width
 
 
-def print_specs(console: Console, specs: Sequence[RunSpec]) -> None:
-    """Print what runs are, a line for each."""
+def print_specs(
+    console: Console, specs: Sequence[RunSpec], states: Sequence[str] = ()
+) -> None:
+    """Print what runs are, a line for each, and what there is of them, if given."""
     heads = {
         "dataset": "data set",
         "model": "network",
@@ -53,15 +56,20 @@ def print_specs(console: Console, specs: Sequence[RunSpec]) -> None:
     }
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", justify="right")
-    for head in (*heads.values(), "images"):
+    for head in (*heads.values(), "images", *(["state"] if states else [])):
         table.add_column(head, no_wrap=True)
     for number, spec in enumerate(specs, 1):
         size = "" if spec.image_size is None else f"{spec.image_size} px"
         count = "all" if spec.train_size is None else str(spec.train_size)
         values = (str(getattr(spec, name)) for name in heads)
-        table.add_row(str(number), *values, " ".join((count, size)).strip())
+        state = states[number - 1 : number]
+        table.add_row(str(number), *values, f"{count} {size}".strip(), *state)
     with wide(console, 100):
         console.print(table)
+    if states:
+        counts = Counter(states)
+        told = ", ".join(f"{counts[state]} {state}" for state in dict.fromkeys(states))
+        console.print(f"{len(specs)} runs: {told}", highlight=False)
 
 
 def print_no_run(console: Console) -> None:

@@ -144,6 +144,17 @@ def is_finished(out: Path, spec: RunSpec) -> bool:
         return False
 
 
+def state_of(out: Path, spec: RunSpec) -> str:
+    """What there is of a run: it is "finished", "begun" or "waiting".
+
+    Raises:
+        OSError: If that cannot be read at this moment.
+    """
+    if is_finished(out, spec):
+        return "finished"
+    return "begun" if draft_of(out, spec).is_dir() else "waiting"
+
+
 def draft_of(out: Path, spec: RunSpec) -> Path:
     """The folder of a run that is under way."""
     return out / f".{spec.id}"

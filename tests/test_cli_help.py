@@ -1,0 +1,144 @@
+"""What the command line teaches, completes, and tells a program."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from test_results import result_of
+
+import keras_wgd
+from keras_wgd import cli
+from keras_wgd.cli.examples import EXAMPLES, folded
+from keras_wgd.study import presets, results
+from keras_wgd.study.spec import RunSpec
+
+pytestmark = pytest.mark.any_backend
+
+QUICK = ["study", "--preset", "quick", "--seed", "0"]
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "keras_wgd", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TERM": "xterm", **environment},
+    )
+
+
+def test_every_command_has_examples():
+    assert {command.name or command.callback.__name__ for command in commands()} == set(
+        EXAMPLES
+    )
+
+
+def commands():
+    return cli.cli.registered_commands
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_the_help_of_a_command_ends_in_examples_to_paste(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.app([command, "--help"]) == 0
+    shown = capsys.readouterr().out.partition("Examples")[2]
+    pasted = re.sub(r" \\ *\n *", " ", shown)
+    lines = [line.strip() for line in pasted.splitlines() if line.strip()]
+    wanted = [line for c, text in EXAMPLES[command] for line in (f"# {c}", text)]
+    assert lines == wanted
+    # The suite's tests of the docs look whether each is a command.
+    assert all(text.startswith(f"keras-wgd {command}") for _, text in EXAMPLES[command])
+
+
+@pytest.mark.parametrize("text", [t for pairs in EXAMPLES.values() for _, t in pairs])
+def test_a_folded_command_is_the_same_to_a_shell(text):
+    lines = folded(text)
+    assert max(map(len, lines)) <= 78
+    read = "\n".join(lines).replace("\\\n", "")  # as a shell does
+    assert shlex.split(read) == shlex.split(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("keras-wgd st", ["study"]),
+        ("keras-wgd run --optimizer ", ["sgdm", "adam", "nadam", "radam"]),
+        ("keras-wgd study --preset cpu", ["cpu", "cpu-sweep"]),
+        ("keras-wgd kernels --mean-over f", ["filters", "fan_in"]),
+        ("keras-wgd run --backend j", ["jax"]),
+    ],
+)
+def test_a_shell_is_told_how_words_go_on(words, completed):
+    done = run(
+        _KERAS_WGD_COMPLETE="complete_bash",
+        COMP_WORDS=words,
+        COMP_CWORD=str(len(words.split(" ")) - 1),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == completed
+
+
+def test_the_version_is_told(capsys):
+    assert cli.app(["--version"]) == 0
+    assert capsys.readouterr().out == f"keras-wgd {keras_wgd.__version__}\n"
+
+
+COLOUR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [*QUICK, "--list"]])
+def test_there_are_colours_in_a_terminal_alone_and_not_with_no_color(arguments):
+    assert "\x1b" not in run(*arguments, FORCE_COLOR="").stdout
+    shown = run(*arguments, FORCE_COLOR="1", NO_COLOR="1")
+    assert shown.returncode == 0
+    assert not COLOUR.search(shown.stdout)
+    if arguments == ["--help"]:
+        assert COLOUR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
+
+
+def test_a_dry_run_tells_what_there_is_and_writes_nothing(tmp_path, capsys):
+    out = tmp_path / "out"
+    dry = [*QUICK, "--out", str(out), "--dry-run"]
+    assert cli.app(dry) == 0
+    assert "12 runs: 12 waiting" in capsys.readouterr().out
+    assert not out.exists()
+    backend = os.environ["KERAS_BACKEND"]
+    specs = presets.preset("quick").replace((0,)).runs()
+    out.mkdir()
+    results.write(out, result_of(specs[0], {"backend": backend}))
+    results.draft_of(out, specs[2]).mkdir()
+    before = sorted(path.name for path in out.rglob("*"))
+    assert cli.app(dry) == 0
+    printed = capsys.readouterr().out
+    assert "12 runs: 1 finished, 10 waiting, 1 begun" in printed
+    assert cli.app([*dry, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    states = [run.pop("state") for run in told]
+    assert states == ["finished", "waiting", "begun", *["waiting"] * 9]
+    assert list(map(RunSpec.from_dict, told)) == specs
+    assert sorted(path.name for path in out.rglob("*")) == before
+
+
+def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
+    paper = ["study", "--preset", "paper", "--data-dir", str(tmp_path), "--dry-run"]
+    assert cli.app([*paper, "--out", str(tmp_path / "out")]) == 2
+    assert "Received: " in capsys.readouterr().err
+    plan = {"backend": os.environ["KERAS_BACKEND"], "runs": []}
+    plan["runs"] = [spec.to_dict() for spec in presets.preset("quick").runs()]
+    (tmp_path / "study.json").write_text(json.dumps(plan))
+    assert cli.app([*QUICK, "--out", str(tmp_path), "--dry-run"]) == 2
+    assert "begun with seed 0, 1, 2, now 0" in capsys.readouterr().err
+
+
+def test_a_report_tells_a_program_what_a_study_does(tmp_path, capsys):
+    for spec in presets.preset("quick").replace((0,)).runs()[:2]:
+        results.write(tmp_path, result_of(spec))
+    assert cli.app(["report", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert [row["arm"] for row in told] == ["plain", "filters"]
+    assert "report.html" in captured.err
