@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from networks import convnet, values
 
-from keras_wgd import cli
+from keras_wgd import WhiteningMonitor, cli
 from keras_wgd.bench import contenders as bench_contenders
 from keras_wgd.bench import growth, measurements, memory, networks, tables
-from keras_wgd.bench.contenders import contenders
+from keras_wgd.bench.contenders import contenders, in_fit
 from keras_wgd.bench.names import NETWORKS
 from keras_wgd.bench.steps import WARM_UP, Steps
 from keras_wgd.bench.timing import interleaved
@@ -117,14 +117,27 @@ def test_the_peak_is_what_a_step_holds_for_a_while():
     assert memory.peak(lambda: None) < 2**20
 
 
-def test_whole_steps_of_fit_train_and_are_measured():
+def test_whole_steps_of_fit_train_and_are_measured(monkeypatch):
+    watches = []
+
+    class Monitor(WhiteningMonitor):
+        def on_train_begin(self, logs=None):
+            super().on_train_begin(logs)
+            watches.append(self)
+
+    monkeypatch.setattr(measurements, "WhiteningMonitor", Monitor)
     model = convnet()
     before = model.get_weights()
-    pair = contenders("radam", ["filters"], ["gradient"], kernels=model)[:2]
-    measured = measurements.of_fit_steps(model, pair, 2, 4)
-    assert [m.name for m in measured] == ["RAdam", "WGD filters"]
+    family = contenders("radam", ["filters"], ["gradient"], kernels=model)
+    measured = measurements.of_fit_steps(model, in_fit(family), 2, 4)
+    names = ["RAdam", "WGD filters", "WGD filters, watched"]
+    assert [m.name for m in measured] == names
     assert all(len(m.seconds) == 2 for m in measured)
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    (watch,) = watches
+    logs = {}
+    watch.on_epoch_end(0, logs)
+    assert 0 < logs["whitening_ratio"] < 1
 
 
 @pytest.mark.parametrize(
@@ -161,7 +174,8 @@ def test_the_command_prints_tables_and_json(capsys, monkeypatch):
     report = json.loads(capsys.readouterr().out)
     names = [m["name"] for m in report["steps"]]
     assert names == ["RAdam", "WGD fan_in", *PEERS["radam"]]
-    assert [m["name"] for m in report["fit"]] == names[:2]
+    fits = [m["name"] for m in report["fit"]]
+    assert fits == [*names[:2], "WGD fan_in, watched"]
     assert report["environment"]["backend"] == BACKEND
     assert report["steps"][0]["passes"] == 7
 

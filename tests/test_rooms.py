@@ -26,8 +26,8 @@ ROOMS = {
     "models": set(),
     "datasets": {"archive"},
     "study": BASE | PARTS,
-    "bench": BASE | PARTS | {"study"},
-    "cli": BASE | PARTS | {"bench", "study"},
+    "bench": BASE | PARTS | {"callbacks", "study"},
+    "cli": BASE | PARTS | {"__init__", "bench", "study"},
     "__main__": {"cli"},
 }
 # What is read from files, and what is made of that, needs no network and no Keras.

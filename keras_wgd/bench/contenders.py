@@ -30,7 +30,8 @@ class Contender:
         name: What a table calls it.
         optimizer: Whose step it makes: `"sgdm"`, `"adam"`, `"nadam"` or `"radam"`.
         make: Makes it: a Keras optimizer, or from the weights what `library` has.
-        kind: `"alone"`, `"wgd"`, or `"peer"`, which others have made.
+        kind: `"alone"`, `"wgd"`, `"watched"`, which is WGD under a
+            `WhiteningMonitor`, or `"peer"`, which others have made.
         mean_over: As for `WGD`; `None` if it is not one.
         placement: As for `WGD`.
         library: `"keras"`, `"torch"` or `"optax"`.
@@ -104,6 +105,22 @@ def contenders(
         for name, (library, make_peer) in peers.items()
     ]
     return found
+
+
+def in_fit(family: Sequence[Contender]) -> list[Contender]:
+    """Whose whole steps of `fit` are compared.
+
+    Args:
+        family: As `contenders` gives it.
+
+    Returns:
+        The optimizer alone, the first that is wrapped, and that one watched.
+    """
+    alone, wrapped, *_ = family
+    watched = dataclasses.replace(
+        wrapped, name=f"{wrapped.name}, watched", kind="watched"
+    )
+    return [alone, wrapped, watched]
 
 
 def _torch_peers(optimizer):

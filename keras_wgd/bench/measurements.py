@@ -12,6 +12,7 @@ from keras_wgd.bench.contenders import Contender
 from keras_wgd.bench.networks import size
 from keras_wgd.bench.steps import WARM_UP, Steps
 from keras_wgd.bench.timing import interleaved
+from keras_wgd.callbacks import WhiteningMonitor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Measurement:
     Attributes:
         name: The contender's name.
         optimizer: Whose step it makes.
-        kind: `"alone"`, `"wgd"` or `"peer"`.
+        kind: As of the contender.
         seconds: Of each round.
         passes: How often memory must be read or written for a weight, at least;
             `None` for a whole step of `fit`.
@@ -126,6 +127,10 @@ def of_fit_steps(
             contender.make(),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
+        if contender.kind == "watched":
+            monitor = WhiteningMonitor()
+            monitor.set_model(twin)
+            monitor.on_train_begin()
         steps[contender] = lambda twin=twin: twin.train_on_batch(x, y)
         for _ in range(WARM_UP):
             steps[contender]()

@@ -63,7 +63,7 @@ def fit_steps(
 
     Args:
         measurements: As `of_fit_steps` gives them.
-        alone: As `of_steps` gave them for the same contenders.
+        alone: As `of_steps` gave them, for all but what is watched.
         batch_size: Images in a step.
         image_size: Their height and width, in pixels.
 
@@ -80,13 +80,13 @@ def fit_steps(
     for m in measurements:
         base = first.setdefault(m.optimizer, m)
         low, high = m.quartiles
-        step = steps[m.optimizer, m.name]
+        step = steps.get((m.optimizer, m.name))
         table.add_row(
             m.name if m is base else f"  {m.name}",
             _milliseconds(m.median),
             f"{_milliseconds(low)}-{_milliseconds(high)}",
             f"{m.median / base.median:.3f}",
-            f"{step.median / m.median:.1%}",
+            f"{step.median / m.median:.1%}" if step else "",
         )
     return table
 

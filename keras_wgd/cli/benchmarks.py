@@ -38,8 +38,8 @@ def bench(
         bool,
         typer.Option(
             "--train-step",
-            help="Whole steps of fit, too: each optimizer alone and with the first "
-            "mean and placement.",
+            help="Whole steps of fit, too: each optimizer alone, with the first mean "
+            "and placement, and with a WhiteningMonitor.",
         ),
     ] = False,
     batch_size: Annotated[
@@ -77,7 +77,7 @@ def bench(
         _growth(console, growth, rounds, as_json)
         return
     from keras_wgd.bench import measurements, networks, tables
-    from keras_wgd.bench.contenders import contenders
+    from keras_wgd.bench.contenders import contenders, in_fit
     from keras_wgd.environment import environment
 
     with user_errors():
@@ -85,11 +85,11 @@ def bench(
     weights = network.trainable_variables
     families = [contenders(name, means, placements, network) for name in optimizers]
     all_of_them = [c for family in families for c in family]
-    pairs = [c for family in families for c in family[:2]] if train_step else []
-    count = (len(all_of_them) + len(pairs)) * (rounds + 1)
+    whole = [c for family in families for c in in_fit(family)] if train_step else []
+    count = (len(all_of_them) + len(whole)) * (rounds + 1)
     with display.counting(console, "steps", count) as advance:
         alone = measurements.of_steps(weights, all_of_them, rounds, advance)
-        whole = measurements.of_fit_steps(network, pairs, rounds, batch_size, advance)
+        fits = measurements.of_fit_steps(network, whole, rounds, batch_size, advance)
     about = environment()
     if as_json:
         report = {
@@ -98,7 +98,7 @@ def bench(
             "batch_size": batch_size,
             "image_size": image_size,
             "steps": [m.to_dict() for m in alone],
-            "fit": [m.to_dict() for m in whole],
+            "fit": [m.to_dict() for m in fits],
         }
         print(json.dumps(report))
         return
@@ -110,8 +110,8 @@ def bench(
         )
         for name in optimizers:
             console.print(tables.steps([m for m in alone if m.optimizer == name]))
-        if whole:
-            console.print(tables.fit_steps(whole, alone, batch_size, image_size))
+        if fits:
+            console.print(tables.fit_steps(fits, alone, batch_size, image_size))
 
 
 def _growth(console, out, rounds, as_json):
