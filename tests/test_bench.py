@@ -54,7 +54,7 @@ def test_every_contender_steps_and_is_measured(optimizer):
     assert [m.name for m in measured] == [c.name for c in found]
     assert len({m.name for m in measured}) == len(found)
     assert len(calls) == 4 * len(found)
-    kinds = ["alone"] + ["wgd"] * 6 + ["peer"] * len(PEERS[optimizer])
+    kinds = ["alone"] + ["wgd"] * (2 * len(MEANS)) + ["peer"] * len(PEERS[optimizer])
     assert [m.kind for m in measured] == kinds
     for m in measured:
         assert len(m.seconds) == 3
@@ -145,7 +145,7 @@ def test_whole_steps_of_fit_train_and_are_measured(monkeypatch):
     [
         (["--model", "lenet"], f"one of {', '.join(NETWORKS)}. Received: 'lenet'"),
         (["--optimizer", "sgd"], f"{', '.join(OPTIMIZERS)}. Received: 'sgd'"),
-        (["--mean-over", "rows"], "filters, fan_in, kernels. Received: 'rows'"),
+        (["--mean-over", "rows"], f"{', '.join(MEANS)}. Received: 'rows'"),
         (["--placement", "x"], "gradient, update. Received: 'x'"),
         (["--rounds", "0"], "greater than or equal to 1"),
         (["--batch-size", "0"], "greater than or equal to 1"),

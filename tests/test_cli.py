@@ -17,6 +17,7 @@ from test_results import SPEC, result_of
 from keras_wgd import cli
 from keras_wgd.cli import studies
 from keras_wgd.datasets import cifar100
+from keras_wgd.optimizers.means import MEANS
 from keras_wgd.study import claim, presets, results, runner
 from keras_wgd.study.spec import Grid, RunSpec, StudySpec
 
@@ -33,7 +34,7 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*RUN, "--epochs", "many"], "Invalid value for '--epochs'"),
         ([*RUN, "--epochs", "0"], "epochs must be a whole number of at least 1"),
         ([*RUN, "--optimizer", "sgd"], "sgdm, adam, nadam, radam. Received: 'sgd'"),
-        ([*RUN, "--mean-over", "rows"], "filters, fan_in, kernels. Received: 'rows'"),
+        ([*RUN, "--mean-over", "rows"], f"{', '.join(MEANS)}. Received: 'rows'"),
         ([*RUN, "--placement", "update"], "needs a mean_over"),
         ([*RUN, "--seed", "4294967296"], "at most 4294967295"),
         ([*RUN, "--placement", "x"], "gradient, update. Received: 'x'"),

@@ -1,5 +1,6 @@
 """What a step asks of the backend: operations and memory, which no clock tells."""
 
+import math
 import re
 from collections import Counter
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops, optimizers
 
-from keras_wgd import WGD, RAdam
+from keras_wgd import WGD, ConvKernel, RAdam
 from keras_wgd.optimizers.means import MEANS
 
 pytestmark = pytest.mark.usefixtures("full_compilation")
@@ -33,6 +34,12 @@ def kernels(count, channels=64):
             variables.append(keras.Variable("ones", shape=shape, name="kernel"))
             variables.append(keras.Variable("ones", shape=(channels,), name="bias"))
     return variables
+
+
+def how_many(channels, mean_over):
+    """The means of such a kernel."""
+    kernel = ConvKernel("kernel", (3, 3, channels, channels), "Conv2D")
+    return math.prod(kernel.shape) // kernel.mean_size(mean_over)
 
 
 def built(optimizer, variables):
@@ -117,8 +124,7 @@ if BACKEND == "torch":
         runs = threads if mean_over == "fan_in" and threads > 1 else 0
         again = 1 if runs == 0 else 2
         assert [n for n in added if n != "view"] == ["mean"] * 5 * again + ["sub_"] * 5
-        size = {"filters": 9 * 64, "fan_in": (1 + runs) * 64, "kernels": 9}[mean_over]
-        means = 4 * 5 * size
+        means = 4 * 5 * (1 + runs) * how_many(64, mean_over)
         assert whitened.bytes - plain.bytes == means
 
     @mean_over
@@ -153,7 +159,7 @@ if BACKEND == "jax":
         assert calls(whitened.as_text()) <= most
         memory, alone = whitened.memory_analysis(), plain.memory_analysis()
         assert memory.alias_size_in_bytes == bytes_of(donated)
-        means = 4 * 2 * {"filters": 9 * 512, "fan_in": 512, "kernels": 9}[mean_over]
+        means = 4 * 2 * how_many(512, mean_over)
         added = memory.temp_size_in_bytes - alone.temp_size_in_bytes
         assert added <= 2 * means + 4096
 

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from keras_wgd.optimizers.means import MEANS
 from keras_wgd.study.presets import PRESETS, preset
 from keras_wgd.study.spec import ARMS, Grid, RunSpec, StudySpec, arm_fields
 
@@ -63,7 +64,7 @@ def test_a_whole_number_makes_the_same_run():
     ("field", "value", "message"),
     [
         ("optimizer", "sgd", "sgdm, adam, nadam, radam. Received: 'sgd'"),
-        ("mean_over", "none", "filters, fan_in, kernels. Received: 'none'"),
+        ("mean_over", "none", f"{', '.join(MEANS)}. Received: 'none'"),
         ("placement", "weights", "gradient, update. Received: 'weights'"),
         ("epochs", 0, "whole number of at least 1 .* Received: 0"),
         ("batch_size", 1.5, "whole number of at least 1 .* Received: 1.5"),

@@ -359,7 +359,7 @@ def test_the_inner_config_can_be_read_under_every_backend(name):
     [
         (
             {"mean_over": "channels"},
-            "filters, fan_in, kernels. Received: 'ch",
+            f"{', '.join(MEANS)}. Received: 'ch",
         ),
         ({"placement": "weights"}, "gradient, update. Received: 'weights'"),
         ({"kernels": "all"}, r"None, a model, or a list .* Received: 'all'"),

@@ -12,30 +12,25 @@ from keras_wgd.study.spec import ARMS, OPTIMIZERS
 from keras_wgd.study.statistics import Estimate
 
 
-def _by_arm(looks):
+def _by_arm(*looks):
     """Each arm's; where there are more arms than looks, these begin again."""
     return dict(zip(ARMS, itertools.cycle(looks), strict=False))
 
 
-# The colours of Okabe and Ito, which colour-blind readers can tell apart, and a grey
-# that is seen on black and on white. Dashes and shapes say the same without colour.
+# The colours of Okabe and Ito, which colour-blind readers can tell apart, a grey that
+# is seen on black and on white, and two more that no study needs yet. Dashes and shapes
+# say the same without colour.
 _COLOURS = _by_arm(
-    ["#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7"]
+    *("#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00"),
+    *("#009e73", "#cc79a7", "#8c564b", "#17becf"),
 )
 _DASHES = _by_arm(
-    [[1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4], [11, 3], [11, 2, 2, 2], [4, 1]]
+    *([1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4]),
+    *([11, 3], [11, 2, 2, 2], [4, 1], [4, 1, 1, 1]),
 )
 _SHAPES = _by_arm(
-    [
-        "circle",
-        "square",
-        "triangle-up",
-        "triangle-down",
-        "triangle-right",
-        "cross",
-        "triangle-left",
-        "diamond",
-    ]
+    *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
+    *("cross", "triangle-left", "diamond", "arrow"),
 )
 _FAINT = 0.06
 
