@@ -11,7 +11,7 @@ model.compile(optimizer=WGD(RAdam(1e-3)), loss="sparse_categorical_crossentropy"
 
 import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_wgd.callbacks import WhiteningMonitor
@@ -42,7 +42,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_MODULES[name]}")

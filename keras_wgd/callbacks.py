@@ -1,5 +1,7 @@
 """Watch in `fit` what WGD does to the gradients."""
 
+from typing import Any
+
 import keras
 
 from keras_wgd.optimizers.norms import WhiteningNorms
@@ -53,7 +55,7 @@ class WhiteningMonitor(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self._norms: WhiteningNorms | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin to record; the step is compiled with it."""
         optimizer = _wrapper(self.model.optimizer)
         self.history = {}
@@ -66,7 +68,7 @@ class WhiteningMonitor(keras.callbacks.Callback):
             self._norms = optimizer.record_norms()
         self.model.make_train_function(force=True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the ratios of the epoch to `logs` and `history`."""
         assert self._norms is not None  # training has begun
         ratios = self._norms.take()
@@ -83,14 +85,14 @@ class WhiteningMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update(every if self.per_kernel else overall)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Record no longer, at no cost to a later `fit`."""
         _wrapper(self.model.optimizer).record_norms(False)
         self._norms = None
         self.model.train_function = None  # Keras makes it anew
 
 
-def _wrapper(optimizer) -> WGDWrapper:
+def _wrapper(optimizer: Any) -> WGDWrapper:
     found = optimizer
     while not isinstance(found, WGDWrapper):  # a LossScaleOptimizer is around it
         found = getattr(found, "inner_optimizer", None)

@@ -1,11 +1,15 @@
 """The inner optimizer: what may be one, and how it is written to a file."""
 
+from typing import Any
+
 import keras
 
 from keras_wgd.optimizers.radam import RAdam
 
 
-def get(identifier, custom_objects=None) -> keras.optimizers.Optimizer:
+def get(
+    identifier: Any, custom_objects: dict[str, Any] | None = None
+) -> keras.optimizers.Optimizer:
     """The optimizer that an object, a name or a config stands for.
 
     Args:
@@ -48,7 +52,7 @@ def get(identifier, custom_objects=None) -> keras.optimizers.Optimizer:
     )
 
 
-def _deserialize(config, custom_objects):
+def _deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> Any:
     """As Keras does, where the class is an optimizer's: else it may do anything."""
     made = keras.saving.get_registered_object(
         config.get("registered_name"), custom_objects
@@ -58,12 +62,12 @@ def _deserialize(config, custom_objects):
     return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
-def serialize(optimizer: keras.optimizers.Optimizer) -> dict:
+def serialize(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     """The config of an optimizer, loadable under every backend."""
     return _portable(keras.saving.serialize_keras_object(optimizer))
 
 
-def _portable(config):
+def _portable(config: Any) -> Any:
     """A config without the modules of one backend, at any depth.
 
     On torch Keras swaps its classes for faster ones and writes their module,
@@ -79,7 +83,7 @@ def _portable(config):
     return config
 
 
-def _named():
+def _named() -> dict[str, type[keras.optimizers.Optimizer]]:
     """The optimizers that can be made from their name alone."""
     named = {
         name.lower(): value

@@ -154,7 +154,7 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
     return list(found.values())
 
 
-def _layers_of(layer, seen: set[int]) -> Iterator[Any]:
+def _layers_of(layer: Any, seen: set[int]) -> Iterator[Any]:
     """A layer and those inside it, each once, in order, parents first.
 
     Keras's own walk meets the layers of a nested model last to first.
@@ -166,7 +166,7 @@ def _layers_of(layer, seen: set[int]) -> Iterator[Any]:
             yield from _layers_of(part, seen)
 
 
-def _kernel_kinds(layer) -> dict[str, str]:
+def _kernel_kinds(layer: Any) -> dict[str, str]:
     """The names of a layer's kernels and the kind of each."""
     # Conv2DTranspose and DepthwiseConv2D are no subclasses of Conv2D.
     if isinstance(layer, _TRANSPOSED):
@@ -180,7 +180,7 @@ def _kernel_kinds(layer) -> dict[str, str]:
     return {}
 
 
-def guess_kernel(variable, index: int) -> ConvKernel | str:
+def guess_kernel(variable: Any, index: int) -> ConvKernel | str:
     """What a variable alone tells: a convolution kernel, or why it is none.
 
     An optimizer is given variables and no layers, so this goes by the name,
@@ -231,6 +231,6 @@ def guess_kernel(variable, index: int) -> ConvKernel | str:
     )
 
 
-def variable_path(variable) -> str:
+def variable_path(variable: Any) -> str:
     """The path of a Keras variable, or the name of one of the backend's."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]

@@ -21,17 +21,17 @@ class Mean(NamedTuple):
     in_groups: bool = False
 
 
-def _filters(kind, rank):
+def _filters(kind: str, rank: int) -> tuple[int, ...]:
     return (-2 if kind == "transposed" else -1,)
 
 
-def _fan_in(kind, rank):
+def _fan_in(kind: str, rank: int) -> tuple[int, ...]:
     spatial = tuple(range(-rank, -2))
     channels = {"ordinary": (-2,), "transposed": (-1,), "depthwise": ()}
     return (*spatial, *channels[kind])
 
 
-def _kernels(kind, rank):
+def _kernels(kind: str, rank: int) -> tuple[int, ...]:
     return (-2, -1)
 
 

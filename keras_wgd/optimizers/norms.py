@@ -1,7 +1,8 @@
 """How much of the gradients a wrapper leaves, summed up on the device (Eq. 17)."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -53,13 +54,13 @@ class WhiteningNorms:
         )
         self.variables = [self._sums]
 
-    def squares(self, gradients: dict):
+    def squares(self, gradients: dict[int, Any]) -> Any:
         """`||g||^2` of each kernel's gradient, by index; 0 where there is none."""
         found = dict(zip(gradients, _squares(list(gradients.values())), strict=True))
         zero = ops.zeros((), "float32")
         return ops.stack([found.get(index, zero) for index in self._plan.whitened])
 
-    def add(self, squares, left: dict) -> None:
+    def add(self, squares: Any, left: dict[int, Any]) -> None:
         """Add a step: the gradients' squares, and what is left of them, by index."""
         new = [squares, self.squares(left)]
         if self._residual:
@@ -85,11 +86,11 @@ class WhiteningNorms:
         )
 
 
-def _ratio(part, whole):
+def _ratio(part: float, whole: float) -> float:
     return math.sqrt(part / whole) if whole > 0 else math.nan
 
 
-def _squares(tensors):
+def _squares(tensors: Sequence[Any]) -> Sequence[Any]:
     tensors = _of_all_replicas(tensors)
     if keras.backend.backend() == "torch":
         import torch
@@ -100,7 +101,7 @@ def _squares(tensors):
     return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
 
 
-def _of_all_replicas(gradients):
+def _of_all_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
     """What TensorFlow's replicas, which each have a part of it, will step by."""
     if keras.backend.backend() != "tensorflow":
         return gradients

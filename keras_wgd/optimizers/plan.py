@@ -68,7 +68,7 @@ class WhiteningPlan:
             index: row for index, row in enumerate(self.rows) if row.axes is not None
         }
 
-    def _row(self, variable, index, found: ConvKernel | str) -> PlanRow:
+    def _row(self, variable: Any, index: int, found: ConvKernel | str) -> PlanRow:
         path, shape = variable_path(variable), tuple(variable.shape)
         if isinstance(found, str):
             return PlanRow(path, shape, reason=found)
@@ -93,7 +93,7 @@ class WhiteningPlan:
         """The convolution kernels among the variables, centred or not."""
         return [row.kernel for row in self.rows if row.kernel is not None]
 
-    def whiten(self, gradient, index: int):
+    def whiten(self, gradient: Any, index: int) -> Any:
         """Centre what belongs to the variable at position `index`."""
         row = self.whitened.get(index)
         if row is None or row.axes is None:
@@ -107,7 +107,7 @@ class WhiteningPlan:
             gradients: Tensors that may be written to, by the position of their
                 variable; all are of variables that are centred.
         """
-        alike: dict[Any, list] = {}
+        alike: dict[Any, list[Any]] = {}
         for index, gradient in gradients.items():
             row = self.whitened[index]
             key = (row.shape, row.axes, row.groups, gradient.dtype, gradient.device)

@@ -1,6 +1,8 @@
 """RAdam for every Keras backend, with a foreach path on PyTorch."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -96,23 +98,23 @@ class RAdam(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        rho_threshold=5.0,
-        early_steps="momentum",
-        weight_decay=None,
-        clipnorm=None,
-        clipvalue=None,
-        global_clipnorm=None,
-        use_ema=False,
-        ema_momentum=0.99,
-        ema_overwrite_frequency=None,
-        loss_scale_factor=None,
-        gradient_accumulation_steps=None,
-        name="radam",
-        **kwargs,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        rho_threshold: float = 5.0,
+        early_steps: str = "momentum",
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str = "radam",
+        **kwargs: Any,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -166,7 +168,7 @@ class RAdam(keras.optimizers.Optimizer):
                 f"beta_2={beta_2!r}, rho_threshold={rho_threshold!r}"
             )
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         """Create a momentum and a velocity for each variable, in Adam's order.
 
         Args:
@@ -179,7 +181,7 @@ class RAdam(keras.optimizers.Optimizer):
             variables, ["momentum", "velocity"]
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update step given gradient and the associated model variable.
 
         Args:
@@ -210,7 +212,12 @@ class RAdam(keras.optimizers.Optimizer):
         self.assign(velocity, v)
         self.assign_sub(variable, m * (adaptive / (ops.sqrt(v) + self.epsilon) + plain))
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+    def _backend_update_step(
+        self,
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+        learning_rate: Any,
+    ) -> None:
         if keras.backend.backend() == "torch":
             self._torch_update_step(grads, trainable_variables, learning_rate)
             return
@@ -218,11 +225,13 @@ class RAdam(keras.optimizers.Optimizer):
         sizes = self._step_sizes(learning_rate, dtype)
         super()._backend_update_step(grads, trainable_variables, sizes)
 
-    def _torch_update_step(self, grads, variables, learning_rate):
+    def _torch_update_step(
+        self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any
+    ) -> None:
         """Step all variables of a dtype and device at once, on PyTorch."""
         import torch
 
-        groups: dict = {}
+        groups: dict[tuple[Any, Any, bool], list[tuple[Any, Any, Any, Any]]] = {}
         for gradient, variable in zip(grads, variables, strict=True):
             index = self._get_variable_index(variable)
             w = variable.value
@@ -256,7 +265,9 @@ class RAdam(keras.optimizers.Optimizer):
                 else:
                     self._foreach_update(w, m, v, g, scalar_dtype, adaptive, plain)
 
-    def _fused_update(self, w, m, v, g, adaptive):
+    def _fused_update(
+        self, w: list[Any], m: list[Any], v: list[Any], g: list[Any], adaptive: Any
+    ) -> None:
         """Make a rectified step in one pass over memory, with PyTorch's Adam.
 
         Adam corrects the bias of both moments for the step it is in. At step
@@ -283,7 +294,16 @@ class RAdam(keras.optimizers.Optimizer):
             maximize=False,
         )
 
-    def _foreach_update(self, w, m, v, g, scalar_dtype, adaptive, plain):
+    def _foreach_update(
+        self,
+        w: list[Any],
+        m: list[Any],
+        v: list[Any],
+        g: list[Any],
+        scalar_dtype: Any,
+        adaptive: Any,
+        plain: Any,
+    ) -> None:
         """Make a step of either kind; nothing waits for the device.
 
         With `adaptive` and `plain` as `_step_sizes` gives them, the step is
@@ -315,7 +335,7 @@ class RAdam(keras.optimizers.Optimizer):
             for target, source in zip(stored, (w, m, v), strict=True):
                 torch._foreach_copy_(target, source)
 
-    def _step_sizes(self, learning_rate, dtype):
+    def _step_sizes(self, learning_rate: Any, dtype: str) -> tuple[Any, Any]:
         """What multiplies `m` in this step: `adaptive / (sqrt(v) + epsilon) + plain`.
 
         Returns:
@@ -342,10 +362,10 @@ class RAdam(keras.optimizers.Optimizer):
         return rectified * rectification * size, plain
 
     @property
-    def _rho_inf(self):
+    def _rho_inf(self) -> float:
         return 2 / (1 - self.beta_2) - 1
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the config of the optimizer."""
         config = super().get_config()
         config.update(
@@ -360,17 +380,17 @@ class RAdam(keras.optimizers.Optimizer):
         return config
 
 
-def _scalar_dtype(*variables):
+def _scalar_dtype(*variables: Any) -> str:
     dtypes = {keras.backend.standardize_dtype(v.dtype) for v in variables}
     return "float64" if "float64" in dtypes else "float32"
 
 
-def _bias_correction(beta, t):
+def _bias_correction(beta: float, t: Any) -> Any:
     """`1 - beta**t`, exact to the rounding of `t`'s dtype for any `beta` in [0, 1)."""
     return -ops.expm1((math.log(beta) if beta else -math.inf) * t)
 
 
-def _rho(beta_2, t):
+def _rho(beta_2: float, t: Any) -> Any:
     """How many gradients the moving average of `v` is worth after `t` of them.
 
     `2 / (1 - beta_2) - 1 - 2 t beta_2**t / (1 - beta_2**t)` is, in the first
@@ -385,7 +405,7 @@ def _rho(beta_2, t):
     return ops.where(x < 0.5, early, late)
 
 
-def _langevin(x):
+def _langevin(x: Any) -> Any:
     """`coth(x) - 1 / x` for `0 < x < 0.5` to 2e-10, by its continued fraction."""
     y = x * x
     return x / (3 + y / (5 + y / (7 + y / 9)))

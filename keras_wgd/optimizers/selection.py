@@ -112,7 +112,9 @@ class KernelSelection:
         return self._given
 
 
-def _locate_loaded(kernels, variables):
+def _locate_loaded(
+    kernels: Sequence[ConvKernel], variables: Sequence[Any]
+) -> dict[int, ConvKernel]:
     paths = [
         [i for i, variable in enumerate(variables) if _is_at(kernel, variable)]
         for kernel in kernels
@@ -122,19 +124,21 @@ def _locate_loaded(kernels, variables):
         for positions, kernel in zip(paths, kernels, strict=True)
         if len(positions) == 1
     }
-    by_index = {kernel.index: kernel for kernel in kernels if _fits(kernel, variables)}
+    by_index: dict[Any, ConvKernel] = {
+        kernel.index: kernel for kernel in kernels if _fits(kernel, variables)
+    }
     # Where neither finds all, some were frozen or set free since.
     return by_index if len(by_index) > len(by_path) else by_path
 
 
-def _is_at(kernel, variable):
+def _is_at(kernel: ConvKernel, variable: Any) -> bool:
     """Whether shape and path agree, but for the names of models around."""
     a, b = f"/{kernel.path}", f"/{variable_path(variable)}"
     same_path = a.endswith(b) or b.endswith(a)
     return same_path and tuple(variable.shape) == kernel.shape
 
 
-def _fits(kernel, variables):
+def _fits(kernel: ConvKernel, variables: Sequence[Any]) -> bool:
     """Whether the variable at the kernel's position could be the kernel."""
     if kernel.index is None or kernel.index >= len(variables):
         return False
@@ -143,7 +147,7 @@ def _fits(kernel, variables):
     return tuple(variable.shape) == kernel.shape and len(names) == 1
 
 
-def _is_expected(kernel):
+def _is_expected(kernel: ConvKernel) -> bool:
     """Whether the optimizer should train it: it is, or was, not frozen."""
     if kernel.variable is None:
         return kernel.index is not None

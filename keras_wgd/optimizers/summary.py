@@ -2,11 +2,15 @@
 
 import html
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from keras_wgd.files import printable
 from keras_wgd.optimizers import means
 from keras_wgd.optimizers.plan import WhiteningPlan
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _HEADS = ("kernel", "shape", "layer", "mean of", "removed")
 
@@ -25,7 +29,7 @@ class Summary:
         self._plan = plan
         self._title = printable(title)
 
-    def print(self, print_fn=None) -> None:
+    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print a table, in a notebook as HTML, or hand its text to `print_fn`."""
         from rich.console import Console
 
@@ -41,7 +45,7 @@ class Summary:
         else:
             console.print(self.table())
 
-    def table(self):
+    def table(self) -> "Table":
         """A `rich` table of the kernels, and a line for each kind of the rest."""
         from rich import box
         from rich.markup import escape
@@ -63,7 +67,7 @@ class Summary:
         return table
 
     def _repr_html_(self) -> str:
-        def row(tag, cells):
+        def row(tag: str, cells: Iterable[str]) -> str:
             style = ' style="text-align: left"'
             inside = (f"<{tag}{style}>{html.escape(c)}</{tag}>" for c in cells)
             return f"<tr>{''.join(inside)}</tr>"
@@ -94,7 +98,7 @@ class Summary:
             ],
         }
 
-    def _cells(self):
+    def _cells(self) -> Iterator[tuple[str, ...]]:
         roots = {row.path.split("/")[0] for row in self._plan.rows}
         root = roots.pop() if len(roots) == 1 else ""
         for row in self._plan.rows:
@@ -110,7 +114,7 @@ class Summary:
                 "left alone" if row.axes is None else f"{1 / row.mean_size:.2%}",
             )
 
-    def _notes(self):
+    def _notes(self) -> Iterator[str]:
         rows = self._plan.rows
         reasons = Counter(row.reason for row in rows)
         yield f"{reasons.pop('', 0)} of {len(rows)} trainable variables centred"

@@ -1,10 +1,14 @@
 """Centre the step that an optimizer takes, rather than the gradient it is given."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
+
+if TYPE_CHECKING:
+    from keras_wgd.optimizers.plan import WhiteningPlan
 
 # The wrappers whose `apply` is under way, outermost first. An optimizer that is
 # used without its wrapper again must step as if it had never had one.
@@ -12,7 +16,7 @@ _applying: ContextVar[tuple[int, ...]] = ContextVar("applying", default=())
 
 
 @contextlib.contextmanager
-def applying(wrapper) -> Iterator[None]:
+def applying(wrapper: Any) -> Iterator[None]:
     """While this lasts, the optimizers that `wrapper` has hooked are centred."""
     token = _applying.set((*_applying.get(), id(wrapper)))
     try:
@@ -21,7 +25,9 @@ def applying(wrapper) -> Iterator[None]:
         _applying.reset(token)
 
 
-def hook(wrapper, plan, index_of) -> None:
+def hook(
+    wrapper: Any, plan: "WhiteningPlan", index_of: Callable[[Any], int | None]
+) -> None:
     """Make the optimizers in a wrapper centre the step they take on each kernel.
 
     Decay and step stand next to each other in Keras's base class, with EMA and
@@ -37,7 +43,7 @@ def hook(wrapper, plan, index_of) -> None:
         _hook(optimizer, id(wrapper), plan, index_of)
 
 
-def _innermost(optimizer):
+def _innermost(optimizer: Any) -> list[Any]:
     """The optimizers that take the steps, inside wrappers and collections."""
     if hasattr(optimizer, "optimizers"):
         return [leaf for part in optimizer.optimizers for leaf in _innermost(part)]
@@ -46,15 +52,22 @@ def _innermost(optimizer):
     return [optimizer]
 
 
-def _hook(optimizer, wrapper_id, plan, index_of):
+def _hook(
+    optimizer: Any,
+    wrapper_id: int,
+    plan: "WhiteningPlan",
+    index_of: Callable[[Any], int | None],
+) -> None:
     apply_weight_decay = optimizer._apply_weight_decay
     update_step = optimizer._backend_update_step
 
-    def hooked_weight_decay(variables):
+    def hooked_weight_decay(variables: Sequence[Any]) -> None:
         if wrapper_id not in _applying.get():
             apply_weight_decay(variables)
 
-    def hooked_update_step(grads, trainable_variables, learning_rate):
+    def hooked_update_step(
+        grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
+    ) -> None:
         if wrapper_id not in _applying.get():
             update_step(grads, trainable_variables, learning_rate)
             return

@@ -3,11 +3,14 @@
 import contextlib
 import operator
 import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Self
 
 import keras
 from keras import ops
 
 from keras_wgd.optimizers import inner, means, updates
+from keras_wgd.optimizers.kernels import ConvKernel
 from keras_wgd.optimizers.means import PLACEMENTS
 from keras_wgd.optimizers.norms import WhiteningNorms
 from keras_wgd.optimizers.plan import WhiteningPlan
@@ -90,10 +93,10 @@ class WGDWrapper(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        inner_optimizer,
+        inner_optimizer: keras.optimizers.Optimizer | str | dict[str, Any],
         mean_over: str = "filters",
         placement: str = "gradient",
-        kernels=None,
+        kernels: keras.layers.Layer | Sequence[ConvKernel] | None = None,
         name: str | None = None,
     ):
         means.get(mean_over)
@@ -131,7 +134,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
         """What is centred; it is settled with the optimizer."""
         return self._placement
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         """Build the inner optimizer and decide what is centred.
 
         Args:
@@ -160,7 +163,11 @@ class WGDWrapper(keras.optimizers.Optimizer):
             )
         return plan
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self,
+        grads: Iterable[Any],
+        trainable_variables: Iterable[Any] | None = None,
+    ) -> None:
         """Centre the gradients of the kernels and let the inner optimizer step.
 
         Args:
@@ -178,7 +185,12 @@ class WGDWrapper(keras.optimizers.Optimizer):
                 self._whiten_gradients(grads, trainable_variables), trainable_variables
             )
 
-    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+    def stateless_apply(
+        self,
+        optimizer_variables: Sequence[Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+    ) -> tuple[list[Any], list[Any]]:
         """The stateless version of `apply`, for JAX.
 
         Args:
@@ -209,11 +221,11 @@ class WGDWrapper(keras.optimizers.Optimizer):
             )
         return weights, [*variables, *map(scope.get_current_value, norms)]
 
-    def _applying(self):
+    def _applying(self) -> contextlib.AbstractContextManager[None]:
         hooked = self.placement == "update"
         return updates.applying(self) if hooked else contextlib.nullcontext()
 
-    def summary(self, print_fn=None):
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print which variables are centred, over what, and why others are not.
 
         Args:
@@ -231,28 +243,32 @@ class WGDWrapper(keras.optimizers.Optimizer):
             )
         self._summary(self._plan).print(print_fn)
 
-    def _summary(self, plan):
+    def _summary(self, plan: WhiteningPlan) -> Summary:
         title = (
             f'{type(self.inner_optimizer).__name__}, mean_over="{self.mean_over}", '
             f'placement="{self.placement}"'
         )
         return Summary(plan, title)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str | None:
         return self._summary(self._plan)._repr_html_() if self._plan else None
 
-    def _index_of(self, variable):
+    def _index_of(self, variable: Any) -> int | None:
         optimizer = self.inner_optimizer
         return optimizer._trainable_variables_indices.get(optimizer._var_key(variable))
 
-    def _indices_of(self, variables=None):
+    def _indices_of(
+        self, variables: Sequence[Any] | None = None
+    ) -> Sequence[int | None]:
         """The places in the plan: all of them, where none or all are given."""
         built_on = self.inner_optimizer._trainable_variables
         if variables is None or _same(variables, built_on):
             return range(len(built_on))
         return [self._index_of(variable) for variable in variables]
 
-    def _whiten_gradients(self, grads, variables=None):
+    def _whiten_gradients(
+        self, grads: Sequence[Any], variables: Sequence[Any] | None = None
+    ) -> Sequence[Any]:
         if not grads or not self.inner_optimizer.built:
             return grads  # for the inner optimizer to make of it what Keras does
         # Without a plan, the inner optimizer was built by itself.
@@ -324,13 +340,13 @@ class WGDWrapper(keras.optimizers.Optimizer):
         return self._norms
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         """The inner optimizer's variables, and the norms while these are recorded."""
         norms = self._norms.variables if self._norms else []
         return [*self.inner_optimizer.variables, *norms]
 
     @property
-    def whitened_variables(self):
+    def whitened_variables(self) -> list[Any]:
         """The variables that are centred; none before the optimizer is built."""
         if self._plan is None:
             return []
@@ -338,48 +354,52 @@ class WGDWrapper(keras.optimizers.Optimizer):
         return [variables[index] for index in self._plan.whitened]
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         """The inner optimizer's learning rate."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate):
+    def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
     @property
-    def iterations(self):
+    def iterations(self) -> Any:
         """The inner optimizer's count of steps."""
         return self.inner_optimizer.iterations
 
     @iterations.setter
-    def iterations(self, iterations):
+    def iterations(self, iterations: Any) -> None:
         self.inner_optimizer.iterations = iterations
 
-    def scale_loss(self, loss):
+    def scale_loss(self, loss: Any) -> Any:
         """Scale the loss as the inner optimizer does."""
         return self.inner_optimizer.scale_loss(loss)
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Let the inner optimizer set the final values, as with EMA."""
         self.inner_optimizer.finalize_variable_values(var_list)
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self,
+        var_list: Collection[Any] | None = None,
+        var_names: Collection[str] | None = None,
+    ) -> None:
         """Exclude variables from the inner optimizer's weight decay."""
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the inner optimizer's variables."""
         self.inner_optimizer.set_weights(weights)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Save the inner optimizer's variables, in its own layout."""
         self.inner_optimizer.save_own_variables(store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Load the inner optimizer's variables."""
         self.inner_optimizer.load_own_variables(store)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The config; `kernels=` is written as paths, positions and shapes."""
         return {
             "name": self.name,
@@ -390,26 +410,28 @@ class WGDWrapper(keras.optimizers.Optimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Self:
         """The reverse of `get_config`."""
         config = dict(config)
         inner_optimizer = inner.get(config.pop("inner_optimizer"), custom_objects)
         kernels = KernelSelection.from_config(config.pop("kernels", None))
         return cls(inner_optimizer, kernels=kernels, **config)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if "inner_optimizer" in vars(self) and _is_forwarded(name):
             return getattr(self.inner_optimizer, name)
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         own = name in vars(self) or hasattr(type(self), name)
         if not own and hasattr(self, name):
             setattr(self.inner_optimizer, name, value)
         else:
             super().__setattr__(name, value)
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         # Saving walks dir(): listed, the inner optimizer would be stored twice.
         return [name for name in super().__dir__() if name != "inner_optimizer"]
 
@@ -417,11 +439,11 @@ class WGDWrapper(keras.optimizers.Optimizer):
 WGD = WGDWrapper
 
 
-def _same(variables, others):
+def _same(variables: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(variables) == len(others) and all(map(operator.is_, variables, others))
 
 
-def _unshared(gradients):
+def _unshared(gradients: Sequence[Any]) -> set[int]:
     """The places of PyTorch's gradients whose memory is no other gradient's.
 
     Where weights of different shapes meet in a sum, autograd may give them views of
@@ -442,7 +464,7 @@ def _unshared(gradients):
     return {found[0] for found in places.values() if len(found) == 1}
 
 
-def _is_kept(gradient, variable):
+def _is_kept(gradient: Any, variable: Any) -> bool:
     """Whether it is the `.grad` that PyTorch keeps for a variable, fit to write to."""
     return (
         variable.value.grad is gradient
@@ -452,5 +474,5 @@ def _is_kept(gradient, variable):
     )
 
 
-def _is_forwarded(name):
+def _is_forwarded(name: str) -> bool:
     return name in _FORWARDED or not name.startswith("_")

@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from keras import ops
 _SMALL = 2**14
 
 
-def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
+def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> Any:
     """Subtract from a kernel's gradient its mean over `axes` (Eq. 11).
 
     ```
@@ -67,7 +68,7 @@ def whiten(gradient, axes: int | Sequence[int] = -1, groups: int = 1):
     return ops.reshape(_subtract_mean(runs, over), shape)
 
 
-def whiten_(gradients: Sequence, axes: Sequence[int], groups: int = 1) -> None:
+def whiten_(gradients: Sequence[Any], axes: Sequence[int], groups: int = 1) -> None:
     """`whiten` for PyTorch, in the memory of the gradients.
 
     A step that makes new gradients spends more on their memory than on the means.
@@ -88,14 +89,14 @@ def whiten_(gradients: Sequence, axes: Sequence[int], groups: int = 1) -> None:
         torch._foreach_copy_(gradients, together.unbind())
 
 
-def _subtract_mean_(gradient, axes, groups):
+def _subtract_mean_(gradient: Any, axes: Sequence[int], groups: int) -> None:
     if groups > 1:
         gradient = gradient.unflatten(-1, (groups, -1))
         axes = [axis if axis == -1 else axis - 1 for axis in axes]
     gradient.sub_(_mean(gradient, axes))
 
 
-def _mean(gradient, axes):
+def _mean(gradient: Any, axes: Sequence[int]) -> Any:
     """The mean, by threads that each read what they will then write.
 
     PyTorch gives a thread some columns of a mean of all rows and some rows of the
@@ -113,7 +114,7 @@ def _mean(gradient, axes):
     return gradient.mean(axes, keepdim=True)
 
 
-def _subtract_mean(gradient, axes):
+def _subtract_mean(gradient: Any, axes: Sequence[int]) -> Any:
     if keras.backend.standardize_dtype(gradient.dtype) == "float64":
         # On torch and JAX, ops.mean computes in float32 what is given in float64.
         size = math.prod(gradient.shape[axis] for axis in axes)
