@@ -71,7 +71,7 @@ NEEDED = {"*orbax*": "orbax", "*grain*": "grain"}
 LEFT_OUT = "test_weights_sharding_efficientnet*"
 
 # With --few: where an optimizer is only along, and much is compiled.
-ALONG = ["*data_adapter*", "*steps_per_e*", "*test_predict_*", "*_logic*"]
+ALONG = ["*data_adapter*", "*steps_per_e*", "*test_predict_*", "*_logic*", "*_jit"]
 
 _COLLECTIONS = (optimizers.LossScaleOptimizer, optimizers.MultiOptimizer)
 _wrapped: Counter[str] = Counter()
