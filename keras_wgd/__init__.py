@@ -42,16 +42,19 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _public(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     return getattr(module, name)
 
 
+if not TYPE_CHECKING:  # which else took any name for one of these
+    __getattr__ = _public
+
 # Importing Keras settles the backend, so the command line must come before it.
 # Where Keras is there already, all is imported at once: loading a model that was
 # compiled with WGD then needs `import keras_wgd` and nothing more.
 if "keras" in sys.modules:
     for _name in __all__:
-        globals()[_name] = __getattr__(_name)
+        globals()[_name] = _public(_name)

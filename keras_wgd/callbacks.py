@@ -25,6 +25,8 @@ class WhiteningMonitor(keras.callbacks.Callback):
 
     The sums are kept on the device: a step waits for nothing, and the program of a
     step is made anew when training begins. Without the callback nothing is done.
+    Where `fit` was broken off, `optimizer.forget_norms()` ends it; Keras does not tell
+    the callback.
 
     Args:
         per_kernel: Whether each kernel is in `logs`, too, and so on Keras's progress
@@ -87,7 +89,7 @@ class WhiteningMonitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Record no longer, at no cost to a later `fit`."""
-        _wrapper(self.model.optimizer).record_norms(False)
+        _wrapper(self.model.optimizer).forget_norms()
         self._norms = None
         self.model.train_function = None  # Keras makes it anew
 

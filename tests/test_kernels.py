@@ -325,6 +325,28 @@ def test_loaded_kernels_are_found_by_path_then_by_position():
     assert [k.kind for k in plan.kernels] == ["transposed", "ordinary"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [4]},
+        {"shape": [3, 3, 2, -6]},
+        {"shape": "3362"},
+        {"groups": 4},
+        {"groups": 0},
+        {"kind": "dense"},
+        {"index": -1},
+        {"path": None},
+        {"decoy": 1},
+    ],
+    ids=str,
+)
+def test_a_config_that_nobody_has_written_is_refused(change):
+    config = ConvKernel("conv/kernel", (3, 3, 2, 6), "Conv2D", groups=2).get_config()
+    assert ConvKernel.from_config(config).get_config() == config
+    with pytest.raises(ValueError, match=r"as get_config\(\) has written it. Received"):
+        ConvKernel.from_config({**config, **change})
+
+
 def test_kernels_of_another_model_are_refused():
     mine, other = (model_of(layers.Conv2D(4, 3)) for _ in range(2))
     with pytest.raises(

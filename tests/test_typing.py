@@ -72,6 +72,7 @@ WRONG = [
     'ConvKernel("conv2d/kernel", shape=3, layer="Conv2D")',
     'WhiteningMonitor(per_kernel="yes")',
     'WhiteningMonitor().history["whitening_ratio"] + 1',
+    "from keras_wgd import Radam",
 ]
 
 

@@ -363,6 +363,7 @@ def test_the_inner_config_can_be_read_under_every_backend(name):
         ),
         ({"placement": "weights"}, "gradient, update. Received: 'weights'"),
         ({"kernels": "all"}, r"None, a model, or a list .* Received: 'all'"),
+        ({"kernels": ""}, "None, a model, or a list .* Received: ''"),
         ({"kernels": ["conv2d/kernel"]}, r"Received: \['conv2d/kernel'\]"),
         ({"inner_optimizer": "adan"}, r"adam, .*radam, .* Received: 'adan'"),
         ({"inner_optimizer": None}, "Received: None"),

@@ -88,7 +88,9 @@ class ConvKernel:
                 and isinstance(kernel.path, str)
                 and isinstance(kernel.layer, str)
                 and all(type(n) is int for n in (*kernel.shape, kernel.groups, index))
+                and len(kernel.shape) > 2
                 and min(*kernel.shape, kernel.groups, index + 1) > 0
+                and kernel.shape[-1] % kernel.groups == 0
             ):
                 return kernel
         except (KeyError, TypeError):
@@ -210,9 +212,8 @@ def guess_kernel(variable: Any, index: int) -> ConvKernel | str:
     groups = 1
     if name == "depthwise_kernel" or _DEPTHWISE_NAME.search(layer):
         kind, pattern = "depthwise", "DepthwiseConv{}D"
-        if (
-            shape[-2] == 1 and name == "kernel"
-        ):  # a convolution with as many groups as channels
+        if shape[-2] == 1 and name == "kernel":
+            # A convolution with as many groups as channels.
             kind, pattern, groups = "ordinary", "Conv{}D", shape[-1]
     elif "transpose" in layer:
         kind, pattern = "transposed", "Conv{}DTranspose"

@@ -24,7 +24,7 @@ class KernelSelection:
     """
 
     def __init__(self, kernels: Any):
-        is_list = isinstance(kernels, Sequence) and all(
+        is_list = isinstance(kernels, list | tuple) and all(
             isinstance(kernel, ConvKernel) for kernel in kernels
         )
         if (

@@ -50,8 +50,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
     | `"kernels"` | all 2-D kernels of the layer, at each kernel position |
 
     The wrapper has no state of its own: its `variables` are the inner
-    optimizer's, so checkpoints of `Adam()` and of `WGD(Adam())` load into each
-    other, and the public attributes of the inner optimizer can be read and set
+    optimizer's (and, while a `WhiteningMonitor` watches, its sums, which no file
+    has), so checkpoints of `Adam()` and of `WGD(Adam())` load into each other, and the public attributes of the inner optimizer can be read and set
     on it.
     Clipping, weight decay, EMA and gradient accumulation stay with the inner
     optimizer, after the centring. A NaN in a gradient reaches every element
@@ -309,27 +309,21 @@ class WGDWrapper(keras.optimizers.Optimizer):
             norms.add(squares, left)
         return grads
 
-    def record_norms(
-        self, record: bool = True, residual: bool = True
-    ) -> WhiteningNorms | None:
-        """Sum up in each step how much of the gradients is left, or no longer.
+    def record_norms(self, residual: bool = True) -> WhiteningNorms:
+        """Sum up in each step how much of the gradients is left.
 
         `WhiteningMonitor` does it in `fit`. The sums are among the `variables` as
         long as it is done, so programs that were compiled before must be made anew.
 
         Args:
-            record: Whether to do so.
             residual: Whether to record what is left of the mean, too.
 
         Returns:
-            The sums, from 0; `None` if `record` is `False`.
+            The sums, from 0.
 
         Raises:
             ValueError: If the optimizer is not built yet.
         """
-        if not record:
-            self._norms = None
-            return None
         if self._plan is None:
             raise ValueError(
                 "The optimizer must be built before its norms are recorded: call "
@@ -338,6 +332,10 @@ class WGDWrapper(keras.optimizers.Optimizer):
             )
         self._norms = WhiteningNorms(self._plan, residual)
         return self._norms
+
+    def forget_norms(self) -> None:
+        """End what `record_norms` has begun; programs must be made anew again."""
+        self._norms = None
 
     @property
     def variables(self) -> list[Any]:

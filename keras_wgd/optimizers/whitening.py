@@ -57,7 +57,8 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
     if groups == 1:
         return _subtract_mean(gradient, over)
     last = len(shape) - 1
-    divides = isinstance(groups, int) and groups >= 1 and shape[last] % groups == 0
+    whole = isinstance(groups, int | np.integer)
+    divides = whole and groups >= 1 and shape[last] % groups == 0
     if not divides or last not in over:
         raise ValueError(
             "groups must divide the last axis, and the mean must run over it. "
