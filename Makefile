@@ -32,11 +32,14 @@ suite keras-own: export OMP_NUM_THREADS = 1
 suite keras-own: export TF_CPP_MIN_LOG_LEVEL = 2
 # A few steps are not worth the time that XLA would take to make them fast.
 suite keras-own: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
+# Nor would it take the same time for the same program in each process.
+suite keras-own: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
+suite keras-own: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 suite: $(venv)/dev.stamp
 	@later=; for backend in $(BACKENDS); do \
 	    printf '\n== %s\n' $$backend; \
 	    KERAS_BACKEND=$$backend $(bin)/python -m pytest --numprocesses $(JOBS) \
-	        $${later:+-m "not any_backend"} $(PYTEST) || exit 1; \
+	        --dist worksteal $${later:+-m "not any_backend"} $(PYTEST) || exit 1; \
 	    later=yes; \
 	done
 
@@ -46,7 +49,7 @@ keras-own: $(venv)/dev.stamp
 	@for backend in $(BACKENDS); do \
 	    printf "\n== Keras's own tests, %s\n" $$backend; \
 	    KERAS_BACKEND=$$backend $(bin)/python tests/keras_own.py \
-	        $(keras_own) --numprocesses $(JOBS) || exit 1; \
+	        $(keras_own) --numprocesses $(JOBS) --dist worksteal || exit 1; \
 	done
 
 # Each of the paper's 48 runs, two steps long, on each backend.
@@ -72,7 +75,6 @@ docs: $(venv)/docs.stamp
 dist: $(venv)/dist.stamp
 	rm -rf dist
 	$(bin)/python -m build --outdir dist
-	$(bin)/twine check --strict dist/*
 	@for package in dist/*.whl dist/*.tar.gz; do \
 	    for backend in $(BACKENDS); do \
 	        printf '\n== %s with %s alone\n' $$package $$backend; \
@@ -85,7 +87,8 @@ dist: $(venv)/dist.stamp
 	rm -rf .venv-dist
 
 clean:
-	rm -rf .venv .venv-compat .venv-dist build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-compat .venv-dist build dist site \
+	    .hypothesis .jax_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(venv)/bin/python:
 	$(PYTHON) -m venv $(venv)
@@ -99,7 +102,7 @@ $(venv)/dev.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 	@touch $@
 
 $(venv)/dist.stamp: $(constraints) | $(venv)/bin/python
-	$(pip) build twine
+	$(pip) build
 	@touch $@
 
 $(venv)/docs.stamp: pyproject.toml $(constraints) | $(venv)/bin/python

@@ -16,7 +16,7 @@ from keras_wgd.bench.steps import WARM_UP, Steps
 from keras_wgd.bench.timing import interleaved
 from keras_wgd.environment import environment
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
-from keras_wgd.study.spec import OPTIMIZERS
+from keras_wgd.study.optimizers import OPTIMIZERS
 
 BACKEND = keras.backend.backend()
 PEERS = {

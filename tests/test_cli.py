@@ -165,6 +165,20 @@ def test_a_study_makes_its_runs_once_and_prints_its_table(capsys, tmp_path, tiny
     assert len(json.loads(capsys.readouterr().out)) == 2
 
 
+@pytest.fixture
+def made_up(monkeypatch):
+    """Runs that leave a result at once, where what they are does not matter."""
+
+    def run_all(out, specs, jobs, options):
+        for spec in specs:
+            yield runner.Event("start", spec)
+            result = result_of(spec, {"backend": keras.backend.backend()})
+            results.write(out, result)
+            yield runner.Event("finish", spec, result)
+
+    monkeypatch.setattr(runner, "run_all", run_all)
+
+
 def test_a_study_adopts_nothing_of_another_backend(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
     (spec, _) = tiny_study.runs()
@@ -179,7 +193,9 @@ def test_a_study_adopts_nothing_of_another_backend(capsys, tmp_path, tiny_study)
 
 
 @pytest.mark.any_backend
-def test_a_damaged_run_is_told_made_again_and_kept(capsys, tmp_path, tiny_study):
+def test_a_damaged_run_is_told_made_again_and_kept(
+    capsys, tmp_path, tiny_study, made_up
+):
     spec = tiny_study.runs()[0]
     (results.write(tmp_path, result_of(spec)) / "result.json").write_text("{")
     study = ["study", "--preset", "tiny", "--arm", "plain", "--out", str(tmp_path)]
@@ -212,8 +228,9 @@ def test_the_48_runs_are_listed(capsys):
     assert RunSpec.from_dict(specs[0]) == presets.preset("paper").runs()[2]
 
 
+@pytest.mark.any_backend
 def test_another_study_in_the_folder_is_refused_by_what_differs(
-    capsys, tmp_path, tiny_study
+    capsys, tmp_path, tiny_study, made_up
 ):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
     assert cli.app([*arguments, "--arm", "plain"]) == 0
@@ -283,7 +300,7 @@ def test_standard_output_may_be_closed():
 
 
 @pytest.mark.any_backend
-def test_shards_make_the_study_together(capsys, tmp_path, tiny_study):
+def test_shards_make_the_study_together(capsys, tmp_path, tiny_study, made_up):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
     arguments += ["--seed", "0", "--seed", "1"]
     assert cli.app([*arguments, "--shard", "1/2"]) == 0
@@ -434,13 +451,15 @@ def test_no_number_is_cut_in_a_narrow_terminal(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.any_backend
-def test_a_table_that_cannot_be_written_is_one_line(capsys, tmp_path, tiny_study):
+def test_a_table_that_cannot_be_written_is_one_line(
+    capsys, tmp_path, tiny_study, made_up
+):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
     (tmp_path / "runs.csv").mkdir()
     assert cli.app(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
     left = {path.name for path in tmp_path.iterdir()}
-    assert left >= {"runs.csv", runner.LOG}
+    assert left >= {"runs.csv", *(spec.id for spec in tiny_study.runs())}
     assert not any(name.startswith(".draft") for name in left)
 
 
@@ -458,9 +477,11 @@ def test_help_does_not_wait_for_keras_and_a_wrong_backend_is_one_line():
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert "study" in out
-    with command(*RUN, PYTHONIOENCODING="ascii") as process:
+    listed = ["study", "--preset", "quick", "--list"]
+    with command(*listed, PYTHONIOENCODING="ascii") as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
+    assert "36" in out
     with command(*RUN, KERAS_BACKEND="nothing") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")

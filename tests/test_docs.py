@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import typer.main
 
+import keras_wgd
 from keras_wgd import cli
 from keras_wgd.cli.studies import with_ray_address
 
@@ -179,6 +180,13 @@ def test_what_scripts_have_written_is_as_they_write_it(
     module = __import__(script)
     sys.modules.pop(script)
     assert (ROOT / "docs" / file).read_text("utf-8") == getattr(module, write)()
+
+
+@any_backend
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs/reference/python.md").read_text("utf-8")
+    named = set(re.findall(r"(?m)^::: keras_wgd\.(\w+)$", page))
+    assert named == set(keras_wgd.__all__) - {"WGD"}
 
 
 @any_backend

@@ -16,7 +16,7 @@ KEPT = FOLDER / "results"
 # The backend that each example is run with, once.
 BACKEND_OF = {
     "backends": "torch",
-    "data_parallel": "torch",
+    "data_parallel": "jax",
     "fine_tuning": "torch",
     "keras_cv_resnet18": "torch",
     "loop_jax": "jax",
@@ -24,7 +24,7 @@ BACKEND_OF = {
     "loop_torch": "torch",
     "migrate": "torch",
     "mixed_precision": "tensorflow",
-    "quickstart": "torch",
+    "quickstart": "jax",
     "what_wgd_removes": "tensorflow",
 }
 

@@ -101,6 +101,7 @@ def torch_resnet18(model, images, stem):
     return (x.mean((2, 3)) @ kernel + bias).numpy()
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("input_shape", "stem"),
     # Strides of 2 meet even and odd sizes alike.
@@ -127,6 +128,7 @@ def copy_weights(model, other, prefix, first):
             other.get_layer(f"{name}_{end}").set_weights(layer.get_weights())
 
 
+@pytest.mark.any_backend
 def test_resnet18_is_that_of_keras_cv_where_no_size_is_even():
     pytest.importorskip("keras_cv", exc_type=ImportError)
     model, images = randomized_resnet18((33, 33, 3))

@@ -2,7 +2,7 @@ import pytest
 
 from keras_wgd.metrics import METRICS
 from keras_wgd.study import paper
-from keras_wgd.study.spec import OPTIMIZERS
+from keras_wgd.study.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.any_backend
 
@@ -12,7 +12,9 @@ def test_tables_3_to_8_hold_48_experiments():
     pairs = [(table.dataset, table.model) for table in paper.TABLES]
     assert pairs == [(d, m) for d in paper.DATASETS for m in paper.MODELS]
     for table in paper.TABLES:
-        assert list(table.rows) == [(o, w) for o in OPTIMIZERS for w in (False, True)]
+        assert list(table.rows) == [
+            (o, w) for o in paper.OPTIMIZERS for w in (False, True)
+        ]
         assert {len(row) for row in table.rows.values()} == {len(METRICS)}
 
 
@@ -69,7 +71,7 @@ def test_each_row_goes_with_itself_but_for_the_misprints(table):
         8: {("sgdm", False): "kappa"},
     }.get(table.number, {})
     for (optimizer, wgd), metric in odd.items():
-        name = f"{'WGD ' if wgd else ''}{paper.OPTIMIZERS[optimizer]}"
+        name = f"{'WGD ' if wgd else ''}{OPTIMIZERS[optimizer].label}"
         assert any(name in note and metric in note for note in table.notes)
 
 
@@ -80,6 +82,6 @@ def test_losses_and_accuracies_that_do_not_gain_are_noted():
     gains = [
         t.rows[o, True][0] - t.rows[o, False][0]
         for t in paper.TABLES
-        for o in OPTIMIZERS
+        for o in paper.OPTIMIZERS
     ]
     assert sum(gain > 0 for gain in gains) == 23

@@ -37,6 +37,7 @@ PLAIN = [
     "charts",
     "labels",
     "layout",
+    "optimizers",
     "paper",
     "presets",
     "report",

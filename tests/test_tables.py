@@ -9,7 +9,8 @@ from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.study import labels, layout, statistics, tables
-from keras_wgd.study.spec import ARMS, OPTIMIZERS, RunSpec
+from keras_wgd.study.optimizers import OPTIMIZERS
+from keras_wgd.study.spec import ARMS, RunSpec
 
 pytestmark = pytest.mark.any_backend
 

@@ -1,25 +1,23 @@
 """What is measured: optimizers alone and wrapped, and their peers."""
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_wgd.optimizers.radam import RAdam
+from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
+from keras_wgd.study import optimizers
+from keras_wgd.study.optimizers import OPTIMIZERS
 
 # So small that weights stay what they are through any number of steps.
 _RATE = 1e-9
-
-# How to make an optimizer, and how many moving averages it keeps.
-_INNER: dict[str, tuple[Callable[[], keras.optimizers.Optimizer], int]] = {
-    "sgdm": (lambda: keras.optimizers.SGD(_RATE, momentum=0.9), 1),
-    "adam": (lambda: keras.optimizers.Adam(_RATE), 2),
-    "nadam": (lambda: keras.optimizers.Nadam(_RATE), 2),
-    "radam": (lambda: RAdam(_RATE), 2),
-}
+_MOMENTUM = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Contender:
 
     Attributes:
         name: What a table calls it.
-        optimizer: Whose step it makes: `"sgdm"`, `"adam"`, `"nadam"` or `"radam"`.
+        optimizer: Whose step it makes: a key of `OPTIMIZERS`.
         make: Makes it: a Keras optimizer, or from the weights what `library` has.
         kind: `"alone"`, `"wgd"`, `"watched"`, which is WGD under a
             `WhiteningMonitor`, or `"peer"`, which others have made.
@@ -58,7 +56,7 @@ class Contender:
         Returns:
             Passes over memory of the size of the weights.
         """
-        moments = _INNER[self.optimizer][1]
+        moments = _moments(self.optimizer)
         again = {None: 0, "gradient": 1, "update": moments}[self.placement]
         return 3 + 2 * moments + again * centred
 
@@ -72,7 +70,7 @@ def contenders(
     """The optimizer alone, wrapped in each way, and the peers that are installed.
 
     Args:
-        optimizer: `"sgdm"`, `"adam"`, `"nadam"` or `"radam"`.
+        optimizer: A key of `OPTIMIZERS`.
         means: What the means are taken over.
         placements: What is centred.
         kernels: As for `WGD`.
@@ -80,7 +78,9 @@ def contenders(
     Returns:
         The contenders, the optimizer alone first.
     """
-    make, _ = _INNER[optimizer]
+
+    def make():
+        return _made(optimizer)
 
     def wrapped(mean_over, placement):
         return lambda: WGD(make(), mean_over, placement, kernels)
@@ -107,6 +107,19 @@ def contenders(
     return found
 
 
+def _made(optimizer):
+    config = optimizers.config(optimizer, _RATE, momentum=_MOMENTUM, epsilon=1e-7)
+    return inner.get(config)
+
+
+@functools.cache
+def _moments(optimizer):
+    """How many moving averages it keeps of each weight."""
+    made, shape = _made(optimizer), (2, 3)
+    made.build([keras.Variable(np.zeros(shape))])
+    return sum(variable.shape == shape for variable in made.variables)
+
+
 def in_fit(family: Sequence[Contender]) -> list[Contender]:
     """Whose whole steps of `fit` are compared.
 
@@ -126,22 +139,30 @@ def in_fit(family: Sequence[Contender]) -> list[Contender]:
 def _torch_peers(optimizer):
     import torch
 
-    name = {"sgdm": "SGD", "adam": "Adam", "nadam": "NAdam", "radam": "RAdam"}
-    made = getattr(torch.optim, name[optimizer])
-    options: dict[str, Any] = {"lr": _RATE}
-    if optimizer == "sgdm":
-        options["momentum"] = 0.9
-    ways = ["foreach", "fused"] if optimizer in ("sgdm", "adam") else ["foreach"]
+    name, options = _name_and_options(optimizer)
+    classes = (v for v in vars(torch.optim).values() if isinstance(v, type))
+    made = next((c for c in classes if c.__name__.lower() == name), None)
+    if made is None:
+        return {}
+    known = inspect.signature(made).parameters
 
     def peer(way):
-        return lambda weights: made(weights, **options, **{way: True}).step
+        return lambda weights: made(weights, lr=_RATE, **options, **{way: True}).step
 
     found = {
-        f"torch.optim.{made.__name__}({way}=True)": ("torch", peer(way)) for way in ways
+        f"torch.optim.{made.__name__}({way}=True)": ("torch", peer(way))
+        for way in ("foreach", "fused")
+        if way in known
     }
     if optimizer == "radam" and find_spec("pytorch_optimizer"):
         found["pytorch_optimizer.RAdam, centralized"] = ("torch", _centralized_radam)
     return found
+
+
+def _name_and_options(optimizer):
+    """What other libraries call it, and what they call momentum; epsilon is theirs."""
+    _, name, options = OPTIMIZERS[optimizer]
+    return name, {"momentum": _MOMENTUM} if "momentum" in options else {}
 
 
 def _centralized_radam(weights):
@@ -161,10 +182,11 @@ def _jax_peers(optimizer):
         return {}
     import optax
 
-    if optimizer == "sgdm":
-        return {"optax.sgd": ("optax", lambda: optax.sgd(_RATE, momentum=0.9))}
-    make = getattr(optax, optimizer)
-    found = {f"optax.{optimizer}": ("optax", lambda: make(_RATE))}
+    name, options = _name_and_options(optimizer)
+    make = getattr(optax, name, None)
+    if make is None:
+        return {}
+    found = {f"optax.{name}": ("optax", lambda: make(_RATE, **options))}
     if optimizer == "radam":
         found["optax.chain(centralize, radam)"] = (
             "optax",
@@ -177,4 +199,4 @@ def _tensorflow_peers(optimizer):
     # The others are Keras's own already.
     if optimizer != "radam":
         return {}
-    return {"keras.optimizers.Adam": ("keras", _INNER["adam"][0])}
+    return {"keras.optimizers.Adam": ("keras", lambda: _made("adam"))}

@@ -18,7 +18,10 @@ from keras_wgd.cli.options import (
 )
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 from keras_wgd.study import display
-from keras_wgd.study.spec import OPTIMIZERS
+from keras_wgd.study.optimizers import OPTIMIZERS
+
+# The step of nadam is that of adam, but for some scalars.
+_USUAL = ("sgdm", "adam", "radam")
 
 
 def _any_of(allowed, default="all"):
@@ -67,10 +70,10 @@ def bench(
     ] = False,
 ) -> None:
     """Time the step of each optimizer, alone and wrapped, beside its peers."""
-    optimizers = _chosen("optimizer", optimizer, OPTIMIZERS, ("sgdm", "adam", "radam"))
-    means = _chosen("mean_over", mean_over, tuple(MEANS), tuple(MEANS))
-    placements = _chosen("placement", placement, PLACEMENTS, PLACEMENTS)
-    _chosen("model", [model], NETWORKS, ())
+    optimizers = _chosen("optimizer", optimizer, OPTIMIZERS) or _USUAL
+    means = _chosen("mean_over", mean_over, MEANS) or tuple(MEANS)
+    placements = _chosen("placement", placement, PLACEMENTS) or PLACEMENTS
+    _chosen("model", [model], NETWORKS)
     choose_backend(backend)
     console = Console(stderr=as_json)
     if growth is not None:
@@ -138,10 +141,10 @@ def _device(about):
     )
 
 
-def _chosen(field, given, allowed, default):
+def _chosen(field, given, allowed):
     for value in given or ():
         if value not in allowed:
             raise UserError(
                 f"{field} must be one of {', '.join(allowed)}. Received: {value!r}"
             )
-    return tuple(dict.fromkeys(given)) if given else default
+    return tuple(dict.fromkeys(given or ()))

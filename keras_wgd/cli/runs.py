@@ -12,14 +12,15 @@ from rich.console import Console
 
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
-from keras_wgd.datasets import DATASETS
+from keras_wgd.datasets.names import SIZES
 from keras_wgd.models.names import MODELS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
-from keras_wgd.study.spec import OPTIMIZERS, RunSpec
+from keras_wgd.study.optimizers import OPTIMIZERS
+from keras_wgd.study.spec import RunSpec
 
 
 def run(
-    dataset: Annotated[str, one_of(DATASETS)],
+    dataset: Annotated[str, one_of(SIZES)],
     model: Annotated[str, one_of(MODELS)] = "resnet8",
     optimizer: Annotated[str, one_of(OPTIMIZERS)] = "radam",
     mean_over: Annotated[

@@ -18,8 +18,9 @@ from keras_wgd.models.names import MODELS
 from keras_wgd.study import presets
 from keras_wgd.study.claim import Shard, check_plan, claim
 from keras_wgd.study.cluster import LOCAL
+from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.options import Options
-from keras_wgd.study.spec import ARMS, OPTIMIZERS
+from keras_wgd.study.spec import ARMS
 
 
 def _part(names: Collection[str], text: str) -> Any:

@@ -1,15 +1,9 @@
 """Data sets of the study, by name."""
 
-from collections.abc import Callable
+import importlib
 
-from keras_wgd.datasets import animals10, cifar100, digits
 from keras_wgd.datasets.dataset import Dataset
-
-DATASETS: dict[str, Callable[[str | None, int | None], Dataset]] = {
-    "animals10": animals10.load,
-    "cifar100": cifar100.load,
-    "digits": digits.load,
-}
+from keras_wgd.datasets.names import SIZES
 
 _SMALLEST = 8
 
@@ -24,7 +18,7 @@ def load(
     """Load a data set of the study.
 
     Args:
-        name: A key of `DATASETS`.
+        name: A key of `SIZES`.
         data_dir: The folder with its files, where it needs some.
         train_size: How many training images to keep, the classes in balance;
             `None` keeps all.
@@ -38,9 +32,9 @@ def load(
     Raises:
         ValueError: If there is no data set of that name, or it cannot be read.
     """
-    if name not in DATASETS:
+    if name not in SIZES:
         raise ValueError(
-            f"dataset must be one of {', '.join(DATASETS)}. Received: {name!r}"
+            f"dataset must be one of {', '.join(SIZES)}. Received: {name!r}"
         )
     if image_size is not None and not (
         type(image_size) is int and image_size >= _SMALLEST
@@ -49,4 +43,5 @@ def load(
             f"image_size must be a whole number of at least {_SMALLEST}, or None. "
             f"Received: {image_size!r}"
         )
-    return DATASETS[name](data_dir, image_size).subset(train_size, test_size)
+    module = importlib.import_module(f"{__name__}.{name}")
+    return module.load(data_dir, image_size).subset(train_size, test_size)

@@ -1,6 +1,7 @@
-"""Samplers, and the sizes of images, for those who must not load Keras."""
+"""The data sets and samplers, for those who must not load Keras."""
 
 SAMPLERS = ("shuffled", "weighted")
 
-# Height and width of a data set's images, where no other size is asked for.
+# The data sets, each read by the module of its name in `keras_wgd.datasets`, and the
+# height and width of their images where no other size is asked for.
 SIZES = {"animals10": 224, "cifar100": 32, "digits": 8}

@@ -319,7 +319,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
             residual: Whether to record what is left of the mean, too.
 
         Returns:
-            The sums, from 0.
+            The sums, from 0; `take()` makes ratios of them, and begins anew.
 
         Raises:
             ValueError: If the optimizer is not built yet.

@@ -8,7 +8,8 @@ from typing import Any
 import altair as alt
 
 from keras_wgd.study.labels import arm_name, block_name
-from keras_wgd.study.spec import ARMS, OPTIMIZERS
+from keras_wgd.study.optimizers import OPTIMIZERS
+from keras_wgd.study.spec import ARMS
 from keras_wgd.study.statistics import Estimate
 
 
@@ -87,7 +88,7 @@ def dot(
         high=row[f"{measure}_high"],
     )
     found = point(panel, row["arm"], row["learning_rate"], estimate, scale, most)
-    place = (OPTIMIZERS.index(row["optimizer"]), row["learning_rate"])
+    place = (list(OPTIMIZERS).index(row["optimizer"]), row["learning_rate"])
     return found | {
         "label": f"{block_name(row)}, {found['arm']}",
         "place": (*place, ARMS.index(row["arm"])),

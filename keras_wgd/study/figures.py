@@ -12,8 +12,9 @@ import polars as pl
 
 from keras_wgd.files import atomic
 from keras_wgd.study import charts, labels, layout, paper, tables
+from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.results import Result
-from keras_wgd.study.spec import ARMS, OPTIMIZERS
+from keras_wgd.study.spec import ARMS
 from keras_wgd.study.statistics import SETTING, means_of
 
 # The version of Vega-Lite that Altair writes, as vl-convert names it.
@@ -159,7 +160,7 @@ def _figures_of(setting, part, results, end):
     swept = rates.filter(pl.col("learning_rate") >= 3)["optimizer"].to_list()
     if swept:
         rows = _rate_rows(summary.filter(pl.col("optimizer").is_in(swept)))
-        panels = [paper.OPTIMIZERS[name] for name in OPTIMIZERS if name in swept]
+        panels = [OPTIMIZERS[name].label for name in OPTIMIZERS if name in swept]
         found[f"learning-rates-{end}"] = charts.lines(
             rows,
             x="learning rate",
@@ -214,7 +215,7 @@ def _blocks(results):
     order = sorted(
         results,
         key=lambda result: (
-            OPTIMIZERS.index(result.spec.optimizer),
+            list(OPTIMIZERS).index(result.spec.optimizer),
             result.spec.learning_rate,
             ARMS.index(result.spec.arm),
             result.spec.seed,
@@ -261,7 +262,7 @@ def _dot_rows(summary, measures):
 
 def _rate_rows(summary):
     dots = (
-        charts.dot(paper.OPTIMIZERS[row["optimizer"]], row, "accuracy", 100, 100)
+        charts.dot(OPTIMIZERS[row["optimizer"]].label, row, "accuracy", 100, 100)
         for row in summary.iter_rows(named=True)
     )
     return [

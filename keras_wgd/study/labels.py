@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_wgd.datasets.names import SIZES
 from keras_wgd.study import paper
+from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.spec import RunSpec
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSpec)}
@@ -85,7 +86,7 @@ def differences(setting: Mapping[str, Any]) -> list[str]:
 
 def block_name(row: Mapping[str, Any]) -> str:
     """An optimizer and its learning rate."""
-    return f"{paper.OPTIMIZERS[row['optimizer']]} {row['learning_rate']:g}"
+    return f"{OPTIMIZERS[row['optimizer']].label} {row['learning_rate']:g}"
 
 
 def arm_name(arm: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from keras_wgd.study import labels, paper
+from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.statistics import BLOCK, ROUGHNESS, SETTING
 
 METRIC_HEADS = {
@@ -233,7 +234,7 @@ def _roughness_table(part):
 
 
 def _first_cells(row):
-    label = paper.OPTIMIZERS[row["optimizer"]]
+    label = OPTIMIZERS[row["optimizer"]].label
     if row["arm"] != "plain":
         label = f"WGD {label} ({row['arm']})"
     rate, seeds = row["learning_rate"], row["seeds"]

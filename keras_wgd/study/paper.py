@@ -12,7 +12,7 @@ from keras_wgd.metrics import METRICS
 
 DATASETS = {"animals10": "Animals-10", "cifar100": "CIFAR-100"}
 MODELS = {"densenet121": "DenseNet121", "resnet18": "ResNet18", "resnet50": "ResNet50"}
-OPTIMIZERS = {"sgdm": "SGDM", "adam": "Adam", "nadam": "Nadam", "radam": "RAdam"}
+OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
 
 # Height and width of the images, which Table 1 leaves out.
 IMAGE_SIZE = 224

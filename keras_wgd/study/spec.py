@@ -10,8 +10,8 @@ from typing import Any
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
+from keras_wgd.study.optimizers import OPTIMIZERS
 
-OPTIMIZERS = ("sgdm", "adam", "nadam", "radam")
 # Whole numbers that fit wherever they may go, and numbers whose squares do.
 _MOST_WHOLE = 2**31 - 1
 _MOST = 1e30
@@ -70,7 +70,7 @@ class RunSpec:
     def __post_init__(self):
         for name in ("dataset", "model"):
             _file_name(name, getattr(self, name))
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
         _one_of("placement", self.placement, PLACEMENTS)
         _one_of("sampler", self.sampler, SAMPLERS)
         if self.stem is not None:

@@ -8,8 +8,9 @@ import polars as pl
 from keras_wgd.files import write_text
 from keras_wgd.metrics import METRICS
 from keras_wgd.study import labels, layout, statistics
+from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.results import Result
-from keras_wgd.study.spec import ARMS, OPTIMIZERS
+from keras_wgd.study.spec import ARMS
 from keras_wgd.study.statistics import BLOCK, SETTING
 
 ROUGHNESS = ("train_roughness", "test_roughness")

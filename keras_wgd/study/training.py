@@ -10,9 +10,9 @@ import keras
 from keras_wgd import datasets, metrics, models
 from keras_wgd.environment import environment
 from keras_wgd.files import atomic
-from keras_wgd.optimizers.radam import RAdam
+from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
-from keras_wgd.study import checkpoint, inputs, results, tensorboard
+from keras_wgd.study import checkpoint, inputs, optimizers, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
 from keras_wgd.study.devices import OneDevice
 from keras_wgd.study.options import Options
@@ -193,13 +193,12 @@ def build_model(spec: RunSpec, data: datasets.Dataset) -> keras.Model:
 
 def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer of a run, wrapped unless the run is a plain one."""
-    rate, epsilon = spec.learning_rate, spec.epsilon
-    optimizer = {
-        "sgdm": lambda: keras.optimizers.SGD(rate, momentum=spec.momentum),
-        "adam": lambda: keras.optimizers.Adam(rate, epsilon=epsilon),
-        "nadam": lambda: keras.optimizers.Nadam(rate, epsilon=epsilon),
-        "radam": lambda: RAdam(rate, epsilon=epsilon),
-    }[spec.optimizer]()
+    config = optimizers.config(
+        spec.optimizer,
+        spec.learning_rate,
+        momentum=spec.momentum,
+        epsilon=spec.epsilon,
+    )
     if spec.mean_over is None:
-        return optimizer
-    return WGD(optimizer, spec.mean_over, spec.placement, kernels=model)
+        return inner.get(config)
+    return WGD(config, spec.mean_over, spec.placement, kernels=model)
