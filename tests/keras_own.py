@@ -71,7 +71,7 @@ NEEDED = {"*orbax*": "orbax", "*grain*": "grain"}
 LEFT_OUT = "test_weights_sharding_efficientnet*"
 
 # With --few: where an optimizer is only along, and much is compiled.
-ALONG = ["*data_adapter*", "*steps_per_e*", "*test_predict_*", "*_logic*", "*_jit"]
+ALONG = ["*data_adapter*", "*steps_per_e*", "*test_predict_*", "*_logic*"]
 
 _COLLECTIONS = (optimizers.LossScaleOptimizer, optimizers.MultiOptimizer)
 _wrapped: Counter[str] = Counter()
@@ -200,6 +200,8 @@ def pytest_terminal_summary(terminalreporter):
 
 
 if __name__ == "__main__":
+    if "--few" in sys.argv:
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"  # else Inductor takes most of the time
     if BACKEND == "jax":
         os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
     files = sorted(str(path) for part in FILES for path in SOURCES.glob(part))

@@ -2,6 +2,7 @@ import dataclasses
 import inspect
 import socket
 import subprocess
+import sys
 import time
 
 import keras
@@ -34,6 +35,26 @@ ARMS = {
 @pytest.fixture(scope="module")
 def data():
     return datasets.load("digits", None, SPEC.train_size, SPEC.test_size)
+
+
+def test_the_initial_weights_are_those_of_keras_for_the_seed(data):
+    ours = values(training.build_model(SPEC, data).variables)
+    keras.utils.set_random_seed(SPEC.seed)
+    theirs = models.build(SPEC.model, data.image_shape, data.classes)
+    for a, b in zip(ours, values(theirs.variables), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+TINY = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "16"]
+TINY += ["--test-size", "16", "--batch-size", "8", "--mean-over", "filters"]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="it is needed")
+def test_a_run_on_another_backend_leaves_tensorflow_out():
+    """That is seconds and hundreds of megabytes for each worker."""
+    code = f"import sys; from keras_wgd import cli; assert cli.app({TINY!r}) == 0; "
+    code += "assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_all_arms_start_from_the_same_weights_and_other_seeds_do_not(data):

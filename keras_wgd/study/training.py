@@ -1,6 +1,7 @@
 """One run: spec, data, network, optimizer, epochs, metrics, result."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -182,13 +183,29 @@ def build_model(spec: RunSpec, data: datasets.Dataset) -> keras.Model:
     `weight_decay * w` is added to the gradient of each weight `w`, as torch's
     optimizers do: that is the gradient of `weight_decay / 2 * w**2`.
     """
-    keras.utils.set_random_seed(spec.seed)
+    _set_random_seed(spec.seed)
     model = models.build(spec.model, data.image_shape, data.classes, stem=spec.stem)
     if spec.weight_decay:
         regularizer = keras.regularizers.L2(spec.weight_decay / 2)
         for variable in model.trainable_variables:
             variable.regularizer = regularizer
     return model
+
+
+def _set_random_seed(seed):
+    """That of Keras, which also imports TensorFlow wherever it is installed.
+
+    With another backend that is seconds and hundreds of megabytes of each worker, for
+    a generator that draws nothing there.
+    """
+    if keras.backend.backend() == "tensorflow" or "tensorflow" in sys.modules:
+        keras.utils.set_random_seed(seed)
+        return
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    try:
+        keras.utils.set_random_seed(seed)
+    finally:
+        del sys.modules["tensorflow"]
 
 
 def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optimizer:
