@@ -159,3 +159,38 @@ def test_a_plain_optimizer_is_named():
 def test_norms_are_asked_for_after_build():
     with pytest.raises(ValueError, match="Received: 'wgd', not built"):
         WGD("sgd", name="wgd").record_norms()
+
+
+def test_where_nothing_is_centred_the_ratios_are_nan():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with pytest.warns(UserWarning, match="found nothing to centre"):
+        monitor = monitored(model, WGD("sgd"), epochs=2)
+    assert np.isnan(monitor.history["whitening_ratio"]).all()
+    assert list(monitor.history) == ["whitening_ratio", "whitening_residual"]
+
+
+class Pair(keras.Model):
+    """Two convolutions of one name, as subclassed models may have them."""
+
+    def __init__(self):
+        super().__init__(name="pair")
+        self.parts = [keras.layers.Conv2D(4, 3, name="conv") for _ in range(2)]
+        self.head = [keras.layers.Flatten(), keras.layers.Dense(3)]
+
+    def call(self, x):
+        for layer in (*self.parts, *self.head):
+            x = layer(x)
+        return x
+
+
+def test_kernels_of_one_path_are_told_apart():
+    model, (x, y) = Pair(), images(convnet())
+    model(x)
+    compiled(model, WGD("sgd", kernels=model))
+    monitor = WhiteningMonitor()
+    model.fit(x, y, verbose=0, callbacks=[monitor])
+    kernels = [key for key in monitor.history if "/" in key]
+    assert kernels == [
+        "whitening_ratio/pair/conv/kernel",
+        "whitening_ratio/pair/conv/kernel_2",
+    ]

@@ -11,6 +11,7 @@ from test_results import SPEC
 
 from keras_wgd.study import checkpoint
 from keras_wgd.study.checkpoint import Progress
+from keras_wgd.study.results import CURVES
 
 
 def variables(*numbers):
@@ -19,7 +20,10 @@ def variables(*numbers):
 
 def progress(epochs, loss=0.5):
     return Progress(
-        curves={name: [loss] * epochs for name in Progress().curves},
+        curves={
+            name: [loss if "loss" in name else 0.5] * epochs
+            for name in Progress().curves
+        },
         seconds=[1.0] * epochs,
     )
 
@@ -66,6 +70,10 @@ def with_fields(**fields):
         ("progress.json", with_fields(seconds=None)),
         ("progress.json", with_fields(seconds=[1.0] * 3)),
         ("progress.json", with_fields(seconds=[-(10**400)])),
+        ("progress.json", with_fields(seconds=[None])),
+        ("progress.json", with_fields(seconds=[[1]])),
+        ("progress.json", with_fields(curves={name: [[1.0]] for name in CURVES})),
+        ("progress.json", with_fields(curves={name: [7.0] for name in CURVES})),
         ("progress.json", with_fields(norm_ratios=[0.5])),
         ("progress.json", with_fields(backend="another")),
         ("progress.json", with_fields(curves={name: [] for name in Progress().curves})),

@@ -52,7 +52,7 @@ def choose_backend(name: str | None) -> str:
     Raises:
         UserError: If it is no backend, or is not installed.
     """
-    name = name or os.environ.get("KERAS_BACKEND")
+    name = name or os.environ.get("KERAS_BACKEND") or None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if name is None:
         try:

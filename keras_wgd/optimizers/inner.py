@@ -59,6 +59,8 @@ def _deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None) 
     ) or vars(keras.optimizers).get(config["class_name"])
     if not (isinstance(made, type) and issubclass(made, keras.optimizers.Optimizer)):
         raise ValueError("no optimizer that is known here")
+    if made in vars(keras.optimizers).values():  # whatever module is named
+        config = {**config, "module": "keras.optimizers", "registered_name": None}
     return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 

@@ -1,7 +1,8 @@
 """How much of the gradients a wrapper leaves, summed up on the device (Eq. 17)."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -18,7 +19,8 @@ class Ratios(NamedTuple):
         overall: `||h|| / ||g||` over all kernels and steps.
         residual: `||mean(h)|| / ||g||`, with `mean(h)` in the shape of `h`: what
             rounding has left of the mean. NaN, too, where it is not asked for.
-        kernels: `||h|| / ||g||` of each kernel, by its path.
+        kernels: `||h|| / ||g||` of each kernel, by its path; where kernels share one,
+            the later ones have a number.
     """
 
     overall: float
@@ -58,7 +60,9 @@ class WhiteningNorms:
         """`||g||^2` of each kernel's gradient, by index; 0 where there is none."""
         found = dict(zip(gradients, _squares(list(gradients.values())), strict=True))
         zero = ops.zeros((), "float32")
-        return ops.stack([found.get(index, zero) for index in self._plan.whitened])
+        # The last is of no kernel: nothing can be stacked where there is none.
+        whole = [found.get(index, zero) for index in self._plan.whitened]
+        return ops.stack([*whole, zero])[:-1]
 
     def add(self, squares: Any, left: dict[int, Any]) -> None:
         """Add a step: the gradients' squares, and what is left of them, by index."""
@@ -75,7 +79,7 @@ class WhiteningNorms:
         """The ratios over the steps since the last call."""
         sums = ops.convert_to_numpy(self._sums).astype("float64")
         self._sums.assign(np.zeros_like(sums))
-        paths = [row.path for row in self._plan.whitened.values()]
+        paths = _unique(row.path for row in self._plan.whitened.values())
         gradient, whitened = sums[:2]
         residual = sums[2].sum() if self._residual else math.nan
         ratios = map(_ratio, whitened, gradient)
@@ -86,11 +90,21 @@ class WhiteningNorms:
         )
 
 
+def _unique(paths: Iterable[str]) -> Iterator[str]:
+    """Paths, with a number at those that were there before."""
+    seen = Counter[str]()
+    for path in paths:
+        seen[path] += 1
+        yield path if seen[path] == 1 else f"{path}_{seen[path]}"
+
+
 def _ratio(part: float, whole: float) -> float:
     return math.sqrt(part / whole) if whole > 0 else math.nan
 
 
 def _squares(tensors: Sequence[Any]) -> Sequence[Any]:
+    if not tensors:
+        return []
     tensors = _of_all_replicas(tensors)
     if keras.backend.backend() == "torch":
         import torch

@@ -21,7 +21,7 @@ from keras_wgd.files import (
     to_json,
     write_text,
 )
-from keras_wgd.study.results import CURVES
+from keras_wgd.study.results import CURVES, is_row
 from keras_wgd.study.spec import RunSpec
 
 PROGRESS = "progress.json"
@@ -114,6 +114,10 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
     ]
     try:
         fields = read_json(folder / PROGRESS)
+        rows = {name: fields[name] for name in ("seconds", "norm_ratios")}
+        rows |= fields["curves"]
+        if not all(is_row(name, row, len(row)) for name, row in rows.items()):
+            return Progress()
         progress = Progress(
             **{
                 field.name: from_json(fields[field.name])

@@ -314,12 +314,12 @@ def _is_result(fields, epochs):
         _has_names(metrics, METRICS)
         and all(_is_number(name, value) for name, value in metrics.items())
         and _has_names(curves, CURVES)
-        and all(_is_row(name, row, epochs) for name, row in curves.items())
-        and _is_row("seconds", fields["seconds"], epochs)
-        and _is_row("norm_ratios", ratios, epochs if ratios else 0)
+        and all(is_row(name, row, epochs) for name, row in curves.items())
+        and is_row("seconds", fields["seconds"], epochs)
+        and is_row("norm_ratios", ratios, epochs if ratios else 0)
         and isinstance(confusion, list)
         and confusion != []
-        and all(_is_row("confusion", row, len(confusion)) for row in confusion)
+        and all(is_row("confusion", row, len(confusion)) for row in confusion)
         and all(type(count) is int for row in confusion for count in row)
         and any(map(any, confusion))
         and type(fields["centred"]) is int
@@ -341,7 +341,8 @@ def _has_names(tree, names):
     return isinstance(tree, dict) and set(tree) == set(names)
 
 
-def _is_row(name, row, length):
+def is_row(name: str, row: Any, length: int) -> bool:
+    """Whether what was read is a list of that length, of numbers that `name` may be."""
     whole = isinstance(row, list) and len(row) == length
     return whole and all(_is_number(name, value) for value in row)
 
