@@ -132,6 +132,12 @@ def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
     (tmp_path / "study.json").write_text(json.dumps(plan))
     assert cli.app([*QUICK, "--out", str(tmp_path), "--dry-run"]) == 2
     assert "begun with seed 0, 1, 2, now 0" in capsys.readouterr().err
+    out = tmp_path / "linked"
+    out.mkdir()
+    spec = presets.preset("quick").replace((0,)).runs()[0]
+    results.draft_of(out, spec).symlink_to(tmp_path)
+    assert cli.app([*QUICK, "--out", str(out), "--dry-run"]) == 2
+    assert "the folders of its runs itself" in capsys.readouterr().err
 
 
 def test_a_report_tells_a_program_what_a_study_does(tmp_path, capsys):

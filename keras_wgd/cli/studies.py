@@ -69,8 +69,9 @@ def study(
         bool,
         typer.Option(
             "--dry-run",
-            help="Check all that can be checked before, print the runs and what there "
-            "is of each in --out, and write nothing.",
+            help="Check what can be checked before (the data, too, which Keras may "
+            "download), print the runs and what there is of each in --out, and leave "
+            "that as it is.",
         ),
     ] = False,
     dataset: Annotated[
@@ -182,6 +183,7 @@ def study(
             if ray is not None:
                 cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
+            results.check_places(out, specs)
             display.print_problems(console, results.check(out, specs, backend))
             if dry_run:
                 check_plan(out, specs, backend)

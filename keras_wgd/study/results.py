@@ -73,7 +73,23 @@ def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
         raise ValueError(
             f"out must be a folder that can be made. Received: {out}: {error.strerror}"
         ) from error
-    if not os.access(out, os.W_OK):
+    check_places(out, specs)
+
+
+def check_places(out: Path, specs: Sequence[RunSpec]) -> None:
+    """See that runs can be kept in a folder; where it is not there yet, nothing.
+
+    Args:
+        out: The folder.
+        specs: The runs.
+
+    Raises:
+        ValueError: If it is none, cannot be written to, or has something else in
+            the place of a run.
+    """
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir() or not os.access(out, os.W_OK):
         raise ValueError(
             f"out must be a folder that can be written to. Received: {out}"
         )
