@@ -78,9 +78,7 @@ def contenders(
     Returns:
         The contenders, the optimizer alone first.
     """
-
-    def make():
-        return _made(optimizer)
+    make = functools.partial(_made, optimizer)
 
     def wrapped(mean_over, placement):
         return lambda: WGD(make(), mean_over, placement, kernels)

@@ -183,7 +183,6 @@ def study(
             if ray is not None:
                 cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
-            results.check_places(out, specs)
             display.print_problems(console, results.check(out, specs, backend))
             if dry_run:
                 check_plan(out, specs, backend)

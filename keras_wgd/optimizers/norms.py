@@ -58,11 +58,11 @@ class WhiteningNorms:
 
     def squares(self, gradients: dict[int, Any]) -> Any:
         """`||g||^2` of each kernel's gradient, by index; 0 where there is none."""
+        if not self._plan.whitened:
+            return ops.zeros((0,), "float32")  # of nothing there is no stack
         found = dict(zip(gradients, _squares(list(gradients.values())), strict=True))
         zero = ops.zeros((), "float32")
-        # The last is of no kernel: nothing can be stacked where there is none.
-        whole = [found.get(index, zero) for index in self._plan.whitened]
-        return ops.stack([*whole, zero])[:-1]
+        return ops.stack([found.get(index, zero) for index in self._plan.whitened])
 
     def add(self, squares: Any, left: dict[int, Any]) -> None:
         """Add a step: the gradients' squares, and what is left of them, by index."""

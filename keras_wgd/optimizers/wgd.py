@@ -51,8 +51,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
 
     The wrapper has no state of its own: its `variables` are the inner
     optimizer's (and, while a `WhiteningMonitor` watches, its sums, which no file
-    has), so checkpoints of `Adam()` and of `WGD(Adam())` load into each other, and the public attributes of the inner optimizer can be read and set
-    on it.
+    has), so checkpoints of `Adam()` and of `WGD(Adam())` load into each other, and
+    the public attributes of the inner optimizer can be read and set on it.
     Clipping, weight decay, EMA and gradient accumulation stay with the inner
     optimizer, after the centring. A NaN in a gradient reaches every element
     that shares its mean. On PyTorch, `placement="gradient"` centres the `.grad`
@@ -235,13 +235,16 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Raises:
             ValueError: If the optimizer is not built yet.
         """
+        self._summary(self._built_plan("summary")).print(print_fn)
+
+    def _built_plan(self, wanted: str) -> WhiteningPlan:
         if self._plan is None:
             raise ValueError(
-                "The optimizer must be built before its summary: fit the model or "
+                f"The optimizer must be built before its {wanted}: fit the model or "
                 "call optimizer.build(model.trainable_variables). Received: "
                 f"{self.name!r}, not built"
             )
-        self._summary(self._plan).print(print_fn)
+        return self._plan
 
     def _summary(self, plan: WhiteningPlan) -> Summary:
         title = (
@@ -324,13 +327,7 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Raises:
             ValueError: If the optimizer is not built yet.
         """
-        if self._plan is None:
-            raise ValueError(
-                "The optimizer must be built before its norms are recorded: call "
-                "optimizer.build(model.trainable_variables). Received: "
-                f"{self.name!r}, not built"
-            )
-        self._norms = WhiteningNorms(self._plan, residual)
+        self._norms = WhiteningNorms(self._built_plan("norms"), residual)
         return self._norms
 
     def forget_norms(self) -> None:

@@ -119,9 +119,10 @@ def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
         A printable line for each place with something in it that is no result.
 
     Raises:
-        ValueError: If a run was made on another backend.
+        ValueError: If a run was made on another backend, or as by `check_places`.
         OSError: If one cannot be read at this moment.
     """
+    check_places(out, specs)
     problems = []
     for spec in specs:
         folder = path_of(out, spec)
