@@ -244,9 +244,9 @@ def _by_path(
         if len(at) > 1:
             paths = [variable_path(variables[i]) for i in sorted(at)]
             raise ValueError(
-                "kernels were saved before the optimizer was built, and the names of "
-                f"the layers have changed: {kernel.path!r} may be {' or '.join(paths)}."
-                " Load the model with compile=False and compile it with kernels="
+                "kernels were saved without an optimizer that was built, and layers "
+                f"have other names now: {kernel.path!r} may be {' or '.join(paths)}. "
+                "Load the model with compile=False and compile it with kernels="
             )
         if at:
             found[at.pop()] = kernel
