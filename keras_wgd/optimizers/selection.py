@@ -190,7 +190,7 @@ class KernelSelection:
             return cls(None)
         if config == _UNBUILT:
             return cls(None, loaded=True)
-        if isinstance(config, list):  # as version 0.1.0 has written it
+        if isinstance(config, list):  # as earlier versions wrote it
             config = {"structure": None, "kernels": config}
         if (
             not isinstance(config, dict)
