@@ -136,23 +136,21 @@ class WhiteningPlan:
         Raises:
             ValueError: If there are not as many gradients as variables.
         """
-        if variables is None or self.is_for(variables):
-            count = len(self.rows if variables is None else variables)
-            indices: Sequence[int | None] = range(count)
-        else:
-            indices = [self.index_of(variable) for variable in variables]
-        if len(indices) != len(gradients):
+        count = len(self.variables if variables is None else variables)
+        if count != len(gradients):
             raise ValueError(
                 "There must be one gradient, or None, for each trainable variable. "
-                f"Received: {len(gradients)} gradients for {len(indices)} variables"
+                f"Received: {len(gradients)} gradients for {count} variables"
             )
-        return {
-            index: at
-            for at, index in enumerate(indices)
-            if index is not None
-            and index in self.whitened
-            and gradients[at] is not None
-        }
+        if variables is None or self.is_for(variables):
+            found = {index: index for index in self.whitened if index < count}
+        else:
+            found = {
+                index: at
+                for at, variable in enumerate(variables)
+                if (index := self.index_of(variable)) in self.whitened
+            }
+        return {i: at for i, at in found.items() if gradients[at] is not None}
 
     def whiten(self, gradient: Any, index: int) -> Any:
         """Centre what belongs to the variable at position `index`."""

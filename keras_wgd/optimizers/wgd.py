@@ -113,7 +113,7 @@ class WGDWrapper(OptimizerWrapper):
         self._selection = selection
         self._plan: WhiteningPlan | None = None
         self._norms: WhiteningNorms | None = None
-        self._steps_unseen = 0
+        self._calls_missed = 0
         if self.inner_optimizer.built:
             self._current_plan()
 
@@ -201,18 +201,19 @@ class WGDWrapper(OptimizerWrapper):
     ) -> Any:
         if self.placement == "update" and grads and variables:
             self.build(variables)  # some make the optimizers that step when built
-        if self.placement == "gradient" or not grads or not self.inner_optimizer.built:
+        optimizer = self.inner_optimizer
+        if self.placement == "gradient" or not grads or not optimizer.built:
             return super()._step(take, grads, variables, **kwargs)
         plan = self._current_plan(variables or ())
         with updates.centred_steps(plan) as centred:
             result = super()._step(take, grads, variables, **kwargs)
         missed = plan.places(grads, variables).keys() - centred
         # An optimizer that accumulates gradients steps once in so many calls.
-        self._steps_unseen = self._steps_unseen + 1 if missed else 0
-        if self._steps_unseen >= updates.calls_per_step(self.inner_optimizer):
+        self._calls_missed = self._calls_missed + 1 if missed else 0
+        if missed and self._calls_missed >= updates.calls_per_step(optimizer):
             raise ValueError(
                 f'placement="update" needs an inner optimizer that steps in Keras\'s '
-                f"own apply; {type(self.inner_optimizer).__name__} changed kernels "
+                f"own apply; {type(optimizer).__name__} changed kernels "
                 'without it. Choose placement="gradient", or wrap the optimizer that '
                 f"it has inside. Received: {plan.rows[min(missed)].path}, not centred"
             )
