@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_wgd.choices import check_choice
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
 from keras_wgd.study.results import BACKENDS
@@ -63,10 +64,8 @@ def choose_backend(name: str | None) -> str:
                 f"Received: none, and {error}"
             ) from error
         return keras.backend.backend()
-    if name not in BACKENDS:
-        raise UserError(
-            f"backend must be one of {', '.join(BACKENDS)}. Received: {name!r}"
-        )
+    with user_errors():
+        check_choice("backend", name, BACKENDS)
     if importlib.util.find_spec(name) is None:
         raise UserError(
             f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "

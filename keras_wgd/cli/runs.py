@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from keras_wgd.choices import check_choice
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
 from keras_wgd.datasets.names import SIZES
@@ -62,6 +63,8 @@ def run(
 ) -> None:
     """Train one network once and print its metrics."""
     with user_errors():
+        check_choice("dataset", dataset, SIZES)
+        check_choice("model", model, MODELS)
         spec = RunSpec(
             dataset=dataset,
             model=model,
