@@ -117,32 +117,27 @@ def field(text: str, metavar: str | None = None, names: Collection[str] = ()) ->
     )
 
 
-# Fields of a run that `run` and `study` can set. Table 1 of the paper holds where
-# neither they nor a preset say otherwise.
-Epochs = Annotated[int | None, field("Passes over the images; 50 in the paper.")]
-BatchSize = Annotated[int | None, field("Images in a step; 32 in the paper.")]
-LearningRate = Annotated[float | None, field("It stays constant; 0.01 in the paper.")]
-Momentum = Annotated[float | None, field("Of sgdm alone; 0.9 in the paper.")]
-WeightDecay = Annotated[
-    float | None, field("L2 on every weight, as torch applies it; 1e-3 in the paper.")
+# Fields of a run that `run` and `study` can set; `help` tells their defaults.
+Epochs = Annotated[int | None, field("Passes over the images.")]
+BatchSize = Annotated[int | None, field("Images in a step.")]
+LearningRate = Annotated[
+    float | None, field("The learning rate of every optimizer; it stays constant.")
 ]
-Epsilon = Annotated[float | None, field("Of all but sgdm; 1e-10 in the paper.")]
+Momentum = Annotated[float | None, field("Of sgdm alone.")]
+WeightDecay = Annotated[float | None, field("L2 on every weight, as torch applies it.")]
+Epsilon = Annotated[float | None, field("Of all but sgdm.")]
 Sampler = Annotated[
     str | None,
-    field(
-        "weighted, every class as often as any other, as in the paper; or shuffled.",
-        names=SAMPLERS,
-    ),
+    field("weighted, every class as often as any other; or shuffled.", names=SAMPLERS),
 ]
 ImageSize = Annotated[
-    int | None,
-    field("Resize images to this height and width; 224 in the paper.", "PIXELS"),
+    int | None, field("Resize images to this height and width.", "PIXELS")
 ]
 Stem = Annotated[
     str | None, field("small: a first layer for small images.", names=STEMS)
 ]
 TrainSize = Annotated[
-    int | None, field("Training images to use, the classes in balance; else all.")
+    int | None, field("Training images to use, the classes in balance.")
 ]
 TestSize = Annotated[int | None, field("Test images to use, likewise.")]
 
