@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import keras_wgd
-from keras_wgd.cli import benchmarks, help, networks, reports, runs, studies
+from keras_wgd.cli import benchmarks, help, networks, options, reports, runs, studies
 from keras_wgd.cli.examples import epilog
 from keras_wgd.files import printable
 from keras_wgd.study.runner import FULL
@@ -79,7 +79,7 @@ def app(arguments: list[str] | None = None) -> int:
             code = (
                 cli(
                     studies.with_ray_address(arguments),
-                    prog_name="keras-wgd",
+                    prog_name=options.PROGRAM,
                     standalone_mode=False,
                 )
                 or 0

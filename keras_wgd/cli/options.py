@@ -3,6 +3,9 @@
 import contextlib
 import importlib.util
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +16,8 @@ from keras_wgd.choices import check_choice
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
 from keras_wgd.study.results import BACKENDS
+
+PROGRAM = "keras-wgd"
 
 
 class UserError(typer.TyperException):
@@ -26,6 +31,21 @@ def user_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+def program() -> str:
+    """What starts this command line, for commands to paste."""
+    started = Path(sys.argv[0])
+    if started.parts[-2:] == ("keras_wgd", "__main__.py"):
+        return f"{_short(sys.executable)} -m keras_wgd"
+    return _short(started) if started.name == PROGRAM else PROGRAM
+
+
+def _short(path):
+    """A program without its folder, if a shell finds it all the same."""
+    name = Path(path).name
+    found = shutil.which(name)
+    return name if found and os.path.abspath(path) == found else shlex.quote(str(path))
 
 
 def folder(text: str) -> Path:

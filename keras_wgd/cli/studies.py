@@ -16,7 +16,7 @@ from keras_wgd.cli.options import UserError, one_of, user_errors
 from keras_wgd.datasets.names import SIZES
 from keras_wgd.models.names import MODELS
 from keras_wgd.study import presets
-from keras_wgd.study.claim import Shard, check_plan, claim
+from keras_wgd.study.claim import Shard, check_plan, claim, recorded
 from keras_wgd.study.cluster import LOCAL
 from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.options import Options
@@ -89,7 +89,8 @@ def study(
         list[int] | None,
         typer.Option(
             "--seed",
-            help="This seed in place of the study's; more than once for several.",
+            help="This seed in place of the study's; more than once for several. "
+            "Seeds that are new to a study in --out are added to it.",
             show_default=False,
             rich_help_panel="Runs",
         ),
@@ -184,14 +185,16 @@ def study(
                 cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
             display.print_problems(console, results.check(out, specs, backend))
+            begun = check_plan(out, specs, backend)
+            if not dry_run:  # last, so that a mistake leaves no folder behind
+                claimed.enter_context(claim(out, specs, backend, part))
+            display.print_seeds(console, begun, specs)
             if dry_run:
-                check_plan(out, specs, backend)
                 _list(mine, as_json, [results.state_of(out, spec) for spec in mine])
                 return
-            # Last, so that a mistake leaves no folder behind.
-            claimed.enter_context(claim(out, specs, backend, part))
         failed = display.make_runs(console, out, mine, jobs, how, ray)
-        display.print_study(console, out, specs, as_json)
+        if display.print_study(console, out, recorded(out), as_json):
+            display.print_report_command(console, out, options.program())
     if failed:
         raise typer.Exit(1)
 

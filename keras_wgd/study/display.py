@@ -1,6 +1,7 @@
 """What a terminal shows of runs: a bar, a line for each end, and tables."""
 
 import contextlib
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -96,8 +97,12 @@ def print_problems(console: Console, problems: Sequence[str]) -> None:
 
 def print_study(
     console: Console, out: Path, specs: Sequence[RunSpec], as_json: bool
-) -> None:
-    """Print and write the tables of the runs of a study that are finished."""
+) -> bool:
+    """Print and write the tables of the runs of a study that are finished.
+
+    Returns:
+        Whether there are any.
+    """
     found, problems = results.read_all(out)
     print_problems(console, problems)
     wanted = set(specs)
@@ -105,13 +110,50 @@ def print_study(
     if not found:
         if as_json:
             print("[]")
-        return
+        return False
     runs = tables.frame(found)
     print_paths(console, tables.write(out, runs))
     if as_json:
         print(tables.summarize(runs).write_json())
     else:
         print_tables(console, runs)
+    return True
+
+
+def print_report_command(console: Console, out: Path, program: str) -> None:
+    """Print what makes the report of a study, and where that will be.
+
+    Args:
+        console: Where to print.
+        out: The folder of the study.
+        program: What starts the command line.
+    """
+    page = printable(out / results.REPORT / results.REPORT_PAGE)
+    command = f"{program} report {printable(shlex.quote(str(out)))}"
+    for line in (f"next, for figures and tables in {page}:", f"  {command}"):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_seeds(
+    console: Console, begun: Sequence[RunSpec], specs: Sequence[RunSpec]
+) -> None:
+    """Print which seeds are new to a study, and which it has besides.
+
+    Args:
+        console: Where to print.
+        begun: The runs that the study had.
+        specs: Those that are asked for.
+    """
+    if not begun:
+        return
+    for what, runs in {
+        "new to the study": [spec for spec in specs if spec not in begun],
+        "in the study, not asked for": [spec for spec in begun if spec not in specs],
+    }.items():
+        seeds = ", ".join(map(str, dict.fromkeys(spec.seed for spec in runs)))
+        if runs:
+            text = f"{what}: {len(runs)} runs of seed {seeds}"
+            console.print(text, highlight=False, soft_wrap=True)
 
 
 def make_runs(
