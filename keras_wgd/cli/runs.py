@@ -129,12 +129,12 @@ def _make(console, out, spec, how, engine):
     import keras
 
     from keras_wgd.study import display, processes, runner, training
+    from keras_wgd.study.progress import Bar
 
-    with display.progress(console) as bar:
-        task = bar.add_task(spec.id, total=spec.epochs)
+    with Bar(console, "training", spec.epochs) as bar:
 
-        def on_epoch(epoch, curves):
-            bar.advance(task)
+        def on_epoch(epoch, curves, restored):
+            bar.move(skipped=restored)
             bar.console.print(
                 display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
             )

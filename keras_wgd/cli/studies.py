@@ -1,6 +1,7 @@
 """`keras-wgd study`."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -56,9 +57,9 @@ def study(
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Runs at a time; the cores are divided among them. A Ray cluster "
+            help="Runs at a time; GPUs and cores are divided among them. A Ray cluster "
             "with an address has its own number.",
-            show_default="one for each core",
+            show_default="one for each GPU, or else for each core",
         ),
     ] = None,
     data_dir: options.DataDir = None,
@@ -170,9 +171,8 @@ def study(
         raise UserError("--out must name a folder for the results. Received: none")
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number of at least 1. Received: {jobs}")
-    jobs = jobs or os.cpu_count() or 1
     backend = options.choose_backend(backend)
-    from keras_wgd.study import cluster, display, inputs, results
+    from keras_wgd.study import cluster, display, gpus, inputs, results
     from keras_wgd.study import tensorboard as boards
 
     how = Options(options.text_of(data_dir), save_model, tensorboard)
@@ -192,6 +192,11 @@ def study(
             if dry_run:
                 _list(mine, as_json, [results.state_of(out, spec) for spec in mine])
                 return
+        if ray in (None, LOCAL):  # another cluster knows its own
+            how = dataclasses.replace(how, gpus=gpus.visible(backend))
+        jobs = jobs or len(how.gpus) or os.cpu_count() or 1
+        if how.gpus and ray is None:
+            display.print_gpus(console, how.gpus, jobs)
         failed = display.make_runs(console, out, mine, jobs, how, ray)
         if display.print_study(console, out, recorded(out), as_json):
             display.print_report_command(console, out, options.program())

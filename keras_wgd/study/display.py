@@ -10,18 +10,12 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from keras_wgd.files import printable
 from keras_wgd.study import cluster, results, runner, tables
 from keras_wgd.study.options import Options
+from keras_wgd.study.progress import Bar
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
@@ -83,6 +77,12 @@ def print_paths(console: Console, paths: Sequence[Path], what: str = "written") 
     for path in paths:
         text = f"{what}: {printable(path)}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_gpus(console: Console, gpus: Sequence[str], jobs: int) -> None:
+    """Print on which GPUs runs are made, and how many at a time."""
+    text = f"runs at a time: {jobs}, divided among GPU {', '.join(gpus)}"
+    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_problems(console: Console, problems: Sequence[str]) -> None:
@@ -193,20 +193,19 @@ def make_runs(
         else cluster.run_all(out, waiting, jobs, ray, options)
     )
     try:
-        with contextlib.closing(events), progress(console) as bar:
-            task = bar.add_task(
-                f"{len(waiting)} runs", total=sum(spec.epochs for spec in waiting)
-            )
+        total = sum(spec.epochs for spec in waiting)
+        bar = Bar(console, f"{len(waiting)} runs", total)
+        with contextlib.closing(events), bar:
             left = {spec: spec.epochs for spec in waiting}
             for event in events:
                 if event.kind == "start":  # again, perhaps
-                    bar.advance(task, left[event.spec] - event.spec.epochs)
+                    bar.move(left[event.spec] - event.spec.epochs)
                     left[event.spec] = event.spec.epochs
-                if event.kind == "epoch":
+                if event.kind in ("epoch", "restore"):
                     left[event.spec] -= 1
-                    bar.advance(task)
+                    bar.move(skipped=event.kind == "restore")
                 if event.kind in ("finish", "fail"):
-                    bar.advance(task, left.pop(event.spec))
+                    bar.move(left.pop(event.spec), skipped=True)
                 if event.kind == "finish":
                     done += 1
                     line = finish_line(done, len(specs), event.detail)
@@ -240,24 +239,8 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], N
     Yields:
         What to call when another is done.
     """
-    with progress(console, what) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
-
-
-def progress(console: Console, what: str = "epochs") -> Progress:
-    """A bar with the time left; where there is no terminal, nothing."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {what}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    with Bar(console, "", total, what) as bar:
+        yield bar.move
 
 
 def epoch_line(spec: RunSpec, epoch: int, curves: dict[str, Any]) -> str:
