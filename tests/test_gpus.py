@@ -29,7 +29,8 @@ any_backend = pytest.mark.any_backend
 def driver(monkeypatch):
     """The driver of GPUs that are not there."""
     monkeypatch.setattr(gpus, "_is_driver_there", lambda: True)
-    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    for name in (gpus.VISIBLE, "KERAS_TORCH_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -74,6 +75,13 @@ def test_gpus_are_numbered_as_the_backend_counts_them(three, backend):
 def test_gpus_are_those_that_the_environment_names(three, told, wanted, monkeypatch):
     monkeypatch.setenv(gpus.VISIBLE, told)
     assert gpus.visible("torch") == wanted
+
+
+@any_backend
+def test_a_device_that_the_environment_chooses_is_left_to_keras(three, monkeypatch):
+    monkeypatch.setenv("KERAS_TORCH_DEVICE", "cuda:1")
+    assert gpus.visible("torch") == ()
+    assert gpus.visible("jax") == ("0", "1", "2")
 
 
 @any_backend

@@ -49,6 +49,26 @@ def test_time_left_is_that_of_the_epochs_trained_here(restored):
         done, times = shown()
         assert done.endswith(f"{restored + epoch}/10")
         assert times.split()[1] == f"0:{10 - restored - epoch:02}:00"
+        now += 15  # it counts down in between
+        assert shown()[1].split()[1] == f"0:{9 - restored - epoch:02}:45"
+        now -= 15
+
+
+def test_time_left_has_no_part_of_the_start_of_the_workers():
+    now = 0.0
+    bar = Bar(Console(file=Terminal(), get_time=lambda: now), "2 runs", 4)
+    now = 28
+    bar.begin()
+    now = 30
+    bar.begin()
+    now = 40
+    bar.move()
+    now = 41
+    bar.begin()  # of the second run, which is too late to count
+    (task,) = bar.tasks
+    assert bar.columns[-1].render(task).plain == "0:00:29 left"
+    now = 100
+    assert bar.columns[-1].render(task).plain == "0:00:00 left"
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,7 @@ def make_runs(
             left = {spec: spec.epochs for spec in waiting}
             for event in events:
                 if event.kind == "start":  # again, perhaps
+                    bar.begin()
                     bar.move(left[event.spec] - event.spec.epochs)
                     left[event.spec] = event.spec.epochs
                 if event.kind in ("epoch", "restore"):

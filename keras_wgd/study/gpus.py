@@ -27,8 +27,11 @@ def visible(backend: str) -> tuple[str, ...]:
 
     Returns:
         What CUDA_VISIBLE_DEVICES must be for a process to use one of them, for each;
-        none without a driver, or where the backend was built for the CPU alone.
+        none without a driver, where the backend was built for the CPU alone, or
+        where KERAS_TORCH_DEVICE has chosen a device.
     """
+    if backend == "torch" and os.environ.get("KERAS_TORCH_DEVICE"):
+        return ()
     told = os.environ.get(VISIBLE)
     named = None if told is None else [name.strip() for name in told.split(",")]
     if named in ([""], ["-1"]) or not _is_driver_there():

@@ -51,19 +51,28 @@ class Bar(Progress):
             transient=True,
             disable=not is_live(console),
         )
-        self._task = self.add_task(what, total=total, skipped=0)
+        now = self.get_time()
+        self._task = self.add_task(what, total=total, skipped=0, since=now, moved=now)
+
+    def begin(self) -> None:
+        """Leave out of the time left what was before, while nothing is done."""
+        (task,) = self.tasks
+        if not task.completed:
+            self.update(self._task, since=self.get_time())
 
     def move(self, count: int = 1, skipped: bool = False) -> None:
         """Move the bar.
 
         Args:
             count: How much is done.
-            skipped: It took no time here, and says nothing about the time left.
+            skipped: It took no time here, and does not tell the time left.
         """
         self.advance(self._task, count)
         if skipped:
             (task,) = self.tasks
             self.update(self._task, skipped=task.fields["skipped"] + count)
+        else:
+            self.update(self._task, moved=self.get_time())
 
 
 class _TimeLeft(ProgressColumn):
@@ -73,9 +82,12 @@ class _TimeLeft(ProgressColumn):
     """
 
     def render(self, task: Task) -> Text:
+        since, moved = task.fields["since"], task.fields["moved"]
         done = task.completed - task.fields["skipped"]
         left = "-:--:--"
         if done > 0:
-            seconds = (task.remaining or 0) * (task.elapsed or 0) / done
-            left = str(datetime.timedelta(seconds=math.ceil(seconds)))
+            seconds = (task.remaining or 0) * (moved - since) / done
+            waited = task.get_time() - moved
+            whole = math.ceil(max(0, seconds - waited))
+            left = str(datetime.timedelta(seconds=whole))
         return Text(f"{left} left", style="progress.remaining")
