@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from keras_wgd.bench.names import NETWORKS
+from keras_wgd.choices import check_choice
 from keras_wgd.cli.options import (
     Backend,
-    UserError,
     choose_backend,
     folder,
     one_of,
@@ -142,9 +142,7 @@ def _device(about):
 
 
 def _chosen(field, given, allowed):
-    for value in given or ():
-        if value not in allowed:
-            raise UserError(
-                f"{field} must be one of {', '.join(allowed)}. Received: {value!r}"
-            )
+    with user_errors():
+        for value in given or ():
+            check_choice(field, value, allowed)
     return tuple(dict.fromkeys(given or ()))

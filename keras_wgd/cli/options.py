@@ -3,15 +3,21 @@
 import contextlib
 import importlib.util
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from keras_wgd.choices import check_choice
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
 from keras_wgd.study.results import BACKENDS
+
+PROGRAM = "keras-wgd"
 
 
 class UserError(typer.TyperException):
@@ -25,6 +31,21 @@ def user_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+def program() -> str:
+    """What starts this command line, for commands to paste."""
+    started = Path(sys.argv[0])
+    if started.parts[-2:] == ("keras_wgd", "__main__.py"):
+        return f"{_short(sys.executable)} -m keras_wgd"
+    return _short(started) if started.name == PROGRAM else PROGRAM
+
+
+def _short(path):
+    """A program without its folder, if a shell finds it all the same."""
+    name = Path(path).name
+    found = shutil.which(name)
+    return name if found and os.path.abspath(path) == found else shlex.quote(str(path))
 
 
 def folder(text: str) -> Path:
@@ -63,10 +84,8 @@ def choose_backend(name: str | None) -> str:
                 f"Received: none, and {error}"
             ) from error
         return keras.backend.backend()
-    if name not in BACKENDS:
-        raise UserError(
-            f"backend must be one of {', '.join(BACKENDS)}. Received: {name!r}"
-        )
+    with user_errors():
+        check_choice("backend", name, BACKENDS)
     if importlib.util.find_spec(name) is None:
         raise UserError(
             f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "
@@ -118,32 +137,27 @@ def field(text: str, metavar: str | None = None, names: Collection[str] = ()) ->
     )
 
 
-# Fields of a run that `run` and `study` can set. Table 1 of the paper holds where
-# neither they nor a preset say otherwise.
-Epochs = Annotated[int | None, field("Passes over the images; 50 in the paper.")]
-BatchSize = Annotated[int | None, field("Images in a step; 32 in the paper.")]
-LearningRate = Annotated[float | None, field("It stays constant; 0.01 in the paper.")]
-Momentum = Annotated[float | None, field("Of sgdm alone; 0.9 in the paper.")]
-WeightDecay = Annotated[
-    float | None, field("L2 on every weight, as torch applies it; 1e-3 in the paper.")
+# Fields of a run that `run` and `study` can set; `help` tells their defaults.
+Epochs = Annotated[int | None, field("Passes over the images.")]
+BatchSize = Annotated[int | None, field("Images in a step.")]
+LearningRate = Annotated[
+    float | None, field("The learning rate of every optimizer; it stays constant.")
 ]
-Epsilon = Annotated[float | None, field("Of all but sgdm; 1e-10 in the paper.")]
+Momentum = Annotated[float | None, field("Of sgdm alone.")]
+WeightDecay = Annotated[float | None, field("L2 on every weight, as torch applies it.")]
+Epsilon = Annotated[float | None, field("Of all but sgdm.")]
 Sampler = Annotated[
     str | None,
-    field(
-        "weighted, every class as often as any other, as in the paper; or shuffled.",
-        names=SAMPLERS,
-    ),
+    field("weighted, every class as often as any other; or shuffled.", names=SAMPLERS),
 ]
 ImageSize = Annotated[
-    int | None,
-    field("Resize images to this height and width; 224 in the paper.", "PIXELS"),
+    int | None, field("Resize images to this height and width.", "PIXELS")
 ]
 Stem = Annotated[
     str | None, field("small: a first layer for small images.", names=STEMS)
 ]
 TrainSize = Annotated[
-    int | None, field("Training images to use, the classes in balance; else all.")
+    int | None, field("Training images to use, the classes in balance.")
 ]
 TestSize = Annotated[int | None, field("Test images to use, likewise.")]
 

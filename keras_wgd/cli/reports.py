@@ -30,7 +30,7 @@ def report(
     ] = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
-    from keras_wgd.study import display, tables
+    from keras_wgd.study import display, progress, tables
     from keras_wgd.study import report as reports
     from keras_wgd.study.results import REPORT
 
@@ -48,7 +48,7 @@ def report(
         runs = tables.frame(results)
         if not as_json:
             display.print_tables(console, runs)
-        with console.status("drawing the figures"):
+        with progress.status(console, "drawing the figures"):
             written = reports.write(place, results, problems)
         display.print_paths(console, written)
     if as_json:
