@@ -9,9 +9,11 @@ from typing import Any
 
 import keras
 
+from keras_wgd import settings
+
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and commit, ready for JSON."""
+    """Versions, machine, commit and settings, ready for JSON."""
     backend = keras.backend.backend()
     packages = {"keras-wgd", "keras", "numpy"}
     packages |= (
@@ -33,6 +35,9 @@ def environment() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "accelerators": _accelerators(backend),
         "commit": _commit(),
+        "keras": settings.keras_in_force(),
+        "settings": settings.deciding(backend),
+        "variables": settings.rounding(),
     }
 
 

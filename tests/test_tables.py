@@ -51,6 +51,7 @@ def test_a_run_is_a_row_with_its_setting():
         "weight_decay": 1e-3,
         "epsilon": 1e-10,
         "backend": "jax",
+        "settings": "",
         "optimizer": "radam",
         "learning_rate": 0.01,
         "arm": "filters",

@@ -17,6 +17,7 @@ from keras_wgd.cli.options import (
     user_errors,
 )
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
+from keras_wgd.settings import keras_defaults
 from keras_wgd.study import display
 from keras_wgd.study.optimizers import OPTIMIZERS
 
@@ -83,17 +84,20 @@ def bench(
     from keras_wgd.bench.contenders import contenders, in_fit
     from keras_wgd.environment import environment
 
-    with user_errors():
-        network = networks.build(model, image_size)
-    weights = network.trainable_variables
-    families = [contenders(name, means, placements, network) for name in optimizers]
-    all_of_them = [c for family in families for c in family]
-    whole = [c for family in families for c in in_fit(family)] if train_step else []
-    count = (len(all_of_them) + len(whole)) * (rounds + 1)
-    with display.counting(console, "steps", count) as advance:
-        alone = measurements.of_steps(weights, all_of_them, rounds, advance)
-        fits = measurements.of_fit_steps(network, whole, rounds, batch_size, advance)
-    about = environment()
+    with keras_defaults():
+        with user_errors():
+            network = networks.build(model, image_size)
+        weights = network.trainable_variables
+        families = [contenders(name, means, placements, network) for name in optimizers]
+        all_of_them = [c for family in families for c in family]
+        whole = [c for family in families for c in in_fit(family)] if train_step else []
+        count = (len(all_of_them) + len(whole)) * (rounds + 1)
+        with display.counting(console, "steps", count) as advance:
+            alone = measurements.of_steps(weights, all_of_them, rounds, advance)
+            fits = measurements.of_fit_steps(
+                network, whole, rounds, batch_size, advance
+            )
+        about = environment()
     if as_json:
         report = {
             "environment": about,
@@ -121,10 +125,11 @@ def _growth(console, out, rounds, as_json):
     from keras_wgd.bench import growth
     from keras_wgd.environment import environment
 
-    about = environment()
     with user_errors():
         growth.read(out)  # so that a mistake does not cost the minutes
-    with display.counting(console, "steps", growth.count(rounds)) as advance:
+    counting = display.counting(console, "steps", growth.count(rounds))
+    with keras_defaults(), counting as advance:
+        about = environment()
         points = growth.measure(rounds, advance)
     with user_errors():
         written = growth.write(out, about, points)

@@ -7,6 +7,7 @@ import typer
 
 from keras_wgd.cli.options import Backend, choose_backend, one_of, user_errors
 from keras_wgd.optimizers import means
+from keras_wgd.settings import keras_defaults
 
 
 def kernels(
@@ -28,7 +29,7 @@ def kernels(
     from keras_wgd.optimizers.plan import WhiteningPlan
     from keras_wgd.optimizers.summary import Summary
 
-    with user_errors():
+    with user_errors(), keras_defaults():
         model = load(network)
     located = {k.index: k for k in conv_kernels(model) if k.index is not None}
     plan = WhiteningPlan(model.trainable_variables, mean_over, located)

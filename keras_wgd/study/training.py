@@ -13,6 +13,7 @@ from keras_wgd.environment import environment
 from keras_wgd.files import atomic
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
+from keras_wgd.settings import keras_defaults
 from keras_wgd.study import checkpoint, inputs, optimizers, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
 from keras_wgd.study.devices import OneDevice
@@ -55,6 +56,7 @@ def make(
     return result
 
 
+@keras_defaults()
 def train(
     spec: RunSpec,
     data: datasets.Dataset,
