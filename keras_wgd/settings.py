@@ -5,6 +5,7 @@ records them, and is not compared with a run that had others.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import urllib.parse
@@ -23,13 +24,14 @@ KERAS = {
     "max_steps_per_epoch": None,
 }
 
-KERAS_BACKEND = "tensorflow"
+# The backend that Keras takes where none is named.
+DEFAULT_BACKEND = "tensorflow"
 
 # What Keras writes to keras.json where there is none; no choice of the user.
 _WRITTEN = {
     "floatx": KERAS["floatx"],
     "epsilon": KERAS["epsilon"],
-    "backend": KERAS_BACKEND,
+    "backend": DEFAULT_BACKEND,
     "image_data_format": KERAS["image_data_format"],
 }
 
@@ -91,6 +93,8 @@ _ROUNDING = (
     "TF_NUM_INTEROP_THREADS",
     "TF_NUM_INTRAOP_THREADS",
 )
+
+_LONGEST = 200  # letters of a value
 
 _WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "on"), "1"),
@@ -203,7 +207,11 @@ def of_record(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _safe(text):
-    return urllib.parse.quote(text, safe=" ,=+:/", errors="backslashreplace")
+    text = urllib.parse.quote(text, safe=" ,=+:/", errors="backslashreplace")
+    if len(text) <= _LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{text[: _LONGEST - 9]}~{digest}"
 
 
 def in_words(settings: Mapping[str, str]) -> str:

@@ -59,9 +59,11 @@ def choose_backend(name: str | None) -> str:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with user_errors():
         chosen = settings.backend_of_keras_json()
-    asked = name or os.environ.get("KERAS_BACKEND")
+    keras = sys.modules.get("keras")
+    there = keras.backend.backend() if keras else None
+    asked = name or os.environ.get("KERAS_BACKEND") or there
     where = "" if asked else f", of {settings.keras_json()}"
-    name = asked or chosen or _only_choice()
+    name = asked or (_only_choice() if chosen is None else chosen)
     if name not in BACKENDS:
         raise UserError(
             f"backend must be one of {', '.join(BACKENDS)}. Received: {name!r}{where}"
@@ -71,6 +73,11 @@ def choose_backend(name: str | None) -> str:
             f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "
             f"another of {', '.join(BACKENDS)} with --backend. Received: {name!r}"
             f"{where}"
+        )
+    if there not in (None, name):
+        raise UserError(
+            f"backend must be {there}, with which Keras has been imported in this "
+            f"process. Received: {name!r}"
         )
     os.environ["KERAS_BACKEND"] = name
     return name
@@ -86,8 +93,8 @@ def _only_choice() -> str:
             file=sys.stderr,
         )
         return installed[0]
-    if settings.KERAS_BACKEND in installed:
-        return settings.KERAS_BACKEND
+    if settings.DEFAULT_BACKEND in installed:
+        return settings.DEFAULT_BACKEND
     if not installed:
         raise UserError(
             "a backend must be installed: pip install 'keras-wgd[jax]', or another of "
