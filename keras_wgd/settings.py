@@ -151,6 +151,8 @@ def names(backend: str) -> tuple[str, ...]:
 def deciding(backend: str) -> dict[str, str]:
     """The variables of this process that decide a run's numbers on a backend.
 
+    What a program sets in the backend itself, as with `jax.config`, is not seen.
+
     Args:
         backend: The backend.
 
