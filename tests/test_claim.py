@@ -8,6 +8,7 @@ import pytest
 from hostile import HOSTILE, replaced
 from test_results import SPEC
 
+from keras_wgd import settings
 from keras_wgd.study import claim as claims
 from keras_wgd.study.claim import Shard, claim
 from keras_wgd.study.presets import preset
@@ -114,6 +115,34 @@ def test_another_study_is_refused_and_the_difference_named(
         pytest.raises(ValueError, match=message),
         claim(tmp_path, runs, backend),
     ):
+        pass
+
+
+def test_other_settings_are_refused_and_named(tmp_path, monkeypatch):
+    for name in settings.names("jax"):
+        monkeypatch.delenv(name, raising=False)
+    with claim(tmp_path, RUNS, "jax"):
+        pass
+    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "bfloat16")
+    message = "begun with JAX_DEFAULT_MATMUL_PRECISION not set, now bfloat16"
+    with pytest.raises(ValueError, match=message), claim(tmp_path, RUNS, "jax"):
+        pass
+    with claim(tmp_path / "new", RUNS, "jax"):
+        pass
+    monkeypatch.delenv("JAX_DEFAULT_MATMUL_PRECISION")
+    with (
+        pytest.raises(ValueError, match="bfloat16, now not set"),
+        claim(tmp_path / "new", RUNS, "jax"),
+    ):
+        pass
+
+
+def test_a_study_from_before_settings_were_recorded_goes_on(tmp_path, monkeypatch):
+    for name in settings.names("jax"):
+        monkeypatch.delenv(name, raising=False)
+    runs = [spec.to_dict() for spec in RUNS]
+    (tmp_path / claims.STUDY).write_text(json.dumps({"backend": "jax", "runs": runs}))
+    with claim(tmp_path, RUNS, "jax"):
         pass
 
 

@@ -23,12 +23,13 @@ def kernels(
     with user_errors():
         means.get(mean_over)
     choose_backend(backend)
+    from keras_wgd.environment import keras_defaults
     from keras_wgd.models.applications import load
     from keras_wgd.optimizers.plan import WhiteningPlan
     from keras_wgd.optimizers.selection import KernelSelection
     from keras_wgd.optimizers.summary import Summary
 
-    with user_errors():
+    with user_errors(), keras_defaults():
         model = load(network)
     selection = KernelSelection(model)
     plan = WhiteningPlan(model.trainable_variables, mean_over, selection)

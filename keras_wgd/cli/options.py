@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_wgd import settings
 from keras_wgd.choices import check_choice
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
@@ -64,35 +65,70 @@ def choose_backend(name: str | None) -> str:
     """Settle the backend, before Keras is imported here or in a worker.
 
     Args:
-        name: The backend that the user asks for, or `None` for what
-            KERAS_BACKEND, or else Keras's own settings, say.
+        name: The backend that the user asks for, or `None` for what KERAS_BACKEND,
+            or else keras.json says, or else the only one that is installed, or else
+            Keras's own choice.
 
     Returns:
         Its name.
 
     Raises:
-        UserError: If it is no backend, or is not installed.
+        UserError: If it is no backend, or is not installed, or there is no choice, or
+            Keras's settings are such that it cannot be imported.
     """
-    name = name or os.environ.get("KERAS_BACKEND") or None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if name is None:
-        try:
-            import keras
-        except ImportError as error:
-            raise UserError(
-                f"choose a backend with --backend, one of {', '.join(BACKENDS)}. "
-                f"Received: none, and {error}"
-            ) from error
-        return keras.backend.backend()
     with user_errors():
-        check_choice("backend", name, BACKENDS)
-    if importlib.util.find_spec(name) is None:
+        chosen = settings.backend_of_keras_json()
+    keras = sys.modules.get("keras")
+    there = keras.backend.backend() if keras else None
+    asked = name or os.environ.get("KERAS_BACKEND") or there
+    where = "" if asked else f" in {settings.keras_json()}"
+    name = asked or (_only_choice() if chosen is None else chosen)
+    with user_errors():
+        check_choice(f"backend{where}", name, BACKENDS)
+    if name not in installed_backends():
         raise UserError(
             f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "
             f"another of {', '.join(BACKENDS)} with --backend. Received: {name!r}"
+            f"{where}"
+        )
+    if there not in (None, name):
+        raise UserError(
+            f"backend must be {there}, with which Keras has been imported in this "
+            f"process. Received: {name!r}"
         )
     os.environ["KERAS_BACKEND"] = name
     return name
+
+
+def _only_choice() -> str:
+    """The backend where the user has named none."""
+    installed = installed_backends()
+    if len(installed) == 1:
+        print(
+            f"keras-wgd: using {installed[0]}, the only backend installed "
+            "(set KERAS_BACKEND to choose)",
+            file=sys.stderr,
+        )
+        return installed[0]
+    if settings.DEFAULT_BACKEND in installed:
+        return settings.DEFAULT_BACKEND
+    if not installed:
+        raise UserError(
+            "a backend must be installed: pip install 'keras-wgd[jax]', or another of "
+            f"{', '.join(BACKENDS)}. Received: none"
+        )
+    raise UserError(
+        f"choose a backend with --backend or KERAS_BACKEND: {' or '.join(installed)} "
+        "is installed. Received: none"
+    )
+
+
+def installed_backends() -> list[str]:
+    """The backends that can be imported, without importing them."""
+    specs = {name: importlib.util.find_spec(name) for name in BACKENDS}
+    # A folder of that name, with no package in it, has no origin.
+    return [name for name, spec in specs.items() if spec and spec.origin]
 
 
 def one_of(names: Collection[str], text: str = "One of {}.", **settings: Any) -> Any:
@@ -114,7 +150,8 @@ Backend = Annotated[
     str | None,
     one_of(
         BACKENDS,
-        "One of {}; by default what KERAS_BACKEND says.",
+        "One of {}; by default what KERAS_BACKEND or keras.json says, or the only one "
+        "installed.",
         show_default=False,
     ),
 ]

@@ -137,7 +137,8 @@ def study(
     """Make all runs of a study, and a table.
 
     What is finished is not made again: the same command goes on where it was
-    stopped, by Ctrl-C or otherwise, and loses at most the epoch under way.
+    stopped, by Ctrl-C or otherwise, and loses at most the epoch under way. So it does
+    with a copy of the folder on another machine.
     """
     with user_errors():
         part = Shard.parse(shard)

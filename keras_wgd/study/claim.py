@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from keras_wgd import files
+from keras_wgd import files, settings
 from keras_wgd.study import results
 from keras_wgd.study.spec import RunSpec
 
@@ -82,9 +82,9 @@ def claim(
         shard: The part that this process makes.
 
     Raises:
-        ValueError: If a study is at work there, or one of other runs or of
-            another backend was begun there, or a lock is a link. The message names
-            the difference.
+        ValueError: If a study is at work there, or one of other runs, another
+            backend or other settings was begun there, or a lock is a link. The
+            message names the difference.
     """
     results.prepare(out, specs)
     if shard.parts == 1:
@@ -161,8 +161,10 @@ def check_plan(out: Path, specs: list[RunSpec], backend: str) -> list[RunSpec]:
     path = out / STUDY
     if not path.exists():
         return []
-    begun, by = _begun(path)
-    difference = _difference(begun, by, specs, backend)
+    begun, by, having = _begun(path)
+    difference = _difference(begun, by, specs, backend) or settings.difference(
+        having, settings.of_process(backend)
+    )
     if difference:
         raise ValueError(
             files.printable(
@@ -182,25 +184,30 @@ def _settle(out, specs, backend):
     begun = check_plan(out, specs, backend)
     whole = list(dict.fromkeys([*begun, *specs]))
     if whole != begun:
-        plan = {"backend": backend, "runs": [spec.to_dict() for spec in whole]}
+        plan = {
+            "backend": backend,
+            "settings": settings.deciding(backend),
+            "runs": [spec.to_dict() for spec in whole],
+        }
         files.write_text(out / STUDY, json.dumps(plan, indent=1) + "\n")
 
 
 def _begun(path):
-    """The runs and the backend of the study that a file tells of."""
+    """The runs, the backend and the settings of the study that a file tells of."""
     before = files.read_json(path)
     try:
         runs = [RunSpec.from_dict(fields) for fields in before["runs"]]
         backend = before["backend"]
+        having = settings.of_record(before)
     except (TypeError, KeyError, ValueError):
-        runs, backend = [], None
+        runs, backend, having = [], None, {}
     if not runs or backend not in results.BACKENDS:
         raise ValueError(
             files.printable(
                 f"{path} is not of this program: choose another folder, or remove it"
             )
         )
-    return runs, backend
+    return runs, backend, having
 
 
 def _difference(

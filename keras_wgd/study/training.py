@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_wgd import datasets, metrics, models
-from keras_wgd.environment import environment
+from keras_wgd.environment import environment, keras_defaults
 from keras_wgd.files import atomic
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
@@ -54,6 +54,7 @@ def make(
     return result
 
 
+@keras_defaults()
 def train(
     spec: RunSpec,
     data: datasets.Dataset,
