@@ -182,7 +182,7 @@ def study(
                 boards.check()
             if ray is not None:
                 cluster.check(ray)
-            display.print_problems(console, inputs.check(specs, how))
+            display.print_inputs(console, *inputs.check(specs, how))
             display.print_problems(console, results.check(out, specs, backend))
             if dry_run:
                 check_plan(out, specs, backend)

@@ -84,11 +84,23 @@ def print_paths(console: Console, paths: Sequence[Path], what: str = "written") 
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_inputs(
+    console: Console, problems: Sequence[str], warnings: Sequence[str]
+) -> None:
+    """Print what `inputs.check` has found in the data."""
+    print_problems(console, problems)
+    _print_labelled(console, "warning", warnings)
+
+
 def print_problems(console: Console, problems: Sequence[str]) -> None:
     """Print what was not used, and why."""
-    for problem in problems:
+    _print_labelled(console, "not used", problems)
+
+
+def _print_labelled(console, label, lines):
+    for line in lines:
         console.print(
-            f"[yellow]not used[/yellow]: {escape(problem)}",
+            f"[yellow]{label}[/yellow]: {escape(line)}",
             highlight=False,
             soft_wrap=True,
         )
