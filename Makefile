@@ -6,12 +6,14 @@ DEMO_BACKEND ?= jax
 JOBS ?= 2
 
 venv := .venv
+environment := dev
 constraints := constraints.txt
 bin := $(venv)/bin
 install := -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
 pip := $(bin)/python $(install)
 
-.PHONY: demo test lint types suite keras-own paper compat docs dist clean
+.PHONY: demo test lint types suite keras-own paper \
+    compat compat-oldest compat-nightly docs dist clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
@@ -35,7 +37,7 @@ suite keras-own: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
 # Nor would it take the same time for the same program in each process.
 suite keras-own: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
 suite keras-own: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
-suite: $(venv)/dev.stamp
+suite: $(venv)/$(environment).stamp
 	@later=; for backend in $(BACKENDS); do \
 	    printf '\n== %s\n' $$backend; \
 	    KERAS_BACKEND=$$backend $(bin)/python -m pytest --numprocesses $(JOBS) \
@@ -57,12 +59,17 @@ paper: export KERAS_WGD_ALL_RUNS = 1
 paper: PYTEST = tests/test_paper_runs.py
 paper: suite
 
-# The suite's core on the oldest Keras, TensorFlow and JAX that are promised.
+# The suite's core on the oldest Keras, TensorFlow and JAX that are promised, and on a
+# pre-release of Keras.
 parts := inner_optimizers wgd fit loops radam kernels whitening models cross_backend
 study := test_runs_are_made_once_and_failures_stop_nobody
-compat: export PYTEST = $(parts:%=tests/test_%.py) tests/test_runner.py::$(study)
-compat:
-	@$(MAKE) --no-print-directory suite venv=.venv-compat constraints=constraints-compat.txt
+compat: compat-oldest compat-nightly
+compat-oldest compat-nightly: export PYTEST = \
+    $(parts:%=tests/test_%.py) tests/test_runner.py::$(study)
+compat-oldest:
+	@$(MAKE) --no-print-directory suite venv=.venv-oldest constraints=constraints-oldest.txt
+compat-nightly:
+	@$(MAKE) --no-print-directory suite venv=.venv-nightly environment=nightly
 
 # The pages of docs/ as a site, in site/. (The search works where it is served, as with
 # `.venv/bin/mkdocs serve`, and not from the disk.)
@@ -99,6 +106,13 @@ $(venv)/demo.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 
 $(venv)/dev.stamp: pyproject.toml $(constraints) | $(venv)/bin/python
 	$(pip) --editable '.[dev]'
+	@touch $@
+
+# The wheel of keras-nightly brings the module of the wheel of keras, and takes its place.
+$(venv)/nightly.stamp: constraints-nightly.txt $(venv)/dev.stamp
+	$(bin)/python -m pip uninstall --quiet --yes keras keras-nightly
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement constraints-nightly.txt
 	@touch $@
 
 $(venv)/dist.stamp: $(constraints) | $(venv)/bin/python

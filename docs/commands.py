@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent / "reference/command-line.md"
 HEAD = """\
 # Command line
 
-`keras-wgd`, or `python -m keras_wgd`, needs `pip install 'keras-wgd[study]'` and a
+`keras-wgd`, or `python -m keras_wgd`, needs `pip install '.[study]'` in a clone and a
 backend. `keras-wgd COMMAND --help` shows what this page does.
 
 The exit code is 0, 1 if a run failed, 2 for a mistake in the command or its input, 130

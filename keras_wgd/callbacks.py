@@ -11,16 +11,19 @@ from keras_wgd.optimizers.wgd import WGDWrapper
 class WhiteningMonitor(keras.callbacks.Callback):
     """Logs how much of the gradients WGD leaves.
 
-    At the end of each epoch `logs`, and with it `History`, `CSVLogger`, `TensorBoard`
-    and every other callback that comes later in the list, has
+    At the end of each epoch `logs`, and with it `History`, `CSVLogger`, `TensorBoard`,
+    Keras's progress line and every other callback that comes later in the list, has
 
     - `whitening_ratio`: `||h|| / ||g||` over all kernels and steps of the epoch,
       between 0 and 1 (Eq. 17). Near 1 the gradients have next to no mean.
-    - `whitening_residual`: `||mean(h)|| / ||g||`, what is left of the mean. It is that
-      of rounding; more, and the gradients are not what WGD makes of them.
     - with `per_kernel`, `whitening_ratio/PATH` for the kernel at each path.
 
-    Both are NaN while the gradients are 0. With `placement="update"` they are those of
+    The `history` of the monitor has both, and
+
+    - `whitening_residual`: `||mean(h)|| / ||g||`, what is left of the mean. It is that
+      of rounding; more, and the gradients are not what WGD makes of them.
+
+    All are NaN while the gradients are 0. With `placement="update"` they are those of
     the projection of the gradients, not of the steps.
 
     The sums are kept on the device: a step waits for nothing, and the program of a
@@ -30,11 +33,11 @@ class WhiteningMonitor(keras.callbacks.Callback):
 
     Args:
         per_kernel: Whether each kernel is in `logs`, too, and so on Keras's progress
-            bar. `history` has them in any case.
+            line. `history` has them in any case.
 
     Attributes:
-        history: A list for each of the keys above, kernels included, with a value
-            for each epoch of the last `fit`.
+        history: A list for each of the keys above, with a value for each epoch of the
+            last `fit`.
 
     Raises:
         ValueError: When training begins, if the model's optimizer is no `WGD`.
@@ -74,18 +77,15 @@ class WhiteningMonitor(keras.callbacks.Callback):
         """Write the ratios of the epoch to `logs` and `history`."""
         assert self._norms is not None  # training has begun
         ratios = self._norms.take()
-        overall = {
-            "whitening_ratio": ratios.overall,
-            "whitening_residual": ratios.residual,
-        }
+        logged = {"whitening_ratio": ratios.overall}
         kernels = {
             f"whitening_ratio/{path}": ratio for path, ratio in ratios.kernels.items()
         }
-        every = overall | kernels
-        for key, value in every.items():
+        residual = {"whitening_residual": ratios.residual}
+        for key, value in (logged | residual | kernels).items():
             self.history.setdefault(key, []).append(value)
         if logs is not None:
-            logs.update(every if self.per_kernel else overall)
+            logs.update(logged | kernels if self.per_kernel else logged)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Record no longer, at no cost to a later `fit`."""

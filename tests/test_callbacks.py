@@ -1,6 +1,7 @@
 """WhiteningMonitor against norms that NumPy takes of the plain gradients."""
 
 import csv
+import re
 
 import keras
 import numpy as np
@@ -111,20 +112,47 @@ def test_it_reaches_history_and_files_and_changes_no_step(tmp_path, placement):
     with open(tmp_path / "True.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(monitor.history) == 4
+    assert "whitening_residual" not in history
     for key, series in monitor.history.items():
+        if key == "whitening_residual":
+            continue
         assert history[key] == series
         assert [float(row[key]) for row in rows] == pytest.approx(series)
 
 
-def test_the_progress_bar_gets_two_numbers_alone(capsys):
-    model = convnet()
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_the_progress_line_has_the_ratio_alone(capsys, verbose):
+    def line(callbacks):
+        model = convnet()
+        compiled(model, WGD("sgd"))
+        model.fit(*images(model), epochs=1, verbose=verbose, callbacks=callbacks)
+        # With verbose=1 a line is written anew where it stands.
+        return re.findall(r"(\S+): [0-9.e-]+", capsys.readouterr().out.split("\r")[-1])
+
     monitor = WhiteningMonitor()
-    compiled(model, WGD("sgd"))
-    model.fit(*images(model), epochs=1, verbose=2, callbacks=[monitor])
-    told = capsys.readouterr().out
-    assert "whitening_ratio: 0." in told
-    assert "whitening_ratio/" not in told
+    plain = [name for name in line([]) if "whitening" not in name]
+    assert plain
+    assert [name.strip() for name in line([monitor])] == [*plain, "whitening_ratio"]
     assert len(monitor.history) == 4
+
+
+@pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
+def test_callbacks_that_watch_the_ratio_are_told_the_mode(tmp_path, name):
+    def watched(**mode):
+        if name == "EarlyStopping":
+            callback = keras.callbacks.EarlyStopping("whitening_ratio", **mode)
+        else:
+            callback = keras.callbacks.ModelCheckpoint(
+                tmp_path / "best.keras", "whitening_ratio", save_best_only=True, **mode
+            )
+        monitor = monitored(convnet(), WGD("sgd"), epochs=2, callbacks=[callback])
+        return callback.best, monitor.history["whitening_ratio"]
+
+    for mode, best in (("min", min), ("max", max)):
+        found, ratios = watched(mode=mode)
+        assert found == best(ratios)
+    with pytest.raises(ValueError, match="Pass `mode='max'`"):
+        watched()
 
 
 @pytest.mark.usefixtures("half_precision")

@@ -661,11 +661,11 @@ def test_bad_images_are_named_and_skipped(animals, bad):
 def test_whatever_decoding_raises_is_told_in_a_few_words(
     animals, monkeypatch, error, reason
 ):
-    def decode(path, size):
+    def check(path, size):
         if path.endswith("farfalla/04.jpeg"):
             raise error
 
-    monkeypatch.setattr(animals10, "decode", decode)
+    monkeypatch.setattr(animals10, "check", check)
     data = animals10.load(str(animals))
     assert data.problems == (f"raw-img/farfalla/04.jpeg is skipped: {reason}",)
 

@@ -104,7 +104,7 @@ def run(
             if tensorboard:
                 boards.check()
             engines.check(devices, spec.batch_size)
-            display.print_problems(console, inputs.check([spec], how))
+            display.print_inputs(console, *inputs.check([spec], how))
             engine = engines.start(devices)
             if out is None:
                 place = Path(held.enter_context(tempfile.TemporaryDirectory()))

@@ -184,7 +184,7 @@ def study(
                 boards.check()
             if ray is not None:
                 cluster.check(ray)
-            display.print_problems(console, inputs.check(specs, how))
+            display.print_inputs(console, *inputs.check(specs, how))
             display.print_problems(console, results.check(out, specs, backend))
             begun = check_plan(out, specs, backend)
             if not dry_run:  # last, so that a mistake leaves no folder behind

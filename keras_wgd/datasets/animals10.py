@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_wgd.datasets.dataset import Dataset
-from keras_wgd.datasets.images import FileImages, decode
+from keras_wgd.datasets.images import FileImages, check
 from keras_wgd.datasets.names import SIZES
 
 FOLDER = "raw-img"
@@ -53,7 +53,8 @@ def load(
 
     Returns:
         A `Dataset`. Its `problems` name the files that were skipped; the other
-        files are in the same part as if those could be read.
+        files are in the same part as if those could be read. Its `warnings` name
+        the first 16-bit image, and the first that has a rotation in its EXIF data.
 
     Raises:
         ValueError: If a class folder is absent or without a usable image.
@@ -65,9 +66,8 @@ def load(
         names = _names(root / folder)
         for part, chosen in zip(files, split(names, split_seed), strict=True):
             files[part] += [(f"{folder}/{name}", label) for name in chosen]
-    problems = _problems(
-        root, [name for part in files.values() for name, _ in part], size
-    )
+    names = sorted(name for part in files.values() for name, _ in part)
+    problems, warned = _check(root, names, size)
     sources, labels = {}, {}
     for part, pairs in files.items():
         usable = [pair for pair in pairs if pair[0] not in problems]
@@ -91,8 +91,9 @@ def load(
         DEVIATION,
         tuple(
             f"{FOLDER}/{_printable(name)} is skipped: {problems[name]}"
-            for name in sorted(problems)
+            for name in problems
         ),
+        tuple(_warning(text, warned[text]) for text in sorted(warned)),
     )
 
 
@@ -173,30 +174,48 @@ def _names(folder):
     ]
 
 
-def _problems(root, names, size):
-    """Why files cannot be used, by their names; those that can are not in it."""
+def _check(root, names, size):
+    """Decode every file once.
 
-    def reason(name):
+    Returns:
+        Why files cannot be used, by their names, and the names of files that are used
+        with a warning, by the warning.
+    """
+
+    def checked(name):
         path = root / name
         try:
             if path.is_symlink():
-                return "a link"
+                return "a link", ""
             # Opening a pipe would wait for ever.
             if not path.is_file():
-                return "not a file"
+                return "not a file", ""
             if not path.stat().st_size:
-                return "empty"
-            decode(str(path), size)
+                return "empty", ""
+            return "", check(str(path), size)
         except Exception as error:  # a file of a stranger may raise anything
-            return _reason(error)
-        return None
+            return _reason(error), ""
 
+    problems: dict[str, str] = {}
+    warned: dict[str, list[str]] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         from PIL import Image
 
+        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        reasons = zip(names, pool.map(reason, names), strict=True)
-        return {name: found for name, found in reasons if found}
+        for name, (problem, warning) in zip(
+            names, pool.map(checked, names), strict=True
+        ):
+            if problem:
+                problems[name] = problem
+            if warning:
+                warned.setdefault(warning, []).append(name)
+    return problems, warned
+
+
+def _warning(text, names):
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{FOLDER}/{_printable(names[0])}{others}: {text}"
 
 
 def _reason(error):

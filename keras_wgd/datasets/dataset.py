@@ -24,6 +24,8 @@ class Dataset:
         mean: What `normalized` subtracts from each channel, in pixel values.
         deviation: What it then divides by.
         problems: A line for each image that was left out.
+        warnings: A line for each kind of image that is not used as its user may
+            expect, with the first image and how many there are.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Dataset:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:

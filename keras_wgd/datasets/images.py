@@ -14,6 +14,10 @@ _MOST_THREADS = 8
 # What Pillow may take a file for. Some of its other formats start programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 
+# The tag of EXIF, and its values that are a rotation or a reflection.
+_ORIENTATION = 0x0112
+_TURNED = range(2, 9)
+
 
 class Images(Protocol):
     """Images of one shape, by position."""
@@ -139,6 +143,8 @@ def decode(path: str, size: int) -> np.ndarray:
 
     Args:
         path: A JPEG, PNG, BMP, GIF or WebP file; of several frames, the first.
+            16-bit greyscale is scaled to 8 bits. Transparency is dropped, and a
+            rotation in the EXIF data is not applied.
         size: Height and width in pixels that it is squashed to, bilinear.
 
     Returns:
@@ -148,15 +154,67 @@ def decode(path: str, size: int) -> np.ndarray:
         OSError: If it is no image, or not a whole one. A damaged file may make
             Pillow raise other errors too.
     """
+    with _open(path) as image:
+        return _decoded(image, size)
+
+
+def check(path: str, size: int) -> str:
+    """Decode an image, and tell what its user may not expect of the pixels.
+
+    Args:
+        path: As for `decode`.
+        size: As for `decode`.
+
+    Returns:
+        A warning in a few words, or `""`.
+
+    Raises:
+        OSError: As `decode` does.
+    """
+    with _open(path) as image:
+        _decoded(image, size)
+        if _is_16_bit(image):
+            return "16-bit greyscale, scaled to 8 bits"
+        if _orientation(image) in _TURNED:
+            return "EXIF rotation is not applied; a viewer applies it"
+        return ""
+
+
+def _open(path):
     from PIL import Image
 
-    with Image.open(path, formats=_FORMATS) as image:
-        drafted = image.draft(None, (size, size))
-        box = None if drafted is None else drafted[1]
-        # Pillow warns of a palette with an alpha channel unless it goes by RGBA.
-        if image.mode == "P" and "transparency" in image.info:
-            return _resized(image.convert("RGBA").convert("RGB"), size, box)
-        return _resized(image.convert("RGB"), size, box)
+    return Image.open(path, formats=_FORMATS)
+
+
+def _decoded(image, size):
+    drafted = image.draft(None, (size, size))
+    box = None if drafted is None else drafted[1]
+    if _is_16_bit(image):
+        # Pillow's own conversion takes all values from 255 on for white.
+        return _resized(_scaled_to_8_bits(image).convert("RGB"), size, box)
+    # Pillow warns of a palette with an alpha channel unless it goes by RGBA.
+    if image.mode == "P" and "transparency" in image.info:
+        return _resized(image.convert("RGBA").convert("RGB"), size, box)
+    return _resized(image.convert("RGB"), size, box)
+
+
+def _is_16_bit(image):
+    # The modes of 16-bit greyscale PNG. 16-bit colour is reduced by Pillow.
+    return image.mode.startswith("I")
+
+
+def _scaled_to_8_bits(image):
+    from PIL import Image
+
+    values = np.asarray(image).astype("uint32")
+    return Image.fromarray(((values + 128) // 257).astype("uint8"))
+
+
+def _orientation(image):
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # what a stranger's EXIF data may raise
+        return None
 
 
 def _resized(image, size, box=None):

@@ -1,15 +1,20 @@
 """A plan for people and programs: in a terminal, in a notebook, as JSON."""
 
 import html
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from keras_wgd.files import printable
 from keras_wgd.optimizers import means
+from keras_wgd.optimizers.folding import fold
 from keras_wgd.optimizers.plan import WhiteningPlan
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
+    from rich.measure import Measurement
     from rich.table import Table
 
 _HEADS = ("kernel", "shape", "layer", "mean of", "removed")
@@ -32,38 +37,51 @@ class Summary:
     def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print a table, in a notebook as HTML, or hand its text to `print_fn`."""
         from rich.console import Console
+        from rich.measure import Measurement
 
         console = Console() if print_fn is None else Console(width=120)
-        if print_fn is not None:
-            with console.capture() as capture:
-                console.print(self.table())
-            print_fn(capture.get())
-        elif console.is_jupyter:
+        if print_fn is None and console.is_jupyter:
             from IPython.display import display
 
             display(self)
-        else:
-            console.print(self.table())
+            return
+        table = self.table()
+        # A table that is too wide would be cut.
+        endless = console.options.update(max_width=10_000)
+        least = Measurement.get(console, endless, table).minimum
+        console.width = max(console.width, least)
+        if print_fn is None:
+            console.print(table)
+            return
+        with console.capture() as capture:
+            console.print(table)
+        print_fn(capture.get())
 
     def table(self) -> "Table":
-        """A `rich` table of the kernels, and a line for each kind of the rest."""
+        """A `rich` table of the kernels, and a line for each kind of the rest.
+
+        Blocks of kernels that are alike are one row for each kernel of a block, which
+        names them all.
+        """
         from rich import box
+        from rich.cells import cell_len
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=escape(self._title), box=box.SIMPLE_HEAD)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+        table.title = escape(f"{self._title}\n")
         table.padding = (0, 1, 0, 0)
         table.title_justify = table.caption_justify = "left"
-        for head in _HEADS:
+        rows = self._cells()
+        for head, column in zip(_HEADS, zip(_HEADS, *rows, strict=True), strict=True):
+            justify: JustifyMethod = "right" if head == "removed" else "left"
+            whole = None if head == "kernel" else max(map(cell_len, column))
             table.add_column(
-                head,
-                overflow="fold",
-                no_wrap=head not in ("kernel", "layer"),
-                justify="right" if head == "removed" else "left",
+                head, no_wrap=bool(whole), min_width=whole, justify=justify
             )
-        for cells in self._cells():
-            table.add_row(*map(escape, cells))
-        table.caption = escape("\n".join(self._notes()))
+        for name, *cells in rows:
+            table.add_row(_Name(name), *map(escape, cells))
+        table.caption = escape("\n".join(["", *self._notes()]))
         return table
 
     def _repr_html_(self) -> str:
@@ -98,7 +116,10 @@ class Summary:
             ],
         }
 
-    def _cells(self) -> Iterator[tuple[str, ...]]:
+    def _cells(self) -> list[tuple[str, ...]]:
+        return fold(list(self._kernel_cells()))
+
+    def _kernel_cells(self) -> Iterator[tuple[str, ...]]:
         roots = {row.path.split("/")[0] for row in self._plan.rows}
         root = roots.pop() if len(roots) == 1 else ""
         for row in self._plan.rows:
@@ -106,12 +127,12 @@ class Summary:
                 continue
             unit = means.get(self._plan.mean_over).unit[row.mean_size == 1]
             yield (
-                printable(row.path.removeprefix(f"{root}/")),
+                printable(row.path.removeprefix(f"{root}/").removesuffix("/kernel")),
                 "x".join(map(str, row.shape)),
                 printable(row.kernel.layer),
                 f"{row.mean_size} {unit}"
                 + (f", {row.groups} groups" if row.groups > 1 else ""),
-                "left alone" if row.axes is None else f"{1 / row.mean_size:.2%}",
+                "none" if row.axes is None else f"{1 / row.mean_size:.2%}",
             )
 
     def _notes(self) -> Iterator[str]:
@@ -120,5 +141,34 @@ class Summary:
         yield f"{reasons.pop('', 0)} of {len(rows)} trainable variables centred"
         for reason, count in reasons.most_common():
             yield printable(f"{count} left alone: {reason}")
+        if len(self._cells()) < len(self._plan.kernels):
+            yield "[1-3] in a name: a row for kernels 1 to 3, alike in all else"
         if any(row.kernel and row.kernel.layer.endswith("?") for row in rows):
             yield "? told by name and shape; kernels=model goes by the layers"
+
+
+class _Name:
+    """A name for `rich` that is broken after `/` and `_`, and never inside a word."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __rich_console__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "RenderResult":
+        from rich.text import Text
+
+        wrapper = _WordWrapper(width=options.max_width, break_long_words=False)
+        yield Text("\n".join(wrapper.wrap(self._name)), no_wrap=True)
+
+    def __rich_measure__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "Measurement":
+        from rich.measure import Measurement
+
+        words = _WordWrapper.wordsep_re.split(self._name)
+        return Measurement(max(map(len, words)), len(self._name))
+
+
+class _WordWrapper(textwrap.TextWrapper):
+    wordsep_re = re.compile("(?<=[/_])")

@@ -86,9 +86,10 @@ def _hook(optimizer: Any) -> None:
         apply_weight_decay(trainable_variables)
         update_step(grads, trainable_variables, learning_rate)
         for index, variable, before in kernels:
-            difference = ops.subtract(_value(variable), before)
-            centred = step.plan.whiten(difference, index)
-            optimizer.assign(variable, ops.add(before, centred))
+            # Operators: ops.subtract and ops.add of two float64 tensors give float32
+            # on PyTorch in Keras 3.16.0.dev (keras-team/keras#23704).
+            centred = step.plan.whiten(_value(variable) - before, index)
+            optimizer.assign(variable, before + centred)
             step.centred.add(index)
 
     hooked_update_step.centres_steps = True  # type: ignore[attr-defined]

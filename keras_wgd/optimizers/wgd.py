@@ -57,8 +57,8 @@ class WGDWrapper(OptimizerWrapper):
         placement: `"gradient"` (default) centres what goes into the inner
             optimizer, as Algorithm 2 of the paper; `"update"` centres the
             step that the inner optimizer takes on each kernel, decoupled weight
-            decay included, as the authors' released RAdam does from its sixth step
-            on. The step must be made by Keras's own `apply`; constraints and
+            decay included, as the authors' released RAdam does after its first five
+            steps; in those it centres its momentum, too. The step must be made by Keras's own `apply`; constraints and
             averages of the weights come after it.
         kernels: Which variables are convolution kernels. `None` (default) goes
             by the variables' names and shapes; a model, or a list from

@@ -128,7 +128,8 @@ def _subtract_mean(gradient: Any, axes: Sequence[int]) -> Any:
         # Else XLA may put mean and update into one kernel for the CPU, which reads
         # each scalar of the optimizer as an array of the gradient's size.
         mean = jax.lax.optimization_barrier(mean)
-    return ops.subtract(gradient, mean)
+    # Not ops.subtract, which from Keras 3.16 on computes float64 in float32 on torch.
+    return gradient - mean
 
 
 def _canonical_axes(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:

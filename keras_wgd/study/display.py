@@ -85,11 +85,23 @@ def print_gpus(console: Console, gpus: Sequence[str], jobs: int) -> None:
     console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
+def print_inputs(
+    console: Console, problems: Sequence[str], warnings: Sequence[str]
+) -> None:
+    """Print what `inputs.check` has found in the data."""
+    print_problems(console, problems)
+    _print_labelled(console, "warning", warnings)
+
+
 def print_problems(console: Console, problems: Sequence[str]) -> None:
     """Print what was not used, and why."""
-    for problem in problems:
+    _print_labelled(console, "not used", problems)
+
+
+def _print_labelled(console, label, lines):
+    for line in lines:
         console.print(
-            f"[yellow]not used[/yellow]: {escape(problem)}",
+            f"[yellow]{label}[/yellow]: {escape(line)}",
             highlight=False,
             soft_wrap=True,
         )

@@ -32,7 +32,7 @@ def load(spec: RunSpec, options: Options) -> datasets.Dataset:
     )
 
 
-def check(specs: Sequence[RunSpec], options: Options) -> list[str]:
+def check(specs: Sequence[RunSpec], options: Options) -> tuple[list[str], list[str]]:
     """See that runs can be made, as far as that can be told before, without Keras.
 
     Args:
@@ -40,17 +40,19 @@ def check(specs: Sequence[RunSpec], options: Options) -> list[str]:
         options: How to make them.
 
     Returns:
-        A line for each image that is skipped.
+        A line for each image that is skipped, and the warnings of the data sets, each
+        once.
 
     Raises:
         ValueError: If a network or a data set cannot be had, or they do not fit.
     """
     for spec in specs:
         models.check(spec.model, stem=spec.stem)
-    problems = dict[str, None]()
+    problems, warnings = dict[str, None](), dict[str, None]()
     for spec in specs:
         data = load(spec, options)
         data.check_batch_size(spec.batch_size)
         models.check(spec.model, data.image_shape, spec.stem)
         problems |= dict.fromkeys(data.problems)
-    return list(problems)
+        warnings |= dict.fromkeys(data.warnings)
+    return list(problems), list(warnings)
