@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from keras_wgd.files import printable
-from keras_wgd.study import cluster, results, runner, tables
+from keras_wgd.study import cluster, curves, results, runner, tables
 from keras_wgd.study.options import Options
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
@@ -84,6 +84,17 @@ def print_paths(console: Console, paths: Sequence[Path], what: str = "written") 
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_report(console: Console, paths: Sequence[Path]) -> None:
+    """Print where a report is: its tables and numbers, its figures, its page."""
+    figures = [path for path in paths if path.suffix in (".png", ".svg")]
+    pages = [path for path in paths if path.suffix == ".html"]
+    rest = [path for path in paths if path not in figures + pages]
+    print_paths(console, rest)
+    for folder, count in Counter(path.parent for path in figures).items():
+        print_paths(console, [folder], f"written: {count} figures, PNG and SVG")
+    print_paths(console, pages, "report")
+
+
 def print_problems(console: Console, problems: Sequence[str]) -> None:
     """Print what was not used, and why."""
     for problem in problems:
@@ -107,9 +118,10 @@ def print_study(
             print("[]")
         return
     runs = tables.frame(found)
-    print_paths(console, tables.write(out, runs))
+    summary = tables.summarize(runs)
+    print_paths(console, tables.write(out, runs, curves.frame(found), summary))
     if as_json:
-        print(tables.summarize(runs).write_json())
+        print(summary.write_json())
     else:
         print_tables(console, runs)
 
