@@ -149,7 +149,7 @@ def tooltip(place: alt.Tooltip, value: str, *more: alt.Tooltip) -> list[alt.Tool
 
 def whole(
     kind: str,
-    panels: Sequence[alt.TopLevelMixin],
+    parts: Sequence[dict[str, Any]],
     shown: alt.Parameter,
     views: Sequence[str],
     datasets: Mapping[str, Sequence[dict[str, Any]]],
@@ -164,10 +164,10 @@ def whole(
 
     Args:
         kind: How Vega-Lite puts them together: `"vconcat"` or `"concat"`.
-        panels: The panels.
+        parts: The panels, or the facets of panels.
         shown: As `selection` gives it.
         views: The names of the views with a legend that the selection is bound to.
-        datasets: The rows, by the names that the panels have for them.
+        datasets: The rows, by the names that the parts have for them.
         title: Of the whole.
         subtitle: Its lines.
         axes: How wide the labels of an upright axis are, in pixels.
@@ -177,16 +177,15 @@ def whole(
     Returns:
         The chart as a dictionary of Vega-Lite.
     """
-    # Altair copies and validates what it holds, again and again: it is left out of
-    # putting panels together. A test validates every chart.
-    parts = [panel.to_dict(validate=False) for panel in panels]
+    # Altair copies and validates what it holds, again and again: it makes each part,
+    # and is left out of putting them together. A test validates every chart.
     top = {name: parts[0][name] for name in ("$schema", "config")}
-    for part in parts:
-        for name in top:
-            del part[name]
     return {
         **top,
-        kind: parts,
+        kind: [
+            {name: field for name, field in part.items() if name not in top}
+            for part in parts
+        ],
         "params": [{**shown.param.to_dict(), "views": list(views)}],
         "title": {
             "text": title,
@@ -200,9 +199,9 @@ def whole(
     }
 
 
-def panel_title(name: str, size: int = 11) -> alt.TitleParams:
+def panel_title(name: str, size: int = 11) -> dict[str, Any]:
     """The title of a part of a chart."""
-    return alt.TitleParams(name, fontSize=size, anchor="start", offset=6)
+    return {"text": name, "fontSize": size, "anchor": "start", "offset": 6}
 
 
 def _scale(arms, values):

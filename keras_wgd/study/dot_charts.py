@@ -156,11 +156,11 @@ def _intervals(base, x, low, high):
 def _panel(name, layers, number):
     intervals, means, *others = layers
     means = means.properties(name=f"dots_{number}")
-    return alt.layer(intervals, means, *others).properties(
-        title=charts.panel_title(name),
-        width=360,
-        height=alt.Step(11, **{"for": "offset"}),
-    )
+    panel = alt.layer(intervals, means, *others, width=360)
+    return panel.to_dict(validate=False) | {
+        "height": {"step": 11, "for": "offset"},
+        "title": charts.panel_title(name),
+    }
 
 
 def _whole(panels, rows, shown, title, subtitle, **options):

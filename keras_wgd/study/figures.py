@@ -116,24 +116,24 @@ def _figures_of(summary, epochs, end):
         number = None
         if setting["model"] == paper.CURVE_MODEL:
             number = paper.CURVE_FIGURES.get((setting["dataset"], training))
-        unit = "%" if quantity == "accuracy" else "nats"
-        bounds = _PERCENT if quantity == "accuracy" else {}
-        y_title = f"{quantity.capitalize()} ({unit})"
+        unit, gain_unit, bounds = "nats", "nats", {}
+        if quantity == "accuracy":
+            unit, gain_unit, bounds = "%", "percentage points", _PERCENT
+        of_gains = {"scale": bounds.get("scale", 1), "least": -math.inf}
+        sections = []
+        for place, curve in (("training", training), ("test", test)):
+            head = f"{place.capitalize()} {quantity}"
+            sections += [
+                _section(f"{head} ({unit})", epochs, curve, bounds),
+                _section(
+                    f"{head}: WGD less plain, pair by pair ({gain_unit})",
+                    gained,
+                    curve,
+                    of_gains,
+                ),
+            ]
         found[f"{quantity}-{end}"] = line_charts.lines(
-            [
-                section
-                for place, curve in (("Training", training), ("Test", test))
-                for section in (
-                    _section(place, y_title, epochs, curve, bounds),
-                    _section(
-                        f"{place}: WGD less plain, pair by pair",
-                        f"Difference ({'points' if unit == '%' else unit})",
-                        gained,
-                        curve,
-                        {"scale": bounds.get("scale", 1), "least": -math.inf},
-                    ),
-                )
-            ],
+            sections,
             x="epoch",
             title=f"{quantity.capitalize()} of {name}{_of_paper(number)}",
             subtitle=[*subtitle, f"{_BAND}; in training and on the test images"],
@@ -157,7 +157,7 @@ def _figures_of(summary, epochs, end):
             ],
         )
     found[f"norm-ratio-{end}"] = line_charts.lines(
-        [_section("", "||h|| / ||g||", epochs, "norm_ratio", {"most": 1})],
+        [_section("||h|| / ||g||", epochs, "norm_ratio", {"most": 1})],
         x="epoch",
         title=f"What WGD leaves of the gradient's norm: {name}",
         subtitle=[*subtitle, f"{_BAND}; centred kernels alone (Eq. 17)"],
@@ -166,8 +166,7 @@ def _figures_of(summary, epochs, end):
     found[f"learning-rates-{end}"] = line_charts.lines(
         [
             line_charts.Section(
-                title="",
-                y_title="Accuracy (%)",
+                title="Test accuracy (%)",
                 rows=_rate_rows(summary.filter(rates >= 3)),
             )
         ],
@@ -178,11 +177,10 @@ def _figures_of(summary, epochs, end):
     return found
 
 
-def _section(title, y_title, epochs, curve, bounds):
+def _section(title, epochs, curve, bounds):
     """The panels of one curve: one for each optimizer and learning rate."""
     return line_charts.Section(
         title=title,
-        y_title=y_title,
         rows=[
             charts.point(labels.block_name(arm), arm["arm"], epoch, estimate, **bounds)
             for arm, estimates in curves.means(epochs, curve)

@@ -16,13 +16,11 @@ class Section:
     """Panels that have one upright axis.
 
     Attributes:
-        title: What they show; empty where the chart has one section.
-        y_title: What stands upright.
+        title: What stands upright, with its unit.
         rows: As `charts.point` gives them; a panel for each of their `panel`.
     """
 
     title: str
-    y_title: str
     rows: Sequence[dict[str, Any]]
 
 
@@ -47,11 +45,12 @@ def lines(
     sections = [section for section in sections if section.rows]
     if not sections:
         return None
-    arms = charts.arms_of([row for section in sections for row in section.rows])
+    rows = [row for section in sections for row in section.rows]
+    arms = charts.arms_of(rows)
     shown = charts.selection(arms)
+    panel = _panel(x, rows, arms, shown).to_dict(validate=False)
     found = [
-        _section(number, section, x, arms, shown)
-        for number, section in enumerate(sections)
+        _section(number, section, panel) for number, section in enumerate(sections)
     ]
     return charts.whole(
         "vconcat",
@@ -61,36 +60,54 @@ def lines(
         {f"rows_{number}": section.rows for number, section in enumerate(sections)},
         title=title,
         subtitle=subtitle,
-        axes=55,
+        axes=40,
         least=120,
         spacing=25,
     )
 
 
-def _section(number, section, x, arms, shown):
-    epochs = x == "epoch"
-    scale = alt.Scale(nice=False) if epochs else alt.Scale(type="log", nice=False)
+def _section(number, section, panel):
+    """A panel for each optimizer and learning rate."""
+    panels = list(charts.parts(section.rows, "panel"))
+    header = {"labelAnchor": "start", "labelFontWeight": "bold", "labelFontSize": 11}
+    bands, lines, points = panel["layer"]
+    layer = [bands, {**lines, "name": f"lines_{number}"}, points]
+    return {
+        **{name: panel[name] for name in ("$schema", "config")},
+        "facet": {
+            **{"field": "panel", "type": "nominal", "title": None},
+            **{"sort": panels, "header": header},
+        },
+        "columns": min(_PANELS_IN_A_ROW, len(panels)),
+        "data": {"name": f"rows_{number}"},
+        "title": charts.panel_title(section.title, 12),
+        "spec": {"layer": layer, "width": panel["width"], "height": panel["height"]},
+    }
+
+
+def _panel(x, rows, arms, shown):
+    scale = alt.Scale(nice=False) if x == "epoch" else alt.Scale(type="log", nice=False)
     axis = charts.number_axis(format="d", tickMinStep=1, tickCount=5)
-    if not epochs:
-        values = sorted({row["x"] for row in section.rows})
+    if x != "epoch":
+        values = sorted({row["x"] for row in rows})
         axis = charts.number_axis(format="~g", values=values, labelOverlap="greedy")
-    base = alt.Chart().encode(
+    base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("x:Q", title=x.capitalize(), scale=scale, axis=axis),
         color=charts.colour(arms, 250),
     )
     upright = {
-        "title": section.y_title,
+        "title": None,
         "scale": alt.Scale(zero=False),
         "axis": charts.number_axis(minExtent=28, tickCount=5),
     }
     mean = alt.Y("mean:Q", **upright)
     # Opacities of fills: those of marks would each take a layer in a picture.
-    band = base.mark_area(strokeWidth=0).encode(
+    bands = base.mark_area(strokeWidth=0).encode(
         y=alt.Y("bottom:Q", **upright),
         y2="top:Q",
         fillOpacity=charts.if_shown(shown, 0.16, 0),
     )
-    line = base.mark_line(strokeWidth=2).encode(
+    lines = base.mark_line(strokeWidth=2).encode(
         strokeDash=charts.dash(arms), y=mean, opacity=charts.if_shown(shown, 1)
     )
     points = base.mark_point(filled=True, size=22, opacity=1).encode(
@@ -98,18 +115,8 @@ def _section(number, section, x, arms, shown):
         fillOpacity=charts.if_shown(shown, 1, 0),
         tooltip=charts.tooltip(
             alt.Tooltip("x:Q", title=x.capitalize()),
-            section.y_title,
+            "Mean",
             alt.Tooltip("seeds:Q", title="Seeds"),
         ),
     )
-    layers = alt.layer(
-        band, line.properties(name=f"lines_{number}"), points
-    ).properties(width=215, height=120)
-    panels = list(charts.parts(section.rows, "panel"))
-    header = alt.Header(labelAnchor="start", labelFontWeight="bold", labelFontSize=11)
-    return layers.facet(
-        facet=alt.Facet("panel:N", sort=panels, title=None, header=header),
-        columns=min(_PANELS_IN_A_ROW, len(panels)),
-        data=alt.NamedData(f"rows_{number}"),
-        title=charts.panel_title(section.title, 12),
-    )
+    return alt.layer(bands, lines, points, width=215, height=120)

@@ -194,8 +194,8 @@ def _row(result):
 
 def _summary(group):
     row = {"seeds": len(group), "diverged": group["diverged"].sum()}
-    for name in MEASURES:
-        mean = statistics.mean_of(group[name].drop_nulls().to_list())
+    means = statistics.means_of(group.select(MEASURES).to_numpy())
+    for name, mean in zip(MEASURES, means, strict=True):
         row |= {
             name: mean.mean,
             f"{name}_low": mean.low,

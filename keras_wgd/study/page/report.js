@@ -66,6 +66,16 @@ const config = {
 const widest = 360;
 const gap = 22;
 
+function wrapped(text, letters) {
+  return text.split(" ").reduce(
+    ([line, ...rest], word) =>
+      `${line} ${word}`.length > letters
+        ? [word, line, ...rest]
+        : [`${line} ${word}`, ...rest],
+    [""],
+  ).reverse().map((line) => line.trim()).filter(Boolean);
+}
+
 function fitted(part, width, { axes, least }) {
   const panels = part.concat ?? [part.spec];
   // The panels of a facet share the upright axis; others have one each.
@@ -75,7 +85,10 @@ function fitted(part, width, { axes, least }) {
   const columns = Math.max(1, Math.min(part.columns, most));
   const room = (width - shared + gap) / columns - own - gap;
   const size = Math.floor(Math.min(part.columns === 1 ? 2 * widest : widest, room));
-  for (const panel of panels) panel.width = size;
+  for (const panel of panels) {
+    panel.width = size;
+    if (panel.title) panel.title.text = wrapped(panel.title.text, size / 6);
+  }
   part.columns = columns;
   part.spacing = part.concat ? part.spacing : gap;
 }
