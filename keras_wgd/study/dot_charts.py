@@ -173,7 +173,7 @@ def _whole(panels, rows, shown, title, subtitle, **options):
         {f"rows_{number}": part for number, part in enumerate(parts)},
         title=title,
         subtitle=subtitle,
-        axes=85,
+        axes=95,
         least=220,
         **options,
     )

@@ -60,7 +60,7 @@ def lines(
         {f"rows_{number}": section.rows for number, section in enumerate(sections)},
         title=title,
         subtitle=subtitle,
-        axes=40,
+        axes=56,
         least=120,
         spacing=25,
     )

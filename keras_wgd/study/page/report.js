@@ -65,6 +65,7 @@ const config = {
 // Their axes and their least width, in pixels, come with the chart.
 const widest = 360;
 const gap = 22;
+const entry = 125; // of a legend
 
 function wrapped(text, letters) {
   return text.split(" ").reduce(
@@ -89,6 +90,7 @@ function fitted(part, width, { axes, least }) {
     panel.width = size;
     if (panel.title) panel.title.text = wrapped(panel.title.text, size / 6);
   }
+  if (part.title) part.title.text = wrapped(part.title.text, width / 7);
   part.columns = columns;
   part.spacing = part.concat ? part.spacing : gap;
 }
@@ -96,6 +98,8 @@ function fitted(part, width, { axes, least }) {
 function fit(spec, width) {
   const copy = structuredClone(spec);
   for (const part of copy.vconcat ?? [copy]) fitted(part, width, spec.usermeta);
+  const columns = Math.max(1, Math.floor((width - spec.usermeta.axes) / entry));
+  copy.config.legend = { columns };
   return copy;
 }
 
