@@ -242,3 +242,38 @@ def test_the_verdict_counts_what_diverged():
     assert [(v.pairs, v.undecided, v.equal) for v in filters] == [(1, 0, 1), (1, 1, 0)]
     assert [(v.blocks, v.difference.n) for v in filters] == [(1, 1), (0, 0)]
     assert all(v.undecided == 0 for v in statistics.verdicts(runs, "accuracy"))
+
+
+def test_what_has_the_most_pairs_comes_first():
+    rows = {
+        # data set, size of the images: pairs
+        ("animals10", None): 2,
+        ("animals10", 32): 0,
+        ("cifar100", 32): 1,
+        ("cifar100", 64): 3,
+        ("digits", None): 4,
+        ("cars", 32): 4,
+    }
+    found = [
+        result_of(
+            dataclasses.replace(SPEC, dataset=dataset, image_size=size, seed=seed), arm
+        )
+        for (dataset, size), pairs in rows.items()
+        for seed in range(5)
+        for arm in ("plain", "filters")
+        if arm == "plain" or seed < pairs
+    ]
+    ordered = statistics.by_evidence(tables.frame(found))
+    settings = ordered.select("place", "dataset", "image_size").unique(
+        maintain_order=True
+    )
+    assert settings.rows() == [
+        (0, "cars", 32),  # as many as digits
+        (1, "cifar100", 64),
+        (2, "cifar100", 32),
+        (3, "digits", None),
+        (4, "animals10", None),
+        (5, "animals10", 32),
+    ]
+    assert len(ordered) == len(found)
+    assert statistics.by_evidence(tables.frame([])).is_empty()
