@@ -62,7 +62,9 @@ def open_page(browser, path):
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "console",
-            lambda line: wrong.append(line.text) if line.type == "error" else None,
+            lambda line: (
+                wrong.append(line.text) if line.type in ("error", "warning") else None
+            ),
         )
         page.on(
             "request",

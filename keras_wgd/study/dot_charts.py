@@ -64,8 +64,10 @@ def dots(
         x = {"title": x_title, "scale": alt.Scale(zero=False), "axis": _axis()}
         base = _base(number, part, arms, shown)
         layers = [
-            _intervals(base, x, "bottom", "top"),
-            base.mark_point(filled=True, size=55, opacity=1).encode(
+            *_intervals(base, x, part, "bottom", "top"),
+            base.properties(name=f"dots_{number}")
+            .mark_point(filled=True, size=55, opacity=1)
+            .encode(
                 x=alt.X("mean:Q", **x),
                 shape=charts.shape(arms),
                 tooltip=charts.tooltip(_RUN, x_title, _SEEDS),
@@ -79,7 +81,7 @@ def dots(
             layers.append(
                 diamond.encode(x=alt.X("paper:Q", **x), tooltip=[_RUN, paper])
             )
-        panels.append(_panel(name, layers, number))
+        panels.append(_panel(name, layers))
     return _whole(panels, rows, shown, title, subtitle, columns=columns, spacing=20)
 
 
@@ -107,16 +109,17 @@ def forest(
         alt.Tooltip("pairs:Q", title="Pairs"),
     ]
     panels, parts = [], charts.parts(rows, "panel")
-    for number, (name, part) in enumerate(parts.items(), start=1):
-        last = number == len(parts)
+    for number, (name, part) in enumerate(parts.items()):
+        last = number == len(parts) - 1
         x = {
             "title": x_title if last else None,
             "scale": alt.Scale(zero=True),
             "axis": _axis(),
         }
-        base = _base(number - 1, part, arms, shown)
+        base = _base(number, part, arms, shown)
         filled = alt.condition("datum.significant", alt.value(1), alt.value(0))
-        gains = base.mark_point(filled=True, strokeWidth=1.5, opacity=1).encode(
+        gains = base.properties(name=f"dots_{number}")
+        gains = gains.mark_point(filled=True, strokeWidth=1.5, opacity=1).encode(
             x=alt.X("mean:Q", **x),
             stroke=charts.outline(arms),
             fillOpacity=filled,
@@ -126,8 +129,8 @@ def forest(
             shape=charts.shape(arms),
             tooltip=charts.tooltip(_RUN, x_title, *p_values),
         )
-        layers = [_intervals(base, x, "low", "high"), gains]
-        panels.append(_panel(name, layers, number - 1))
+        layers = [*_intervals(base, x, part, "low", "high"), gains]
+        panels.append(_panel(name, layers))
     return _whole(panels, rows, shown, title, subtitle, columns=1, spacing=10)
 
 
@@ -148,16 +151,16 @@ def _base(number, rows, arms, shown):
     )
 
 
-def _intervals(base, x, low, high):
-    low = alt.X(f"{low}:Q", **x)
-    return base.mark_rule(strokeWidth=2).encode(x=low, x2=f"{high}:Q")
+def _intervals(base, x, rows, low, high):
+    """A layer of intervals, if there are any: an axis of nothing has no extent."""
+    if all(row[low] is None for row in rows):
+        return []
+    ends = {"x": alt.X(f"{low}:Q", **x), "x2": f"{high}:Q"}
+    return [base.mark_rule(strokeWidth=2).encode(**ends)]
 
 
-def _panel(name, layers, number):
-    intervals, means, *others = layers
-    means = means.properties(name=f"dots_{number}")
-    panel = alt.layer(intervals, means, *others, width=360)
-    return panel.to_dict(validate=False) | {
+def _panel(name, layers):
+    return alt.layer(*layers, width=360).to_dict(validate=False) | {
         "height": {"step": 11, "for": "offset"},
         "title": charts.panel_title(name),
     }

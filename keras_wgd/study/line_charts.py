@@ -71,7 +71,9 @@ def _section(number, section, panel):
     panels = list(charts.parts(section.rows, "panel"))
     header = {"labelAnchor": "start", "labelFontWeight": "bold", "labelFontSize": 11}
     bands, lines, points = panel["layer"]
-    layer = [bands, {**lines, "name": f"lines_{number}"}, points]
+    layer = [{**lines, "name": f"lines_{number}"}, points]
+    if any(row["low"] is not None for row in section.rows):
+        layer.insert(0, bands)
     return {
         **{name: panel[name] for name in ("$schema", "config")},
         "facet": {
