@@ -11,6 +11,7 @@ import typer.main
 
 from keras_wgd.cli import cli
 from keras_wgd.cli.examples import EXAMPLES, folded
+from keras_wgd.cli.help import kind
 
 PAGE = Path(__file__).parent / "reference/command-line.md"
 
@@ -57,7 +58,7 @@ def _row(parameter):
     if parameter.param_type_name == "argument":
         name = parameter.name.upper() + ("..." if parameter.nargs != 1 else "")
     elif not parameter.is_flag:
-        name += f" {_kind(parameter)}"
+        name += f" {kind(parameter)}"
     notes = []
     if parameter.required:
         notes.append("required")
@@ -71,17 +72,6 @@ def _row(parameter):
     if parameter.envvar:
         text += f" Else what `{parameter.envvar}` says."
     return f"| `{name}` | {text} | {', '.join(notes)} |"
-
-
-def _kind(parameter):
-    if parameter.metavar:
-        return parameter.metavar
-    return {"int": "N", "float": "X"}.get(_type(parameter), "NAME")
-
-
-def _type(parameter):
-    annotation = parameter.type_descriptor.annotation
-    return getattr(annotation, "__args__", (annotation,))[0].__name__
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 """What a result may depend on besides its spec."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_wgd import settings
+
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and commit, ready for JSON."""
+    """Versions, machine, commit and settings, ready for JSON."""
     backend = keras.backend.backend()
     packages = {"keras-wgd", "keras", "numpy"}
     packages |= (
@@ -33,7 +37,48 @@ def environment() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "accelerators": _accelerators(backend),
         "commit": _commit(),
+        "keras": keras_in_force(),
+        "settings": settings.deciding(backend),
+        "variables": settings.rounding(),
     }
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Where Keras's settings are its defaults; those of before come back after it.
+
+    It is a decorator, too. No distribution is in force at its start, and no custom
+    object has a name that Keras looks up, such as "glorot_uniform".
+    """
+    # The oldest Keras that is supported has no limits to set.
+    names = [name for name in settings.KERAS if hasattr(keras.config, f"set_{name}")]
+    before = {name: getattr(keras.config, name)() for name in names}
+    distribution = keras.distribution.distribution()
+    custom_objects = keras.saving.get_custom_objects()
+    # A registered class has the name of its package, and a ">", before its own.
+    hidden = {name: custom_objects[name] for name in custom_objects if ">" not in name}
+
+    def put(values):
+        for name in names:
+            getattr(keras.config, f"set_{name}")(values[name])
+
+    try:
+        put(settings.KERAS)
+        for name in hidden:
+            del custom_objects[name]
+        keras.distribution.set_distribution(None)
+        yield
+    finally:
+        put(before)
+        custom_objects.update(hidden)
+        keras.distribution.set_distribution(distribution)
+
+
+def keras_in_force() -> dict[str, Any]:
+    """Keras's settings at this moment, by the names in `KERAS`, ready for JSON."""
+    names = settings.KERAS
+    found = {name: getattr(keras.config, name, lambda: None)() for name in names}
+    return found | {"dtype_policy": keras.config.dtype_policy().name}
 
 
 def _processor() -> str:

@@ -93,6 +93,19 @@ def test_what_is_damaged_or_alien_is_not_used(tmp_path, name, change):
     assert numbers_of(state) == [7, 8]
 
 
+def test_state_of_other_settings_is_not_used(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    checkpoint.save(folder, SPEC, progress(1), variables(1, 2))
+    state = variables(7, 8)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    assert checkpoint.restore(folder, SPEC, state).epochs == 0
+    assert numbers_of(state) == [7, 8]
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert checkpoint.restore(folder, SPEC, state).epochs == 1
+    assert numbers_of(state) == [1, 2]
+
+
 def plant_link(path):
     path.rename(path.with_name("elsewhere"))
     path.symlink_to("elsewhere")

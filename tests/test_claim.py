@@ -8,6 +8,7 @@ import pytest
 from hostile import HOSTILE, replaced
 from test_results import SPEC
 
+from keras_wgd import settings
 from keras_wgd.study import claim as claims
 from keras_wgd.study.claim import Shard, claim
 from keras_wgd.study.presets import preset
@@ -97,7 +98,6 @@ def test_a_killed_process_holds_nothing(tmp_path):
     ("runs", "backend", "message"),
     [
         (RUNS, "torch", "begun with backend jax, now torch"),
-        (RUNS[:3], "jax", "begun with seed 0, 1, 2, 3, 4, now 0, 1, 2"),
         (
             [dataclasses.replace(spec, epochs=9) for spec in RUNS],
             "jax",
@@ -118,16 +118,46 @@ def test_another_study_is_refused_and_the_difference_named(
         pass
 
 
-def test_runs_that_differ_in_number_alone_are_counted(tmp_path):
+def test_other_settings_are_refused_and_named(tmp_path, monkeypatch):
+    for name in settings.names("jax"):
+        monkeypatch.delenv(name, raising=False)
+    with claim(tmp_path, RUNS, "jax"):
+        pass
+    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "bfloat16")
+    message = "begun with JAX_DEFAULT_MATMUL_PRECISION not set, now bfloat16"
+    with pytest.raises(ValueError, match=message), claim(tmp_path, RUNS, "jax"):
+        pass
+    with claim(tmp_path / "new", RUNS, "jax"):
+        pass
+    monkeypatch.delenv("JAX_DEFAULT_MATMUL_PRECISION")
+    with (
+        pytest.raises(ValueError, match="bfloat16, now not set"),
+        claim(tmp_path / "new", RUNS, "jax"),
+    ):
+        pass
+
+
+def test_a_study_from_before_settings_were_recorded_goes_on(tmp_path, monkeypatch):
+    for name in settings.names("jax"):
+        monkeypatch.delenv(name, raising=False)
+    runs = [spec.to_dict() for spec in RUNS]
+    (tmp_path / claims.STUDY).write_text(json.dumps({"backend": "jax", "runs": runs}))
+    with claim(tmp_path, RUNS, "jax"):
+        pass
+
+
+def test_settings_that_differ_in_number_alone_are_counted(tmp_path):
     grid = [
-        dataclasses.replace(spec, mean_over=mean_over)
-        for spec in RUNS
+        dataclasses.replace(SPEC, optimizer=optimizer, mean_over=mean_over, seed=seed)
+        for seed in (0, 1)
+        for optimizer in ("adam", "nadam")
         for mean_over in (None, "filters")
     ]
     with claim(tmp_path, grid, "jax"):
         pass
-    message = "begun with 10 runs, now 9; then alone: adam, 0.01, filters, 4"
-    with pytest.raises(ValueError, match=message), claim(tmp_path, grid[:-1], "jax"):
+    message = "begun with 4 settings, now 3; then alone: nadam, 0.01, filters$"
+    left = [run for run in grid if (run.optimizer, run.arm) != ("nadam", "filters")]
+    with pytest.raises(ValueError, match=message), claim(tmp_path, left, "jax"):
         pass
 
 
@@ -141,7 +171,7 @@ def test_runs_that_swap_a_value_are_named(tmp_path):
 
     with claim(tmp_path, with_rates(0.1, 0.1, 0.2), "jax"):
         pass
-    message = "begun with 3 runs, now 3; then alone: nadam, 0.1"
+    message = "begun with 3 settings, now 3; then alone: nadam, 0.1"
     with (
         pytest.raises(ValueError, match=message),
         claim(tmp_path, with_rates(0.1, 0.2, 0.2), "jax"),
@@ -153,6 +183,72 @@ def test_the_order_of_the_runs_may_differ(tmp_path):
     for runs in (RUNS, RUNS[::-1]):
         with claim(tmp_path, runs, "jax"):
             pass
+
+
+def study_of(out):
+    """The runs in the record, as JSON has them."""
+    return json.loads((out / claims.STUDY).read_text())["runs"]
+
+
+def test_seeds_are_added_and_none_is_dropped(tmp_path):
+    """Whatever is asked for, the record is the union, what was there first."""
+    asked = [RUNS[1:3], RUNS[:1], RUNS[1:3], RUNS[3:], RUNS]
+    wanted = []
+    for runs in asked:
+        with claim(tmp_path, runs, "jax"):
+            wanted += [run.to_dict() for run in runs if run.to_dict() not in wanted]
+            assert study_of(tmp_path) == wanted
+            assert [run.to_dict() for run in claims.recorded(tmp_path)] == wanted
+    assert [run["seed"] for run in wanted] == [1, 2, 0, 3, 4]
+
+
+def test_seeds_are_not_added_where_something_else_differs(tmp_path):
+    with claim(tmp_path, RUNS[:2], "jax"):
+        pass
+    before = (tmp_path / claims.STUDY).read_bytes()
+    other = [dataclasses.replace(run, epochs=9) for run in RUNS]
+    for runs, backend, message in (
+        (other, "jax", "begun with epochs 2, now 9"),
+        ([*RUNS, *other], "jax", "begun with epochs 2, now 2, 9"),
+        (RUNS, "torch", "begun with backend jax, now torch"),
+    ):
+        with (
+            pytest.raises(ValueError, match=message),
+            claim(tmp_path, runs, backend),
+        ):
+            pass
+        assert (tmp_path / claims.STUDY).read_bytes() == before
+
+
+def test_seeds_are_not_added_while_the_study_is_at_work(tmp_path):
+    with (
+        claim(tmp_path, RUNS[:2], "jax"),
+        pytest.raises(ValueError, match="no other study is at work"),
+        claim(tmp_path, RUNS, "jax"),
+    ):
+        pass
+    assert [run["seed"] for run in study_of(tmp_path)] == [0, 1]
+
+
+def test_shards_add_seeds_while_others_are_at_work(tmp_path):
+    """What one adds is in the part of no other, which may know of fewer seeds."""
+    with claim(tmp_path, RUNS[:2], "jax", Shard(1, 2)):
+        with claim(tmp_path, RUNS, "jax", Shard(2, 2)):
+            assert [run["seed"] for run in study_of(tmp_path)] == [0, 1, 2, 3, 4]
+        with claim(tmp_path, RUNS[:2], "jax", Shard(2, 2)):
+            assert [run["seed"] for run in study_of(tmp_path)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+@pytest.mark.parametrize("name", ["quick", "cpu", "paper"])
+def test_a_run_stays_in_its_shard_when_seeds_are_added(name, parts):
+    few = preset(name).runs()
+    many = preset(name).replace(range(7)).runs()
+    shards = [Shard(number, parts) for number in range(1, parts + 1)]
+    for shard in shards:
+        assert set(shard.of(few)) == set(shard.of(many)) & set(few)
+    blocks = [len(shard.of(many)) // len({run.arm for run in many}) for shard in shards]
+    assert max(blocks) - min(blocks) <= 1
 
 
 def test_shards_of_another_size_share_runs_and_are_refused(tmp_path):

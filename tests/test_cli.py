@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from test_datasets import cifar_arrays
 from test_results import SPEC, result_of
 
 from keras_wgd import cli
-from keras_wgd.cli import studies
+from keras_wgd.cli import options, studies
 from keras_wgd.datasets import cifar100
 from keras_wgd.optimizers.means import MEANS
 from keras_wgd.study import claim, presets, results, runner
@@ -242,6 +243,74 @@ def test_another_study_in_the_folder_is_refused_by_what_differs(
     with claim.alone(tmp_path):
         assert cli.app([*arguments, "--arm", "plain"]) == 2
     assert "no other study is at work" in capsys.readouterr().err
+
+
+@pytest.mark.any_backend
+def test_seeds_are_added_to_a_finished_study(capsys, tmp_path, tiny_study, made_up):
+    arguments = ["study", "--preset", "tiny", "--out", str(tmp_path), "--jobs", "1"]
+
+    def told(*seeds):
+        options = [part for seed in seeds for part in ("--seed", seed)]
+        assert cli.app([*arguments, *options]) == 0
+        times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/result.json")}
+        plan = json.loads((tmp_path / "study.json").read_text())
+        return capsys.readouterr().out, times, [run["seed"] for run in plan["runs"]]
+
+    first, kept, _ = told("0")
+    assert first.count("done ") == 2
+    printed, times, seeds = told("0", "1", "2")
+    assert "new to the study: 4 runs of seed 1, 2\n" in printed
+    assert "2 of 6 runs are finished already" in printed
+    assert printed.count("done ") == 4
+    assert "over 3 seeds" in printed
+    assert times.items() > kept.items()  # what was finished is as it was
+    assert seeds == [0, 0, 1, 1, 2, 2]
+    # A part of the seeds drops none: the table is of the whole study.
+    printed, again, seeds = told("1")
+    assert "in the study, not asked for: 4 runs of seed 0, 2\n" in printed
+    assert "2 of 2 runs are finished already" in printed
+    assert "over 3 seeds" in printed
+    assert (again, seeds) == (times, [0, 0, 1, 1, 2, 2])
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 6
+
+
+@pytest.mark.any_backend
+def test_a_study_ends_with_the_command_for_its_report(
+    capsys, tmp_path, tiny_study, made_up
+):
+    out = tmp_path / "my [runs]"
+    arguments = ["study", "--preset", "tiny", "--out", str(out), "--jobs", "1"]
+    assert cli.app(arguments) == 0
+    *_, where, command = capsys.readouterr().out.splitlines()
+    page = out / "report" / "report.html"
+    assert where == f"next, for figures and tables in {page}:"
+    name, *words = shlex.split(command)
+    assert name == "keras-wgd"
+    assert not page.exists()
+    assert cli.app(words) == 0  # as it is pasted
+    assert page.exists()
+    capsys.readouterr()
+    # Nothing but JSON is on standard output.
+    assert cli.app([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 2
+    assert captured.err.endswith(f"{command}\n")
+
+
+@pytest.mark.parametrize(
+    ("started", "told"),
+    [
+        ("/usr/lib/keras_wgd/__main__.py", f"{sys.executable} -m keras_wgd"),
+        (".venv/bin/keras-wgd", ".venv/bin/keras-wgd"),
+        ("/opt/my tools/keras-wgd", "'/opt/my tools/keras-wgd'"),
+        ("/on/path/keras-wgd", "keras-wgd"),
+        ("/usr/bin/pytest", "keras-wgd"),
+    ],
+)
+def test_commands_to_paste_start_as_this_one_was_started(started, told, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(shutil, "which", {"keras-wgd": "/on/path/keras-wgd"}.get)
+    assert options.program() == told
 
 
 def test_a_run_that_is_kept_is_not_made_again(capsys, tmp_path):

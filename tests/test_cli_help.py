@@ -130,8 +130,14 @@ def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
     plan = {"backend": os.environ["KERAS_BACKEND"], "runs": []}
     plan["runs"] = [spec.to_dict() for spec in presets.preset("quick").runs()]
     (tmp_path / "study.json").write_text(json.dumps(plan))
-    assert cli.app([*QUICK, "--out", str(tmp_path), "--dry-run"]) == 2
-    assert "begun with seed 0, 1, 2, now 0" in capsys.readouterr().err
+    quick = [*QUICK, "--out", str(tmp_path), "--dry-run"]
+    assert cli.app([*quick, "--epochs", "3"]) == 2
+    assert "begun with epochs 10, now 3" in capsys.readouterr().err
+    assert cli.app([*quick, "--seed", "7"]) == 0
+    printed = capsys.readouterr().out
+    assert "new to the study: 12 runs of seed 7\n" in printed
+    assert "in the study, not asked for: 24 runs of seed 1, 2\n" in printed
+    assert json.loads((tmp_path / "study.json").read_text()) == plan
     out = tmp_path / "linked"
     out.mkdir()
     spec = presets.preset("quick").replace((0,)).runs()[0]

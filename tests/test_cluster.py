@@ -8,6 +8,7 @@ import pytest
 import test_runner
 
 from keras_wgd.study import cluster, results, runner
+from keras_wgd.study.options import Options
 
 # Long enough to be killed in the middle.
 RUNS = [dataclasses.replace(spec, epochs=20) for spec in test_runner.RUNS[:2]]
@@ -50,6 +51,15 @@ def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
     found, problems = results.read_all(out)
     assert problems == []
     assert RUNS[victim] in {result.spec for result in found}
+
+
+@pytest.mark.any_backend
+def test_a_machine_with_other_settings_makes_no_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    message = "has other settings: NVIDIA_TF32_OVERRIDE not set, now 0"
+    with pytest.raises(ValueError, match=message):
+        cluster._run(None, tmp_path / "out", RUNS[0], Options(), {})
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.any_backend

@@ -95,7 +95,7 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
         assert results.read_all(out) == ([], [])
         assert not list(out.rglob(f"{files.DRAFT}*"))
     told = []
-    resumed = training.make(out, SPEC, on_epoch=lambda epoch, _: told.append(epoch))
+    resumed = training.make(out, SPEC, on_epoch=lambda epoch, *_: told.append(epoch))
     assert told == list(range(1, SPEC.epochs + 1))
     assert_same(resumed, whole)
 

@@ -107,6 +107,17 @@ def test_settings_of_one_network_are_told_apart_by_name():
     assert "accuracy-densenet121-cifar100-image-size-own" in names
 
 
+def test_no_setting_of_a_stranger_is_a_part_of_a_path():
+    found = [
+        result_of(environment={"backend": "jax", "settings": {"XLA_FLAGS": flags}})
+        for flags in ("", "../../a", "/tmp/a", "..")
+    ]
+    names = list(figures.figures(found))
+    assert len([name for name in names if name.startswith("accuracy-dense")]) == 4
+    for name in names:
+        assert re.fullmatch(r"[a-z0-9-]+", name), name
+
+
 def test_a_line_is_the_mean_over_the_seeds_with_its_interval(drawn):
     chart = drawn["accuracy-densenet121-cifar100"]
     rows = data_of(chart, "Test accuracy (%)", "RAdam 0.01")

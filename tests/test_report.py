@@ -26,6 +26,8 @@ ENVIRONMENT = {
     "cores": 2,
     "threads": None,
     "accelerators": ["GPU"],
+    "keras": {"floatx": "float32"},
+    "settings": {"XLA_FLAGS": "--xla_gpu_autotune_level=0"},
 }
 
 
@@ -48,6 +50,7 @@ class Reader(html.parser.HTMLParser):
 def hostile_results():
     environment = {str(number): text for number, text in enumerate(HOSTILE)}
     environment |= dict.fromkeys(HOSTILE, 1) | {"versions": {"keras": "3.15"}}
+    environment["settings"] = {text: text for text in HOSTILE}
     first, *others = study()
     return [dataclasses.replace(first, environment=environment), *others]
 
@@ -83,7 +86,7 @@ def test_hostile_strings_are_text(out, reader):
     for text in HOSTILE[:4]:
         assert text not in page
     for text in HOSTILE:
-        assert reader.texts.count(printable(text)) == 3  # a name, a value, a problem
+        assert reader.texts.count(printable(text)) == 4  # a name, two values, a problem
     kinds = [tag for tag, _ in reader.tags]
     assert kinds.count("script") == 3
     assert "img" not in kinds
@@ -220,6 +223,17 @@ def test_the_same_runs_on_two_backends_are_both_in_the_report(tmp_path):
         results.write(folder, result_of(environment=environment, confusion=[[1]]))
     found, problems = report.collect(folders)
     assert [r.backend for r in found] == ["jax", "torch"]
+    assert problems == []
+
+
+def test_the_same_runs_with_two_settings_are_both_in_the_report(tmp_path):
+    folders = [tmp_path / name for name in ("usual", "x64")]
+    for folder, record in zip(folders, ({}, {"JAX_ENABLE_X64": "1"}), strict=True):
+        folder.mkdir()
+        environment = {"backend": "jax", "settings": record}
+        results.write(folder, result_of(environment=environment, confusion=[[1]]))
+    found, problems = report.collect(folders)
+    assert [r.settings for r in found] == [{}, {"JAX_ENABLE_X64": "1"}]
     assert problems == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_wgd import files
+from keras_wgd import files, settings
 from keras_wgd.metrics import confusion_metrics
 from keras_wgd.study import results
 from keras_wgd.study.results import Result
@@ -232,6 +232,25 @@ def test_a_result_of_another_backend_is_refused(tmp_path):
     message = f"out must hold runs on jax alone; .* Received: {folder}, made on torch"
     with pytest.raises(ValueError, match=message):
         results.check(tmp_path, [SPEC], "jax")
+
+
+def test_a_result_of_other_settings_is_refused(tmp_path, monkeypatch):
+    for name in settings.names("jax"):
+        monkeypatch.delenv(name, raising=False)
+    record = {"backend": "jax", "settings": {"JAX_ENABLE_X64": "1"}}
+    folder = results.write(tmp_path, result_of(environment=record))
+    message = (
+        "out must hold runs with the same settings; .* "
+        f"Received: {folder}, made with JAX_ENABLE_X64 1, now not set"
+    )
+    with pytest.raises(ValueError, match=message):
+        results.check(tmp_path, [SPEC], "jax")
+    monkeypatch.setenv("JAX_ENABLE_X64", "true")
+    assert results.check(tmp_path, [SPEC], "jax") == []
+    old = dataclasses.replace(SPEC, seed=1)  # from before settings were recorded
+    folder = results.write(tmp_path, result_of(old, {"backend": "jax"}))
+    with pytest.raises(ValueError, match="JAX_ENABLE_X64 not set, now 1"):
+        results.check(tmp_path, [old], "jax")
 
 
 @pytest.mark.parametrize("confusion", [[[0, 1], [1, 0]], [[2**53, 0], [0, 2**53]]])

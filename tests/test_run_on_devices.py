@@ -68,7 +68,7 @@ class Stopped(Exception):
     pass
 
 
-def stop(epoch, curves):
+def stop(epoch, curves, restored):
     raise Stopped
 
 
@@ -80,6 +80,35 @@ def devices_in_use():
 
         return tf.distribute.get_strategy().num_replicas_in_sync
     return 2  # each in a process of its own
+
+
+def train_on_two():
+    """Train on two devices, and say on how many JAX's arrays are at each epoch."""
+    import jax
+
+    counts = []
+
+    def on_epoch(*_):
+        counts.append(max(len(a.sharding.device_set) for a in jax.live_arrays()))
+
+    models.build = build
+    engine = devices.start(2)
+    training.train(SPEC, inputs.load(SPEC, Options()), on_epoch, devices=engine)
+    print(json.dumps(counts))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="of JAX's arrays")
+def test_arrays_are_on_both_devices():
+    code = "import test_run_on_devices as t; t.train_on_two()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert json.loads(done.stdout) == [2, 2]
 
 
 def begin_on_two(out):

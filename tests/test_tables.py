@@ -8,7 +8,7 @@ from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import cells, curves, labels, layout, statistics, tables
+from keras_wgd.study import cells, curves, labels, layout, statistics, tables, verdict
 from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.spec import ARMS, RunSpec
 
@@ -51,6 +51,7 @@ def test_a_run_is_a_row_with_its_setting():
         "weight_decay": 1e-3,
         "epsilon": 1e-10,
         "backend": "jax",
+        "settings": "",
         "optimizer": "radam",
         "learning_rate": 0.01,
         "arm": "filters",
@@ -77,6 +78,34 @@ def test_a_run_is_a_row_with_its_setting():
 def test_a_backend_that_is_none_is_unknown(backend):
     found = result_of(environment={"backend": backend})
     assert tables.frame([found])["backend"].to_list() == ["unknown"]
+
+
+def test_runs_with_other_settings_are_no_seeds_of_one_arm():
+    """Seed 0 with the usual settings and seed 1 with others, in both arms."""
+    found = [
+        result_of(
+            dataclasses.replace(DIGITS, seed=seed),
+            arm,
+            environment={"backend": "jax", "settings": record},
+            accuracy=accuracy,
+        )
+        for seed, record in enumerate(({}, {"JAX_ENABLE_X64": "1"}))
+        for arm, accuracy in (("plain", 0.5), ("filters", 0.5 + 0.1 * seed))
+    ]
+    runs = tables.frame(found)
+    assert runs["settings"].to_list() == ["", "", *["JAX_ENABLE_X64=1"] * 2]
+    summary = tables.summarize(runs)
+    assert summary["seeds"].to_list() == [1] * 4
+    assert summary["pairs"].to_list() == [0, 1, 0, 1]
+    gains = summary.filter(arm="filters")["accuracy_gain"].to_list()
+    assert gains == pytest.approx([0, 0.1])
+    text = " ".join(text_of(runs, 200).split())
+    assert "on jax, with JAX_ENABLE_X64=1: one seed" in text
+    _, usual, other = verdict.words(runs)
+    assert "digits (with JAX_ENABLE_X64=1) at" in other
+    assert "JAX_ENABLE_X64" not in usual
+    alone = tables.frame(found[1:3])  # of seed 0 the arm, of seed 1 the plain run
+    assert "nothing to compare" in verdict.words(alone)[0]
 
 
 def test_mean_interval_and_paired_gain(runs):

@@ -85,7 +85,7 @@ def test_the_same_run_twice_is_the_same_run(data, plain):
 def test_the_arms_differ_and_say_what_they_centred(data, plain):
     epochs = []
     spec = ARMS["filters"]
-    result = training.train(spec, data, lambda epoch, curves: epochs.append(epoch))
+    result = training.train(spec, data, lambda epoch, *_: epochs.append(epoch))
     assert epochs == [1, 2]
     assert plain.centred == 0
     assert result.centred == 9
@@ -146,7 +146,7 @@ class Stop(Exception):
 
 
 def stopping(after):
-    def on_epoch(epoch, curves):
+    def on_epoch(epoch, curves, restored):
         if epoch == after:
             raise Stop
 
@@ -166,11 +166,14 @@ def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, a
     resumed = training.train(
         spec,
         data,
-        lambda epoch, curves: epochs.append((epoch, curves["test_loss"])),
+        lambda *epoch: epochs.append(epoch),
         tmp_path / "stopped",
         keep,
     )
-    assert epochs == list(enumerate(whole.curves["test_loss"], 1))
+    losses = [curves["test_loss"] for _, curves, _ in epochs]
+    assert losses == whole.curves["test_loss"]
+    restored = [(epoch, restored) for epoch, _, restored in epochs]
+    assert restored == [(n, n <= after) for n in range(1, spec.epochs + 1)]
     for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
         assert getattr(resumed, name) == getattr(whole, name)
     saved = [

@@ -8,6 +8,7 @@ from keras import layers
 
 from keras_wgd import models
 from keras_wgd.bench.names import NETWORKS
+from keras_wgd.choices import check_choice
 
 
 def build(name: str, image_size: int = 224) -> keras.Model:
@@ -25,10 +26,7 @@ def build(name: str, image_size: int = 224) -> keras.Model:
         ValueError: If there is no network of that name, or the images are too
             small for it.
     """
-    if name not in NETWORKS:
-        raise ValueError(
-            f"model must be one of {', '.join(NETWORKS)}. Received: {name!r}"
-        )
+    check_choice("model", name, NETWORKS)
     shape = (image_size, image_size, 3)
     if name == "many-small":
         return _many_small(shape)

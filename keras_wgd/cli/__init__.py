@@ -5,12 +5,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 import keras_wgd
-from keras_wgd.cli import benchmarks, networks, reports, runs, studies
+from keras_wgd.cli import benchmarks, help, networks, options, reports, runs, studies
 from keras_wgd.cli.examples import epilog
 from keras_wgd.files import printable
 from keras_wgd.study.runner import FULL
@@ -19,6 +20,7 @@ from keras_wgd.study.runner import FULL
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 cli = typer.Typer(
+    cls=help.Group,
     help="Whitened gradient descent for Keras: networks, runs, studies and benchmarks.",
     epilog="Exit codes: 0, 1 if a run failed, 2 for a mistake in the command or its "
     "input, 130 after Ctrl-C, 143 after SIGTERM.",
@@ -27,14 +29,25 @@ cli = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (
-    networks.kernels,
-    runs.run,
-    studies.study,
-    reports.report,
-    benchmarks.bench,
-):
-    cli.command(epilog=epilog(_command.__name__))(_command)
+
+
+class _Run(help.Command):
+    defaults = help.run_defaults()
+
+
+class _Study(help.Command):
+    defaults = help.preset_defaults()
+
+
+_commands: list[tuple[Callable[..., None], type[help.Command]]] = [
+    (networks.kernels, help.Command),
+    (runs.run, _Run),
+    (studies.study, _Study),
+    (reports.report, help.Command),
+    (benchmarks.bench, help.Command),
+]
+for _command, _class in _commands:
+    cli.command(cls=_class, epilog=epilog(_command.__name__))(_command)
 
 
 def _print_version(asked: bool) -> None:
@@ -66,7 +79,7 @@ def app(arguments: list[str] | None = None) -> int:
             code = (
                 cli(
                     studies.with_ray_address(arguments),
-                    prog_name="keras-wgd",
+                    prog_name=options.PROGRAM,
                     standalone_mode=False,
                 )
                 or 0

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from keras_wgd.bench.names import NETWORKS
+from keras_wgd.choices import check_choice
 from keras_wgd.cli.options import (
     Backend,
-    UserError,
     choose_backend,
     folder,
     one_of,
@@ -81,19 +81,22 @@ def bench(
         return
     from keras_wgd.bench import measurements, networks, tables
     from keras_wgd.bench.contenders import contenders, in_fit
-    from keras_wgd.environment import environment
+    from keras_wgd.environment import environment, keras_defaults
 
-    with user_errors():
-        network = networks.build(model, image_size)
-    weights = network.trainable_variables
-    families = [contenders(name, means, placements, network) for name in optimizers]
-    all_of_them = [c for family in families for c in family]
-    whole = [c for family in families for c in in_fit(family)] if train_step else []
-    count = (len(all_of_them) + len(whole)) * (rounds + 1)
-    with display.counting(console, "steps", count) as advance:
-        alone = measurements.of_steps(weights, all_of_them, rounds, advance)
-        fits = measurements.of_fit_steps(network, whole, rounds, batch_size, advance)
-    about = environment()
+    with keras_defaults():
+        with user_errors():
+            network = networks.build(model, image_size)
+        weights = network.trainable_variables
+        families = [contenders(name, means, placements, network) for name in optimizers]
+        all_of_them = [c for family in families for c in family]
+        whole = [c for family in families for c in in_fit(family)] if train_step else []
+        count = (len(all_of_them) + len(whole)) * (rounds + 1)
+        with display.counting(console, "steps", count) as advance:
+            alone = measurements.of_steps(weights, all_of_them, rounds, advance)
+            fits = measurements.of_fit_steps(
+                network, whole, rounds, batch_size, advance
+            )
+        about = environment()
     if as_json:
         report = {
             "environment": about,
@@ -119,12 +122,13 @@ def bench(
 
 def _growth(console, out, rounds, as_json):
     from keras_wgd.bench import growth
-    from keras_wgd.environment import environment
+    from keras_wgd.environment import environment, keras_defaults
 
-    about = environment()
     with user_errors():
         growth.read(out)  # so that a mistake does not cost the minutes
-    with display.counting(console, "steps", growth.count(rounds)) as advance:
+    counting = display.counting(console, "steps", growth.count(rounds))
+    with keras_defaults(), counting as advance:
+        about = environment()
         points = growth.measure(rounds, advance)
     with user_errors():
         written = growth.write(out, about, points)
@@ -142,9 +146,7 @@ def _device(about):
 
 
 def _chosen(field, given, allowed):
-    for value in given or ():
-        if value not in allowed:
-            raise UserError(
-                f"{field} must be one of {', '.join(allowed)}. Received: {value!r}"
-            )
+    with user_errors():
+        for value in given or ():
+            check_choice(field, value, allowed)
     return tuple(dict.fromkeys(given or ()))

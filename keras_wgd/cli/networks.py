@@ -23,15 +23,16 @@ def kernels(
     with user_errors():
         means.get(mean_over)
     choose_backend(backend)
+    from keras_wgd.environment import keras_defaults
     from keras_wgd.models.applications import load
-    from keras_wgd.optimizers.kernels import conv_kernels
     from keras_wgd.optimizers.plan import WhiteningPlan
+    from keras_wgd.optimizers.selection import KernelSelection
     from keras_wgd.optimizers.summary import Summary
 
-    with user_errors():
+    with user_errors(), keras_defaults():
         model = load(network)
-    located = {k.index: k for k in conv_kernels(model) if k.index is not None}
-    plan = WhiteningPlan(model.trainable_variables, mean_over, located)
+    selection = KernelSelection(model)
+    plan = WhiteningPlan(model.trainable_variables, mean_over, selection)
     summary = Summary(plan, f'{model.name}, mean_over="{mean_over}"')
     if as_json:
         print(json.dumps({"model": model.name, **summary.to_dict()}))

@@ -3,15 +3,22 @@
 import contextlib
 import importlib.util
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from keras_wgd import settings
+from keras_wgd.choices import check_choice
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
 from keras_wgd.study.results import BACKENDS
+
+PROGRAM = "keras-wgd"
 
 
 class UserError(typer.TyperException):
@@ -25,6 +32,21 @@ def user_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+def program() -> str:
+    """What starts this command line, for commands to paste."""
+    started = Path(sys.argv[0])
+    if started.parts[-2:] == ("keras_wgd", "__main__.py"):
+        return f"{_short(sys.executable)} -m keras_wgd"
+    return _short(started) if started.name == PROGRAM else PROGRAM
+
+
+def _short(path):
+    """A program without its folder, if a shell finds it all the same."""
+    name = Path(path).name
+    found = shutil.which(name)
+    return name if found and os.path.abspath(path) == found else shlex.quote(str(path))
 
 
 def folder(text: str) -> Path:
@@ -43,37 +65,70 @@ def choose_backend(name: str | None) -> str:
     """Settle the backend, before Keras is imported here or in a worker.
 
     Args:
-        name: The backend that the user asks for, or `None` for what
-            KERAS_BACKEND, or else Keras's own settings, say.
+        name: The backend that the user asks for, or `None` for what KERAS_BACKEND,
+            or else keras.json says, or else the only one that is installed, or else
+            Keras's own choice.
 
     Returns:
         Its name.
 
     Raises:
-        UserError: If it is no backend, or is not installed.
+        UserError: If it is no backend, or is not installed, or there is no choice, or
+            Keras's settings are such that it cannot be imported.
     """
-    name = name or os.environ.get("KERAS_BACKEND") or None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if name is None:
-        try:
-            import keras
-        except ImportError as error:
-            raise UserError(
-                f"choose a backend with --backend, one of {', '.join(BACKENDS)}. "
-                f"Received: none, and {error}"
-            ) from error
-        return keras.backend.backend()
-    if name not in BACKENDS:
-        raise UserError(
-            f"backend must be one of {', '.join(BACKENDS)}. Received: {name!r}"
-        )
-    if importlib.util.find_spec(name) is None:
+    with user_errors():
+        chosen = settings.backend_of_keras_json()
+    keras = sys.modules.get("keras")
+    there = keras.backend.backend() if keras else None
+    asked = name or os.environ.get("KERAS_BACKEND") or there
+    where = "" if asked else f" in {settings.keras_json()}"
+    name = asked or (_only_choice() if chosen is None else chosen)
+    with user_errors():
+        check_choice(f"backend{where}", name, BACKENDS)
+    if name not in installed_backends():
         raise UserError(
             f"backend must be installed: pip install 'keras-wgd[{name}]', or choose "
             f"another of {', '.join(BACKENDS)} with --backend. Received: {name!r}"
+            f"{where}"
+        )
+    if there not in (None, name):
+        raise UserError(
+            f"backend must be {there}, with which Keras has been imported in this "
+            f"process. Received: {name!r}"
         )
     os.environ["KERAS_BACKEND"] = name
     return name
+
+
+def _only_choice() -> str:
+    """The backend where the user has named none."""
+    installed = installed_backends()
+    if len(installed) == 1:
+        print(
+            f"keras-wgd: using {installed[0]}, the only backend installed "
+            "(set KERAS_BACKEND to choose)",
+            file=sys.stderr,
+        )
+        return installed[0]
+    if settings.DEFAULT_BACKEND in installed:
+        return settings.DEFAULT_BACKEND
+    if not installed:
+        raise UserError(
+            "a backend must be installed: pip install 'keras-wgd[jax]', or another of "
+            f"{', '.join(BACKENDS)}. Received: none"
+        )
+    raise UserError(
+        f"choose a backend with --backend or KERAS_BACKEND: {' or '.join(installed)} "
+        "is installed. Received: none"
+    )
+
+
+def installed_backends() -> list[str]:
+    """The backends that can be imported, without importing them."""
+    specs = {name: importlib.util.find_spec(name) for name in BACKENDS}
+    # A folder of that name, with no package in it, has no origin.
+    return [name for name, spec in specs.items() if spec and spec.origin]
 
 
 def one_of(names: Collection[str], text: str = "One of {}.", **settings: Any) -> Any:
@@ -95,7 +150,8 @@ Backend = Annotated[
     str | None,
     one_of(
         BACKENDS,
-        "One of {}; by default what KERAS_BACKEND says.",
+        "One of {}; by default what KERAS_BACKEND or keras.json says, or the only one "
+        "installed.",
         show_default=False,
     ),
 ]
@@ -118,32 +174,27 @@ def field(text: str, metavar: str | None = None, names: Collection[str] = ()) ->
     )
 
 
-# Fields of a run that `run` and `study` can set. Table 1 of the paper holds where
-# neither they nor a preset say otherwise.
-Epochs = Annotated[int | None, field("Passes over the images; 50 in the paper.")]
-BatchSize = Annotated[int | None, field("Images in a step; 32 in the paper.")]
-LearningRate = Annotated[float | None, field("It stays constant; 0.01 in the paper.")]
-Momentum = Annotated[float | None, field("Of sgdm alone; 0.9 in the paper.")]
-WeightDecay = Annotated[
-    float | None, field("L2 on every weight, as torch applies it; 1e-3 in the paper.")
+# Fields of a run that `run` and `study` can set; `help` tells their defaults.
+Epochs = Annotated[int | None, field("Passes over the images.")]
+BatchSize = Annotated[int | None, field("Images in a step.")]
+LearningRate = Annotated[
+    float | None, field("The learning rate of every optimizer; it stays constant.")
 ]
-Epsilon = Annotated[float | None, field("Of all but sgdm; 1e-10 in the paper.")]
+Momentum = Annotated[float | None, field("Of sgdm alone.")]
+WeightDecay = Annotated[float | None, field("L2 on every weight, as torch applies it.")]
+Epsilon = Annotated[float | None, field("Of all but sgdm.")]
 Sampler = Annotated[
     str | None,
-    field(
-        "weighted, every class as often as any other, as in the paper; or shuffled.",
-        names=SAMPLERS,
-    ),
+    field("weighted, every class as often as any other; or shuffled.", names=SAMPLERS),
 ]
 ImageSize = Annotated[
-    int | None,
-    field("Resize images to this height and width; 224 in the paper.", "PIXELS"),
+    int | None, field("Resize images to this height and width.", "PIXELS")
 ]
 Stem = Annotated[
     str | None, field("small: a first layer for small images.", names=STEMS)
 ]
 TrainSize = Annotated[
-    int | None, field("Training images to use, the classes in balance; else all.")
+    int | None, field("Training images to use, the classes in balance.")
 ]
 TestSize = Annotated[int | None, field("Test images to use, likewise.")]
 

@@ -30,7 +30,7 @@ def report(
     ] = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
-    from keras_wgd.study import display, tables
+    from keras_wgd.study import display, progress, tables
     from keras_wgd.study import report as reports
     from keras_wgd.study.results import REPORT
 
@@ -44,7 +44,7 @@ def report(
                 f"{', '.join(map(str, folders))}, with none"
             )
         place = out or folders[0] / REPORT
-        with console.status("drawing the figures"):
+        with progress.status(console, "drawing the figures"):
             written = reports.write(place, results, problems)
         runs = tables.frame(results)
         if not as_json:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from keras_wgd.choices import check_choice
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
 from keras_wgd.datasets.names import SIZES
@@ -62,6 +63,8 @@ def run(
 ) -> None:
     """Train one network once and print its metrics."""
     with user_errors():
+        check_choice("dataset", dataset, SIZES)
+        check_choice("model", model, MODELS)
         spec = RunSpec(
             dataset=dataset,
             model=model,
@@ -126,12 +129,12 @@ def _make(console, out, spec, how, engine):
     import keras
 
     from keras_wgd.study import display, processes, runner, training
+    from keras_wgd.study.progress import Bar
 
-    with display.progress(console) as bar:
-        task = bar.add_task(spec.id, total=spec.epochs)
+    with Bar(console, "training", spec.epochs) as bar:
 
-        def on_epoch(epoch, curves):
-            bar.advance(task)
+        def on_epoch(epoch, curves, restored):
+            bar.move(skipped=restored)
             bar.console.print(
                 display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
             )

@@ -1,6 +1,7 @@
 """`keras-wgd study`."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from keras_wgd.cli.options import UserError, one_of, user_errors
 from keras_wgd.datasets.names import SIZES
 from keras_wgd.models.names import MODELS
 from keras_wgd.study import presets
-from keras_wgd.study.claim import Shard, check_plan, claim
+from keras_wgd.study.claim import Shard, check_plan, claim, recorded
 from keras_wgd.study.cluster import LOCAL
 from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.options import Options
@@ -56,9 +57,9 @@ def study(
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Runs at a time; the cores are divided among them. A Ray cluster "
+            help="Runs at a time; GPUs and cores are divided among them. A Ray cluster "
             "with an address has its own number.",
-            show_default="one for each core",
+            show_default="one for each GPU, or else for each core",
         ),
     ] = None,
     data_dir: options.DataDir = None,
@@ -89,7 +90,8 @@ def study(
         list[int] | None,
         typer.Option(
             "--seed",
-            help="This seed in place of the study's; more than once for several.",
+            help="This seed in place of the study's; more than once for several. "
+            "Seeds that are new to a study in --out are added to it.",
             show_default=False,
             rich_help_panel="Runs",
         ),
@@ -135,7 +137,8 @@ def study(
     """Make all runs of a study, and a table.
 
     What is finished is not made again: the same command goes on where it was
-    stopped, by Ctrl-C or otherwise, and loses at most the epoch under way.
+    stopped, by Ctrl-C or otherwise, and loses at most the epoch under way. So it does
+    with a copy of the folder on another machine.
     """
     with user_errors():
         part = Shard.parse(shard)
@@ -169,9 +172,8 @@ def study(
         raise UserError("--out must name a folder for the results. Received: none")
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number of at least 1. Received: {jobs}")
-    jobs = jobs or os.cpu_count() or 1
     backend = options.choose_backend(backend)
-    from keras_wgd.study import cluster, display, inputs, results
+    from keras_wgd.study import cluster, display, gpus, inputs, results
     from keras_wgd.study import tensorboard as boards
 
     how = Options(options.text_of(data_dir), save_model, tensorboard)
@@ -184,14 +186,21 @@ def study(
                 cluster.check(ray)
             display.print_problems(console, inputs.check(specs, how))
             display.print_problems(console, results.check(out, specs, backend))
+            begun = check_plan(out, specs, backend)
+            if not dry_run:  # last, so that a mistake leaves no folder behind
+                claimed.enter_context(claim(out, specs, backend, part))
+            display.print_seeds(console, begun, specs)
             if dry_run:
-                check_plan(out, specs, backend)
                 _list(mine, as_json, [results.state_of(out, spec) for spec in mine])
                 return
-            # Last, so that a mistake leaves no folder behind.
-            claimed.enter_context(claim(out, specs, backend, part))
+        if ray in (None, LOCAL):  # another cluster knows its own
+            how = dataclasses.replace(how, gpus=gpus.visible(backend))
+        jobs = jobs or len(how.gpus) or os.cpu_count() or 1
+        if how.gpus and ray is None:
+            display.print_gpus(console, how.gpus, jobs)
         failed = display.make_runs(console, out, mine, jobs, how, ray)
-        display.print_study(console, out, specs, as_json)
+        if display.print_study(console, out, recorded(out), as_json):
+            display.print_report_command(console, out, options.program())
     if failed:
         raise typer.Exit(1)
 

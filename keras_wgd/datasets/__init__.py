@@ -2,6 +2,7 @@
 
 import importlib
 
+from keras_wgd.choices import check_choice
 from keras_wgd.datasets.dataset import Dataset
 from keras_wgd.datasets.names import SIZES
 
@@ -32,10 +33,7 @@ def load(
     Raises:
         ValueError: If there is no data set of that name, or it cannot be read.
     """
-    if name not in SIZES:
-        raise ValueError(
-            f"dataset must be one of {', '.join(SIZES)}. Received: {name!r}"
-        )
+    check_choice("dataset", name, SIZES)
     if image_size is not None and not (
         type(image_size) is int and image_size >= _SMALLEST
     ):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_wgd.choices import check_choice
 from keras_wgd.datasets.images import Images
 from keras_wgd.datasets.names import SAMPLERS
 
@@ -78,10 +79,7 @@ class Dataset:
             ValueError: If there is no sampler of that name, or there are fewer
                 images than a batch has.
         """
-        if sampler not in SAMPLERS:
-            raise ValueError(
-                f"sampler must be one of {', '.join(SAMPLERS)}. Received: {sampler!r}"
-            )
+        check_choice("sampler", sampler, SAMPLERS)
         self.check_batch_size(batch_size)
         images = len(self.train)
         size = images // batch_size * batch_size

@@ -4,6 +4,7 @@ import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from keras_wgd.choices import check_choice
 from keras_wgd.models.names import MODELS
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ def check(
             at.
         stem: As for `build`.
     """
-    if name not in MODELS:
-        raise ValueError(
-            f"model must be one of {', '.join(MODELS)}. Received: {name!r}"
-        )
+    check_choice("model", name, MODELS)
     _, least, needs = MODELS[name]
     if stem not in least:
         raise ValueError(

@@ -6,6 +6,8 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from keras_wgd.choices import did_you_mean
+
 
 def load(network: str) -> keras.Model:
     """A network of `keras.applications`, with random weights, or from a file.
@@ -30,7 +32,8 @@ def load(network: str) -> keras.Model:
     if network.lower() not in builders:
         raise ValueError(
             "network must be a .keras file or one of "
-            f"{', '.join(sorted(builders))}. Received: {network!r}"
+            f"{', '.join(sorted(builders))}. "
+            f"Received: {network!r}{did_you_mean(network, builders)}"
         )
     return builders[network.lower()](weights=None)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_wgd.choices import did_you_mean
 from keras_wgd.optimizers.radam import RAdam
 
 
@@ -46,9 +47,10 @@ def get(
         )
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
+    near = did_you_mean(identifier, _named()) if isinstance(identifier, str) else ""
     raise ValueError(
         "inner_optimizer must be a Keras optimizer, its config, or one of the names "
-        f"{', '.join(sorted(_named()))}. Received: {identifier!r}{reason}"
+        f"{', '.join(sorted(_named()))}. Received: {identifier!r}{reason}{near}"
     )
 
 

@@ -112,14 +112,15 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
     the layers, frozen ones too; one that layers share goes by the first of them.
 
     Args:
-        model: A built model or layer.
+        model: A built model or layer, or one whose layers are.
 
     Returns:
         A list of `ConvKernel`. Pass the model, or a part of this list, to
         `WGD(..., kernels=...)`.
 
     Raises:
-        ValueError: If `model` is no Keras layer or model, or is not built.
+        ValueError: If `model` is no Keras layer or model, or has layers that are not
+            built.
 
     Example:
 
@@ -131,17 +132,33 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
     """
     if not isinstance(model, layers.Layer):
         raise ValueError(f"model must be a Keras model or layer. Received: {model!r}")
-    if not model.built:
+    kernels, complete = kernels_within(model)
+    if not complete:
         raise ValueError(
             "The model must be built before its kernels can be found: call "
             f"model.build(input_shape) first. Received: {model.name!r}, not built"
         )
+    return kernels
+
+
+def kernels_within(model: layers.Layer) -> tuple[list[ConvKernel], bool]:
+    """As `conv_kernels`, of layers that have their weights.
+
+    Args:
+        model: A model or layer.
+
+    Returns:
+        The kernels, and whether there are none to come. A model whose `train_step`
+        calls its parts is itself never built.
+    """
     positions = {id(v): i for i, v in enumerate(model.trainable_variables)}
     found: dict[int, ConvKernel] = {}
+    complete = True
     for layer in _layers_of(model, set()):
         parts = _kernel_kinds(layer)
         # Its own alone: a convolution may have other layers inside.
         own = (*layer._trainable_variables, *layer._non_trainable_variables)
+        complete &= parts.keys() <= {variable.name for variable in own}
         for variable in own:
             if variable.name in parts and id(variable) not in found:
                 found[id(variable)] = ConvKernel(
@@ -153,7 +170,7 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
                     index=positions.get(id(variable)),
                     variable=variable,
                 )
-    return list(found.values())
+    return list(found.values()), model.built or (bool(found) and complete)
 
 
 def _layers_of(layer: Any, seen: set[int]) -> Iterator[Any]:

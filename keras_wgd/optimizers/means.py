@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from keras_wgd.choices import check_choice
+
 PLACEMENTS = ("gradient", "update")
 
 
@@ -48,8 +50,5 @@ def get(mean_over: str) -> Mean:
     Raises:
         ValueError: If there is none.
     """
-    if mean_over not in tuple(MEANS):
-        raise ValueError(
-            f"mean_over must be one of {', '.join(MEANS)}. Received: {mean_over!r}"
-        )
+    check_choice("mean_over", mean_over, MEANS)
     return MEANS[mean_over]

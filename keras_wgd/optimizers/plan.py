@@ -1,8 +1,11 @@
-"""What is centred and what is left alone: decided once, when an optimizer is built."""
+"""What is centred and what is left alone, for the variables of an optimizer."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
 
 from keras_wgd.optimizers.kernels import (
     ConvKernel,
@@ -10,6 +13,9 @@ from keras_wgd.optimizers.kernels import (
     variable_path,
 )
 from keras_wgd.optimizers.whitening import whiten, whiten_
+
+if TYPE_CHECKING:
+    from keras_wgd.optimizers.selection import KernelSelection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +47,12 @@ class WhiteningPlan:
     Args:
         variables: The optimizer's trainable variables, in their order.
         mean_over: `"filters"`, `"fan_in"` or `"kernels"`.
-        located: The kernels among them by position, as `KernelSelection` finds
-            them, or `None` to go by the variables' names and shapes.
+        selection: The kernels among the variables.
+        key: Maps a variable to what identifies it: one that TensorFlow spreads over
+            devices comes in more than one object.
 
     Attributes:
+        variables: The variables.
         rows: A `PlanRow` for each variable, in the same order.
         whitened: The rows that are centred, by the position of their variable.
     """
@@ -53,9 +61,14 @@ class WhiteningPlan:
         self,
         variables: Sequence[Any],
         mean_over: str,
-        located: dict[int, ConvKernel] | None,
+        selection: "KernelSelection",
+        key: Callable[[Any], Any] = id,
     ):
+        self.variables = tuple(variables)
         self.mean_over = mean_over
+        self._key = key
+        self._indices = {key(v): index for index, v in enumerate(variables)}
+        located = selection.locate(self.variables, self.index_of)
         self.rows = []
         for index, variable in enumerate(variables):
             found = guess_kernel(variable, index)
@@ -93,6 +106,52 @@ class WhiteningPlan:
         """The convolution kernels among the variables, centred or not."""
         return [row.kernel for row in self.rows if row.kernel is not None]
 
+    def is_for(self, variables: Sequence[Any]) -> bool:
+        """Whether these are, in this order, the first of the plan's variables."""
+        fits = len(variables) <= len(self.variables)
+        return fits and all(map(operator.is_, variables, self.variables))
+
+    def knows(self, variables: Sequence[Any]) -> bool:
+        """Whether all of these are among the plan's variables."""
+        return self.is_for(variables) or all(
+            self.index_of(variable) is not None for variable in variables
+        )
+
+    def index_of(self, variable: Any) -> int | None:
+        """The position of a variable in the plan, or `None`."""
+        return self._indices.get(self._key(variable))
+
+    def places(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> dict[int, int]:
+        """The positions of the gradients that are centred.
+
+        Args:
+            gradients: A gradient, or `None`, for each variable.
+            variables: The variables, or `None` for all of the plan.
+
+        Returns:
+            From the position of a variable in the plan to that of its gradient.
+
+        Raises:
+            ValueError: If there are not as many gradients as variables.
+        """
+        count = len(self.variables if variables is None else variables)
+        if count != len(gradients):
+            raise ValueError(
+                "There must be one gradient, or None, for each trainable variable. "
+                f"Received: {len(gradients)} gradients for {count} variables"
+            )
+        if variables is None or self.is_for(variables):
+            found = {index: index for index in self.whitened if index < count}
+        else:
+            found = {
+                index: at
+                for at, variable in enumerate(variables)
+                if (index := self.index_of(variable)) in self.whitened
+            }
+        return {i: at for i, at in found.items() if gradients[at] is not None}
+
     def whiten(self, gradient: Any, index: int) -> Any:
         """Centre what belongs to the variable at position `index`."""
         row = self.whitened.get(index)
@@ -100,13 +159,34 @@ class WhiteningPlan:
             return gradient
         return whiten(gradient, row.axes, row.groups)
 
-    def whiten_(self, gradients: dict[int, Any]) -> None:
-        """Centre PyTorch tensors where they are, those of one shape at once.
+    def whiten_all(
+        self, gradients: Sequence[Any], places: dict[int, int]
+    ) -> Sequence[Any]:
+        """Centre the gradients of a step.
 
         Args:
-            gradients: Tensors that may be written to, by the position of their
-                variable; all are of variables that are centred.
+            gradients: A gradient, or `None`, for each variable.
+            places: Which of them are centred, as of `places`.
+
+        Returns:
+            The gradients, centred or as they are. On PyTorch some are centred in
+            their own memory.
         """
+        gradients = list(gradients)
+        # Among some of the gradients none can be told to share no memory.
+        whole = len(gradients) == len(self.rows)
+        unshared = _unshared(gradients) if whole else set()
+        kept = {}
+        for index, at in places.items():
+            if at in unshared and _is_kept(gradients[at], self.variables[index]):
+                kept[index] = gradients[at]
+            else:
+                gradients[at] = self.whiten(gradients[at], index)
+        self._whiten_(kept)
+        return gradients
+
+    def _whiten_(self, gradients: dict[int, Any]) -> None:
+        """Centre PyTorch tensors where they are, those of one shape at once."""
         alike: dict[Any, list[Any]] = {}
         for index, gradient in gradients.items():
             row = self.whitened[index]
@@ -114,3 +194,34 @@ class WhiteningPlan:
             alike.setdefault(key, []).append(gradient)
         for (_, axes, groups, _, _), together in alike.items():
             whiten_(together, axes, groups)
+
+
+def _unshared(gradients: Sequence[Any]) -> set[int]:
+    """The places of PyTorch's gradients whose memory is no other gradient's.
+
+    Where weights of different shapes meet in a sum, autograd may give them views of
+    the same memory. Arrays are passed over: no `.grad` is one.
+    """
+    if keras.backend.backend() != "torch":
+        return set()
+    import torch
+
+    if torch.compiler.is_compiling():
+        return set()
+    places: dict[int, list[int]] = {}
+    for at, gradient in enumerate(gradients):
+        is_tensor = isinstance(gradient, torch.Tensor)
+        if is_tensor and gradient.layout is torch.strided:
+            memory = gradient.untyped_storage().data_ptr()
+            places.setdefault(memory, []).append(at)
+    return {found[0] for found in places.values() if len(found) == 1}
+
+
+def _is_kept(gradient: Any, variable: Any) -> bool:
+    """Whether it is the `.grad` that PyTorch keeps for a variable, fit to write to."""
+    return (
+        variable.value.grad is gradient
+        and gradient.is_contiguous()
+        and not gradient.requires_grad
+        and not gradient.is_inference()
+    )

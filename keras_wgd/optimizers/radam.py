@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_wgd.choices import check_choice
+
 
 @keras.saving.register_keras_serializable(package="keras_wgd")
 class RAdam(keras.optimizers.Optimizer):
@@ -151,11 +153,7 @@ class RAdam(keras.optimizers.Optimizer):
                 "`rho_threshold` must be a float of at least 4. "
                 f"Received: rho_threshold={rho_threshold!r}"
             )
-        if early_steps not in ("momentum", "skip"):
-            raise ValueError(
-                '`early_steps` must be "momentum" or "skip". '
-                f"Received: early_steps={early_steps!r}"
-            )
+        check_choice("early_steps", early_steps, ("momentum", "skip"))
         self.beta_1 = float(beta_1)
         self.beta_2 = float(beta_2)
         self.epsilon = float(epsilon)
@@ -387,7 +385,8 @@ def _scalar_dtype(*variables: Any) -> str:
 
 def _bias_correction(beta: float, t: Any) -> Any:
     """`1 - beta**t`, exact to the rounding of `t`'s dtype for any `beta` in [0, 1)."""
-    return -ops.expm1((math.log(beta) if beta else -math.inf) * t)
+    # No logarithm of 0: numeric checks would find the infinity.
+    return -ops.expm1(math.log(beta) * t) if beta else t / t
 
 
 def _rho(beta_2: float, t: Any) -> Any:
@@ -401,7 +400,8 @@ def _rho(beta_2: float, t: Any) -> Any:
     a = -math.log(beta_2)
     x = a / 2 * t
     early = t - t * _langevin(x) + _langevin(a / 2)
-    late = 1 / math.tanh(a / 2) - 2 * t / ops.expm1(a * t)
+    # exp(-x), not exp(x): nothing overflows after many steps.
+    late = 1 / math.tanh(a / 2) + 2 * t * ops.exp(-a * t) / ops.expm1(-a * t)
     return ops.where(x < 0.5, early, late)
 
 

@@ -1,14 +1,13 @@
-"""The wrapper: any Keras optimizer, fed with centred gradients."""
+"""Whitened gradient descent: any Keras optimizer, fed with centred gradients."""
 
-import contextlib
-import operator
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Never, Self
 
 import keras
-from keras import ops
+from keras import layers, ops
 
+from keras_wgd.choices import check_choice
 from keras_wgd.optimizers import inner, means, updates
 from keras_wgd.optimizers.kernels import ConvKernel
 from keras_wgd.optimizers.means import PLACEMENTS
@@ -16,21 +15,11 @@ from keras_wgd.optimizers.norms import WhiteningNorms
 from keras_wgd.optimizers.plan import WhiteningPlan
 from keras_wgd.optimizers.selection import KernelSelection
 from keras_wgd.optimizers.summary import Summary
-
-# Private state of the inner optimizer that Keras's trainers, callbacks and
-# base class read on whatever optimizer they are given.
-_FORWARDED = (
-    "_iterations",
-    "_learning_rate",
-    "_model_variables_moving_average",
-    "_trainable_variables",
-    "_trainable_variables_indices",
-    "_variables",
-)
+from keras_wgd.optimizers.wrapper import OptimizerWrapper
 
 
 @keras.saving.register_keras_serializable(package="keras_wgd")
-class WGDWrapper(keras.optimizers.Optimizer):
+class WGDWrapper(OptimizerWrapper):
     """Whitened gradient descent around any Keras optimizer.
 
     The gradient `g` of each convolution kernel is replaced by the gradient
@@ -58,6 +47,9 @@ class WGDWrapper(keras.optimizers.Optimizer):
     that shares its mean. On PyTorch, `placement="gradient"` centres the `.grad`
     of a variable in its own memory: after the step it holds `h`.
 
+    What is centred is decided for the variables that the inner optimizer holds. Where
+    these change, as when it is built again, it is decided again.
+
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, the name of one, such
             as `"adam"` or `"radam"`, or its config.
@@ -65,7 +57,9 @@ class WGDWrapper(keras.optimizers.Optimizer):
         placement: `"gradient"` (default) centres what goes into the inner
             optimizer, as Algorithm 2 of the paper; `"update"` centres the
             step that the inner optimizer takes on each kernel, decoupled weight
-            decay included, as the authors' released RAdam does.
+            decay included, as the authors' released RAdam does from its sixth step
+            on. The step must be made by Keras's own `apply`; constraints and
+            averages of the weights come after it.
         kernels: Which variables are convolution kernels. `None` (default) goes
             by the variables' names and shapes; a model, or a list from
             `conv_kernels(model)`, goes by the layers, which is exact for
@@ -73,9 +67,12 @@ class WGDWrapper(keras.optimizers.Optimizer):
         name: The name of the optimizer.
 
     Raises:
+        TypeError: If an argument of the inner optimizer is given.
         ValueError: If an argument is not one of the above, if
-            `inner_optimizer` is a `LossScaleOptimizer`, or, when it is built,
-            if `kernels` belong to another model.
+            `inner_optimizer` is a `LossScaleOptimizer` or has a `WGD` inside, or,
+            when it is built, if `kernels` belong to another model. With
+            `placement="update"`, if the inner optimizer changes a kernel without
+            Keras's own `apply`.
 
     Example:
 
@@ -96,33 +93,29 @@ class WGDWrapper(keras.optimizers.Optimizer):
         inner_optimizer: keras.optimizers.Optimizer | str | dict[str, Any],
         mean_over: str = "filters",
         placement: str = "gradient",
-        kernels: keras.layers.Layer | Sequence[ConvKernel] | None = None,
+        kernels: layers.Layer | Sequence[ConvKernel] | None = None,
         name: str | None = None,
+        **kwargs: Never,
     ):
-        means.get(mean_over)
-        if placement not in PLACEMENTS:
-            raise ValueError(
-                f"placement must be one of {', '.join(PLACEMENTS)}. "
-                f"Received: {placement!r}"
+        if kwargs:
+            raise TypeError(
+                f"{type(self).__name__} takes inner_optimizer, mean_over, placement, "
+                "kernels and name. All else belongs to the inner optimizer: write "
+                f"WGD(keras.optimizers.Adam({next(iter(kwargs))}=...)) or the like. "
+                f"Received: {', '.join(kwargs)}"
             )
-        inner_optimizer = inner.get(inner_optimizer)
-        selection = KernelSelection(kernels)
-        super().__init__(learning_rate=0.0, name=name)
-        # What the base class has just set is the inner optimizer's to say:
-        # forget it, so that reads and writes go through. (TensorFlow's tracking
-        # keeps its own in attributes that begin with _self_.)
-        own = ("name", "_lock", "_tracker", "_distribution_strategy")
-        for attribute in list(vars(self)):
-            if attribute not in own and not attribute.startswith("_self_"):
-                delattr(self, attribute)
+        means.get(mean_over)
+        check_choice("placement", placement, PLACEMENTS)
+        selection = KernelSelection.of(kernels)
+        super().__init__(inner_optimizer, name=name)
         self._mean_over = mean_over
         self._placement = placement
         self._selection = selection
         self._plan: WhiteningPlan | None = None
         self._norms: WhiteningNorms | None = None
-        self.inner_optimizer = inner_optimizer
-        if inner_optimizer.built:
-            self._make_plan()
+        self._calls_missed = 0
+        if self.inner_optimizer.built:
+            self._current_plan()
 
     @property
     def mean_over(self) -> str:
@@ -140,50 +133,91 @@ class WGDWrapper(keras.optimizers.Optimizer):
         Args:
             variables: The model's trainable variables.
         """
-        if not self.inner_optimizer.built:
-            self.inner_optimizer.build(variables)
-        if self._plan is None:
-            self._make_plan()
+        super().build(variables)
+        self._current_plan(variables)
 
-    def _make_plan(self) -> WhiteningPlan:
-        variables = self.inner_optimizer._trainable_variables
-        located = self._selection.locate(variables, self._index_of)
-        self._plan = plan = WhiteningPlan(variables, self.mean_over, located)
-        if self.placement == "update":
-            updates.hook(self, plan, self._index_of)
-        if not plan.whitened:
-            # With located kernels there is no more to tell it.
-            hint = "Pass kernels=model if the model has convolutions; "
-            advice = hint if located is None else ""
-            warnings.warn(
-                f"{type(self).__name__} found nothing to centre among "
-                f"{len(plan.rows)} trainable variables: training goes as with "
-                f"the inner optimizer alone. {advice}summary() gives the reasons.",
-                stacklevel=4,
-            )
-        return plan
-
-    def apply(
-        self,
-        grads: Iterable[Any],
-        trainable_variables: Iterable[Any] | None = None,
-    ) -> None:
-        """Centre the gradients of the kernels and let the inner optimizer step.
+    def _current_plan(self, variables: Sequence[Any] = ()) -> WhiteningPlan:
+        """The plan for the variables that the inner optimizer holds now.
 
         Args:
-            grads: A gradient, or `None`, for each variable.
-            trainable_variables: The variables, in any order, or `None` for all
-                that the optimizer was built with.
+            variables: Variables that the plan must know, too. An inner optimizer with
+                a `build` of its own may keep no list of them.
         """
-        grads = list(grads)
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-        if grads and trainable_variables:
-            self.build(trainable_variables)
-        with self._applying():
-            self.inner_optimizer.apply(
-                self._whiten_gradients(grads, trainable_variables), trainable_variables
+        optimizer = self.inner_optimizer
+        held = optimizer._trainable_variables
+        plan = self._plan
+        unhooked = self.placement == "update" and not updates.is_hooked(optimizer)
+        known = plan and plan.is_for(held) and plan.knows(variables)
+        if plan is None or unhooked or not known:
+            self._check_not_nested(optimizer)  # some make their parts when built
+            held_keys = set(map(optimizer._var_key, held))
+            rest = [v for v in variables if optimizer._var_key(v) not in held_keys]
+            self._plan = plan = WhiteningPlan(
+                [*held, *rest], self.mean_over, self._selection, optimizer._var_key
             )
+            self._norms = None
+            if self.placement == "update":
+                updates.hook(optimizer)
+            if not plan.whitened:
+                # With kernels= there is no more to tell it.
+                hint = "Pass kernels=model if the model has convolutions; "
+                warnings.warn(
+                    f"{type(self).__name__} found nothing to centre among "
+                    f"{len(plan.rows)} trainable variables: training goes as with the "
+                    f"inner optimizer alone. {hint * self._selection.is_by_name}"
+                    "summary() gives the reasons.",
+                    stacklevel=4,
+                )
+        return plan
+
+    def _transform(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> Sequence[Any]:
+        if not gradients or not (variables or self.inner_optimizer.built):
+            return gradients  # the inner optimizer does or says what Keras does
+        plan = self._current_plan(variables or ())
+        places = plan.places(gradients, variables)
+        if self._norms is None:
+            if self.placement == "update":
+                return gradients
+            return plan.whiten_all(gradients, places)
+        gradients = list(gradients)
+        before = {index: gradients[at] for index, at in places.items()}
+        squares = self._norms.squares(before)
+        if self.placement == "update":
+            after = {i: plan.whiten(gradient, i) for i, gradient in before.items()}
+        else:
+            gradients = plan.whiten_all(gradients, places)
+            after = {index: gradients[at] for index, at in places.items()}
+        self._norms.add(squares, after)
+        return gradients
+
+    def _step(
+        self,
+        take: Callable[..., Any],
+        grads: Sequence[Any],
+        variables: Sequence[Any] | None,
+        **kwargs: Any,
+    ) -> Any:
+        if self.placement == "update" and grads and variables:
+            self.build(variables)  # some make the optimizers that step when built
+        optimizer = self.inner_optimizer
+        if self.placement == "gradient" or not grads or not optimizer.built:
+            return super()._step(take, grads, variables, **kwargs)
+        plan = self._current_plan(variables or ())
+        with updates.centred_steps(plan) as centred:
+            result = super()._step(take, grads, variables, **kwargs)
+        missed = plan.places(grads, variables).keys() - centred
+        # An optimizer that accumulates gradients steps once in so many calls.
+        self._calls_missed = self._calls_missed + 1 if missed else 0
+        if missed and self._calls_missed >= updates.calls_per_step(optimizer):
+            raise ValueError(
+                f'placement="update" needs an inner optimizer that steps in Keras\'s '
+                f"own apply; {type(optimizer).__name__} changed kernels "
+                'without it. Choose placement="gradient", or wrap the optimizer that '
+                f"it has inside. Received: {plan.rows[min(missed)].path}, not centred"
+            )
+        return result
 
     def stateless_apply(
         self,
@@ -203,120 +237,25 @@ class WGDWrapper(keras.optimizers.Optimizer):
             The new values of the trainable and of the optimizer's variables.
         """
         if self._norms is None:
-            with self._applying():
-                return self.inner_optimizer.stateless_apply(
-                    optimizer_variables,
-                    self._whiten_gradients(grads),
-                    trainable_variables,
-                )
+            return super().stateless_apply(
+                optimizer_variables, grads, trainable_variables
+            )
         # A `LossScaleOptimizer` gives variables, whose values are those of its scope.
         values = [ops.convert_to_tensor(value) for value in optimizer_variables]
         norms = self._norms.variables
         mapping = list(zip(norms, values[-len(norms) :], strict=True))
-        with self._applying(), keras.StatelessScope(mapping) as scope:
-            weights, variables = self.inner_optimizer.stateless_apply(
-                values[: -len(norms)],
-                self._whiten_gradients(grads),
-                trainable_variables,
+        with keras.StatelessScope(mapping) as scope:
+            weights, variables = super().stateless_apply(
+                values[: -len(norms)], grads, trainable_variables
             )
         return weights, [*variables, *map(scope.get_current_value, norms)]
-
-    def _applying(self) -> contextlib.AbstractContextManager[None]:
-        hooked = self.placement == "update"
-        return updates.applying(self) if hooked else contextlib.nullcontext()
-
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print which variables are centred, over what, and why others are not.
-
-        Args:
-            print_fn: Called with the text; by default it goes to the terminal, and in
-                a notebook below the cell, as HTML.
-
-        Raises:
-            ValueError: If the optimizer is not built yet.
-        """
-        self._summary(self._built_plan("summary")).print(print_fn)
-
-    def _built_plan(self, wanted: str) -> WhiteningPlan:
-        if self._plan is None:
-            raise ValueError(
-                f"The optimizer must be built before its {wanted}: fit the model or "
-                "call optimizer.build(model.trainable_variables). Received: "
-                f"{self.name!r}, not built"
-            )
-        return self._plan
-
-    def _summary(self, plan: WhiteningPlan) -> Summary:
-        title = (
-            f'{type(self.inner_optimizer).__name__}, mean_over="{self.mean_over}", '
-            f'placement="{self.placement}"'
-        )
-        return Summary(plan, title)
-
-    def _repr_html_(self) -> str | None:
-        return self._summary(self._plan)._repr_html_() if self._plan else None
-
-    def _index_of(self, variable: Any) -> int | None:
-        optimizer = self.inner_optimizer
-        return optimizer._trainable_variables_indices.get(optimizer._var_key(variable))
-
-    def _indices_of(
-        self, variables: Sequence[Any] | None = None
-    ) -> Sequence[int | None]:
-        """The places in the plan: all of them, where none or all are given."""
-        built_on = self.inner_optimizer._trainable_variables
-        if variables is None or _same(variables, built_on):
-            return range(len(built_on))
-        return [self._index_of(variable) for variable in variables]
-
-    def _whiten_gradients(
-        self, grads: Sequence[Any], variables: Sequence[Any] | None = None
-    ) -> Sequence[Any]:
-        if not grads or not self.inner_optimizer.built:
-            return grads  # for the inner optimizer to make of it what Keras does
-        # Without a plan, the inner optimizer was built by itself.
-        plan = self._plan or self._make_plan()
-        built_on = self.inner_optimizer._trainable_variables
-        indices = self._indices_of(variables)
-        if len(indices) != len(grads):
-            raise ValueError(
-                "There must be one gradient, or None, for each trainable variable. "
-                f"Received: {len(grads)} gradients for {len(indices)} variables"
-            )
-        norms = self._norms
-        if self.placement == "update" and norms is None:
-            return grads
-        # An unknown variable is for the inner optimizer to complain of.
-        places = {
-            at: index
-            for at, index in enumerate(indices)
-            if index in plan.whitened and grads[at] is not None
-        }
-        grads = list(grads)
-        if norms is not None:
-            squares = norms.squares({i: grads[at] for at, i in places.items()})
-        if self.placement == "gradient":
-            # Among some of the gradients none can be told to share no memory.
-            unshared = _unshared(grads) if isinstance(indices, range) else set()
-            kept = {}
-            for at, index in places.items():
-                if at in unshared and _is_kept(grads[at], built_on[index]):
-                    kept[index] = grads[at]
-                else:
-                    grads[at] = plan.whiten(grads[at], index)
-            plan.whiten_(kept)
-        if norms is not None:
-            left = {i: grads[at] for at, i in places.items()}
-            if self.placement == "update":
-                left = {i: plan.whiten(h, i) for i, h in left.items()}
-            norms.add(squares, left)
-        return grads
 
     def record_norms(self, residual: bool = True) -> WhiteningNorms:
         """Sum up in each step how much of the gradients is left.
 
         `WhiteningMonitor` does it in `fit`. The sums are among the `variables` as
         long as it is done, so programs that were compiled before must be made anew.
+        It ends where the variables change that the inner optimizer holds.
 
         Args:
             residual: Whether to record what is left of the mean, too.
@@ -338,67 +277,59 @@ class WGDWrapper(keras.optimizers.Optimizer):
     def variables(self) -> list[Any]:
         """The inner optimizer's variables, and the norms while these are recorded."""
         norms = self._norms.variables if self._norms else []
-        return [*self.inner_optimizer.variables, *norms]
+        return [*super().variables, *norms]
 
     @property
     def whitened_variables(self) -> list[Any]:
         """The variables that are centred; none before the optimizer is built."""
-        if self._plan is None:
+        if not self.inner_optimizer.built:
             return []
-        variables = self.inner_optimizer._trainable_variables
-        return [variables[index] for index in self._plan.whitened]
+        plan = self._current_plan()
+        return [plan.variables[index] for index in plan.whitened]
 
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print which variables are centred, over what, and why others are not.
 
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
+        Args:
+            print_fn: Called with the text; by default it goes to the terminal, and in
+                a notebook below the cell, as HTML.
 
-    @property
-    def iterations(self) -> Any:
-        """The inner optimizer's count of steps."""
-        return self.inner_optimizer.iterations
+        Raises:
+            ValueError: If the optimizer is not built yet.
+        """
+        self._summary(self._built_plan("summary")).print(print_fn)
 
-    @iterations.setter
-    def iterations(self, iterations: Any) -> None:
-        self.inner_optimizer.iterations = iterations
+    def _built_plan(self, wanted: str) -> WhiteningPlan:
+        if not self.inner_optimizer.built:
+            raise ValueError(
+                f"The optimizer must be built before its {wanted}: fit the model or "
+                "call optimizer.build(model.trainable_variables). Received: "
+                f"{self.name!r}, not built"
+            )
+        return self._current_plan()
 
-    def scale_loss(self, loss: Any) -> Any:
-        """Scale the loss as the inner optimizer does."""
-        return self.inner_optimizer.scale_loss(loss)
+    def _summary(self, plan: WhiteningPlan) -> Summary:
+        title = (
+            f'{type(self.inner_optimizer).__name__}, mean_over="{self.mean_over}", '
+            f'placement="{self.placement}"'
+        )
+        return Summary(plan, title)
 
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Let the inner optimizer set the final values, as with EMA."""
-        self.inner_optimizer.finalize_variable_values(var_list)
+    def _repr_html_(self) -> str | None:
+        if not self.inner_optimizer.built:
+            return None
+        return self._summary(self._current_plan())._repr_html_()
 
-    def exclude_from_weight_decay(
-        self,
-        var_list: Collection[Any] | None = None,
-        var_names: Collection[str] | None = None,
-    ) -> None:
-        """Exclude variables from the inner optimizer's weight decay."""
-        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the inner optimizer's variables."""
-        self.inner_optimizer.set_weights(weights)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Save the inner optimizer's variables, in its own layout."""
-        self.inner_optimizer.save_own_variables(store)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load the inner optimizer's variables."""
-        self.inner_optimizer.load_own_variables(store)
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({type(self.inner_optimizer).__name__}, "
+            f"mean_over={self.mean_over!r}, placement={self.placement!r})"
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The config; `kernels=` is written as paths, positions and shapes."""
         return {
-            "name": self.name,
-            "inner_optimizer": inner.serialize(self.inner_optimizer),
+            **super().get_config(),
             "mean_over": self.mean_over,
             "placement": self.placement,
             "kernels": self._selection.get_config(),
@@ -411,63 +342,8 @@ class WGDWrapper(keras.optimizers.Optimizer):
         """The reverse of `get_config`."""
         config = dict(config)
         inner_optimizer = inner.get(config.pop("inner_optimizer"), custom_objects)
-        kernels = KernelSelection.from_config(config.pop("kernels", None))
+        kernels: Any = KernelSelection.from_config(config.pop("kernels", None))
         return cls(inner_optimizer, kernels=kernels, **config)
-
-    def __getattr__(self, name: str) -> Any:
-        if "inner_optimizer" in vars(self) and _is_forwarded(name):
-            return getattr(self.inner_optimizer, name)
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        own = name in vars(self) or hasattr(type(self), name)
-        if not own and hasattr(self, name):
-            setattr(self.inner_optimizer, name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        # Saving walks dir(): listed, the inner optimizer would be stored twice.
-        return [name for name in super().__dir__() if name != "inner_optimizer"]
 
 
 WGD = WGDWrapper
-
-
-def _same(variables: Sequence[Any], others: Sequence[Any]) -> bool:
-    return len(variables) == len(others) and all(map(operator.is_, variables, others))
-
-
-def _unshared(gradients: Sequence[Any]) -> set[int]:
-    """The places of PyTorch's gradients whose memory is no other gradient's.
-
-    Where weights of different shapes meet in a sum, autograd may give them views of
-    the same memory. Arrays are passed over: no `.grad` is one.
-    """
-    if keras.backend.backend() != "torch":
-        return set()
-    import torch
-
-    if torch.compiler.is_compiling():
-        return set()
-    places: dict[int, list[int]] = {}
-    for at, gradient in enumerate(gradients):
-        is_tensor = isinstance(gradient, torch.Tensor)
-        if is_tensor and gradient.layout is torch.strided:
-            memory = gradient.untyped_storage().data_ptr()
-            places.setdefault(memory, []).append(at)
-    return {found[0] for found in places.values() if len(found) == 1}
-
-
-def _is_kept(gradient: Any, variable: Any) -> bool:
-    """Whether it is the `.grad` that PyTorch keeps for a variable, fit to write to."""
-    return (
-        variable.value.grad is gradient
-        and gradient.is_contiguous()
-        and not gradient.requires_grad
-        and not gradient.is_inference()
-    )
-
-
-def _is_forwarded(name: str) -> bool:
-    return name in _FORWARDED or not name.startswith("_")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wgd import archive
+from keras_wgd import archive, settings
 from keras_wgd.files import (
     atomic,
     check_plain,
@@ -88,6 +88,7 @@ def save(
     fields = {
         "spec": spec.to_dict(),
         "backend": keras.backend.backend(),
+        "settings": settings.deciding(keras.backend.backend()),
         "weights": weights.name,
         **to_json(dataclasses.asdict(progress)),
     }
@@ -125,8 +126,10 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
             }
         )
         weights = folder / Path(fields["weights"]).name  # never outside the folder
-        known = [spec.to_dict(), keras.backend.backend()]
-        if known != [fields["spec"], fields["backend"]] or not progress.is_whole(spec):
+        backend = keras.backend.backend()
+        known = [spec.to_dict(), backend, settings.of_process(backend)]
+        begun = [fields["spec"], fields["backend"], settings.of_record(fields)]
+        if known != begun or not progress.is_whole(spec):
             return Progress()
         check_plain(weights)
         most = sum(8 * math.prod(shape) for shape, _ in wanted)  # of the widest numbers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from keras_wgd import files
+from keras_wgd import files, settings
 from keras_wgd.study import results
 from keras_wgd.study.spec import RunSpec
 
@@ -50,10 +50,20 @@ class Shard:
         """The runs of this part: each is in one, with those that it is compared with.
 
         Machines may differ in their numbers: that must not look like what an arm does.
+        A run stays in its part when seeds are added to the study.
         """
-        blocks = list(dict.fromkeys(spec.plain for spec in specs))
-        own = set(blocks[self.number - 1 :: self.parts])
-        return [spec for spec in specs if spec.plain in own]
+        blocks = list(dict.fromkeys(_without_seed(spec.plain) for spec in specs))
+        position = {block: number for number, block in enumerate(blocks)}
+
+        def part(spec):
+            place = spec.seed * len(blocks) + position[_without_seed(spec.plain)]
+            return place % self.parts + 1
+
+        return [spec for spec in specs if part(spec) == self.number]
+
+
+def _without_seed(spec):
+    return dataclasses.replace(spec, seed=0)
 
 
 @contextlib.contextmanager
@@ -63,18 +73,18 @@ def claim(
     """Hold the folder of a study, which is made, against others and other plans.
 
     The shards of one study may share a folder; the system frees what a killed
-    process held.
+    process held. Seeds that are new to the study are added to its record.
 
     Args:
         out: The folder.
-        specs: All runs of the study, whatever the shard.
+        specs: All runs that are asked for, whatever the shard.
         backend: The backend that makes them.
         shard: The part that this process makes.
 
     Raises:
-        ValueError: If a study is at work there, or one of other runs or of
-            another backend was begun there, or a lock is a link. The message names
-            the difference.
+        ValueError: If a study is at work there, or one of other runs, another
+            backend or other settings was begun there, or a lock is a link. The
+            message names the difference.
     """
     results.prepare(out, specs)
     if shard.parts == 1:
@@ -132,22 +142,29 @@ def _hold(stack, path, out, patience=0):
     return lock
 
 
-def check_plan(out: Path, specs: list[RunSpec], backend: str) -> None:
+def check_plan(out: Path, specs: list[RunSpec], backend: str) -> list[RunSpec]:
     """See that no other study was begun in a folder, which need not be there.
+
+    Runs that differ from those of the study in nothing but the seed belong to it.
 
     Args:
         out: The folder.
-        specs: All runs of the study.
+        specs: All runs that are asked for.
         backend: The backend that makes them.
 
+    Returns:
+        The runs of the study that was begun there; none if there is no study.
+
     Raises:
-        ValueError: If one was. The message names the difference.
+        ValueError: If another study was begun. The message names the difference.
     """
     path = out / STUDY
     if not path.exists():
-        return
-    begun, by = _begun(path)
-    difference = _difference(begun, by, specs, backend)
+        return []
+    begun, by, having = _begun(path)
+    difference = _difference(begun, by, specs, backend) or settings.difference(
+        having, settings.of_process(backend)
+    )
     if difference:
         raise ValueError(
             files.printable(
@@ -155,55 +172,67 @@ def check_plan(out: Path, specs: list[RunSpec], backend: str) -> None:
                 f"begun with {difference}"
             )
         )
+    return begun
+
+
+def recorded(out: Path) -> list[RunSpec]:
+    """All runs of the study that a folder is claimed for, of whatever seeds."""
+    return _begun(out / STUDY)[0]
 
 
 def _settle(out, specs, backend):
-    check_plan(out, specs, backend)
-    path = out / STUDY
-    if not path.exists():
-        plan = {"backend": backend, "runs": [spec.to_dict() for spec in specs]}
-        files.write_text(path, json.dumps(plan, indent=1) + "\n")
+    begun = check_plan(out, specs, backend)
+    whole = list(dict.fromkeys([*begun, *specs]))
+    if whole != begun:
+        plan = {
+            "backend": backend,
+            "settings": settings.deciding(backend),
+            "runs": [spec.to_dict() for spec in whole],
+        }
+        files.write_text(out / STUDY, json.dumps(plan, indent=1) + "\n")
 
 
 def _begun(path):
-    """The runs and the backend of the study that a file tells of."""
+    """The runs, the backend and the settings of the study that a file tells of."""
     before = files.read_json(path)
     try:
         runs = [RunSpec.from_dict(fields) for fields in before["runs"]]
         backend = before["backend"]
+        having = settings.of_record(before)
     except (TypeError, KeyError, ValueError):
-        runs, backend = [], None
+        runs, backend, having = [], None, {}
     if not runs or backend not in results.BACKENDS:
         raise ValueError(
             files.printable(
                 f"{path} is not of this program: choose another folder, or remove it"
             )
         )
-    return runs, backend
+    return runs, backend, having
 
 
 def _difference(
     old: list[RunSpec], old_backend: str, new: list[RunSpec], backend: str
 ) -> str:
-    """What differs, or nothing, in words; the order of the runs may."""
+    """What differs, or nothing, in words; the seeds and the order of the runs may."""
     if old_backend != backend:
         return f"backend {old_backend}, now {backend}"
-    gone = [run for run in old if run not in new]
-    added = [run for run in new if run not in old]
+    before, now = (dict.fromkeys(map(_without_seed, runs)) for runs in (old, new))
+    gone = [setting for setting in before if setting not in now]
+    added = [setting for setting in now if setting not in before]
     if not gone and not added:
         return ""
     for name in new[0].to_dict():
         values = [
-            list(dict.fromkeys(getattr(run, name) for run in runs))
-            for runs in (old, new)
+            list(dict.fromkeys(getattr(setting, name) for setting in row))
+            for row in (before, now)
         ]
         if set(values[0]) != set(values[1]):
             was, is_now = (", ".join(map(str, row)) for row in values)
             return f"{name} {was}, now {is_now}"
-    counts = f"{len(old)} runs, now {len(new)}"
-    run, which = (gone[0], "then") if gone else (added[0], "now")
+    counts = f"{len(before)} settings, now {len(now)}"
+    setting, which = (gone[0], "then") if gone else (added[0], "now")
     fields = ", ".join(
-        str(getattr(run, name))
-        for name in ("optimizer", "learning_rate", "mean_over", "seed")
+        str(getattr(setting, name))
+        for name in ("optimizer", "learning_rate", "mean_over")
     )
     return f"{counts}; {which} alone: {fields}"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+from keras_wgd import settings
 from keras_wgd.study import results
 from keras_wgd.study.options import Options
 from keras_wgd.study.runner import Event, failure, make_and_tell, prepare_libraries
@@ -86,7 +87,9 @@ def run_all(
     from ray.util.queue import Queue
 
     local = address == LOCAL
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    backend = os.environ.get("KERAS_BACKEND", "")
+    kept = {*_KEPT, *settings.names(backend)} - _OF_THIS_MACHINE
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
     # Ray tells of workers that have died on standard output, which may be read by a
     # program.
     with contextlib.redirect_stdout(sys.stderr):
@@ -105,8 +108,9 @@ def run_all(
             if options.data_dir is not None:
                 folder = os.path.abspath(options.data_dir)
                 options = dataclasses.replace(options, data_dir=folder)
+            wanted = settings.of_process(backend)
             tasks = {
-                task.remote(events, out.absolute(), spec, options): spec
+                task.remote(events, out.absolute(), spec, options, wanted): spec
                 for spec in specs
             }
             yield from _follow(ray, events, tasks, out)
@@ -115,6 +119,8 @@ def run_all(
 
 
 _KEPT = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
+# They name devices of the machine that a worker is on; Ray gives it its own.
+_OF_THIS_MACHINE = {"CUDA_VISIBLE_DEVICES", "KERAS_TORCH_DEVICE"}
 
 
 def _follow(ray, events, tasks, out) -> Iterator[Event]:
@@ -140,7 +146,13 @@ def _follow(ray, events, tasks, out) -> Iterator[Event]:
                 yield Event("finish", spec, result)
 
 
-def _run(events, out: Path, spec: RunSpec, options: Options) -> results.Result:
+def _run(
+    events, out: Path, spec: RunSpec, options: Options, wanted: dict[str, str]
+) -> results.Result:
+    here = settings.of_process(os.environ.get("KERAS_BACKEND", ""))
+    difference = settings.difference(wanted, here)
+    if difference:  # set on this machine of the cluster alone
+        raise ValueError(f"{socket.gethostname()} has other settings: {difference}")
     out.mkdir(parents=True, exist_ok=True)
     prepare_libraries(threads=1)
     return make_and_tell(events.put, out, spec, options)

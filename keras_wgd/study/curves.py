@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from keras_wgd.study import statistics
+from keras_wgd.study import statistics, tables
 from keras_wgd.study.results import CURVES, Result
 from keras_wgd.study.statistics import BLOCK, SETTING, Estimate
 from keras_wgd.study.tables import KEYS
@@ -27,18 +27,20 @@ def frame(results: Sequence[Result]) -> pl.DataFrame:
         columns of `results.CURVES`, `norm_ratio` (null in a plain run) and
         `seconds`, all as in the results.
     """
-    columns: dict[str, list] = {name: [] for name in SCHEMA}
-    for result in results:
-        spec, epochs = result.spec.to_dict(), result.spec.epochs
-        spec |= {"backend": result.backend, "arm": result.spec.arm}
-        for name in KEYS:
-            columns[name] += [spec[name]] * epochs
-        columns["epoch"] += range(1, epochs + 1)
-        for name in CURVES:
-            columns[name] += result.curves[name]
-        columns["norm_ratio"] += result.norm_ratios or [None] * epochs
-        columns["seconds"] += result.seconds
-    return pl.DataFrame(columns, schema=SCHEMA, strict=False)
+    curves: dict[str, list] = {
+        "epoch": [list(range(1, result.spec.epochs + 1)) for result in results],
+        **{name: [result.curves[name] for result in results] for name in CURVES},
+        "norm_ratio": [
+            result.norm_ratios or [None] * result.spec.epochs for result in results
+        ],
+        "seconds": [result.seconds for result in results],
+    }
+    columns = (
+        pl.Series(name, rows, pl.List(SCHEMA[name]), strict=False)
+        for name, rows in curves.items()
+    )
+    runs = tables.frame(results).select(list(KEYS))
+    return runs.with_columns(columns).explode(list(curves))
 
 
 def gains(epochs: pl.DataFrame) -> pl.DataFrame:

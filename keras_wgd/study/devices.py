@@ -14,7 +14,7 @@ from keras import ops
 
 
 class OneDevice:
-    """Where the backend sees to everything: one device, or JAX's arrays on many."""
+    """One device, which the backend chooses."""
 
     rank = 0
     ranks = 1
@@ -36,6 +36,19 @@ class OneDevice:
 
     def wait(self) -> None:
         """Wait for the other processes, if there are any."""
+
+
+class Sharded(OneDevice):
+    """JAX: each batch on many devices of this process, the variables on each."""
+
+    def __init__(self, devices):
+        super().__init__(len(devices))
+        self._distribution = keras.distribution.DataParallel(devices=devices)
+
+    def scope(self):
+        """None: the distribution stays, for `fit`. `clear_session` takes it away."""
+        keras.distribution.set_distribution(self._distribution)
+        return contextlib.nullcontext()
 
 
 class Mirrored(OneDevice):
@@ -192,9 +205,7 @@ def start(count: int) -> OneDevice:
         _use_jax(jax, count)
         devices = keras.distribution.list_devices()
         _see_enough(count, len(devices) if jax.default_backend() != "cpu" else 0)
-        distribution = keras.distribution.DataParallel(devices=devices[:count])
-        keras.distribution.set_distribution(distribution)
-        return OneDevice(count)
+        return Sharded(devices[:count])
     if backend == "tensorflow":
         import tensorflow as tf
 

@@ -1,6 +1,7 @@
 """What a terminal shows of runs: a bar, a line for each end, and tables."""
 
 import contextlib
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,18 +10,12 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from keras_wgd.files import printable
 from keras_wgd.study import cluster, curves, results, runner, tables
 from keras_wgd.study.options import Options
+from keras_wgd.study.progress import Bar
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
@@ -95,6 +90,12 @@ def print_report(console: Console, paths: Sequence[Path]) -> None:
     print_paths(console, pages, "report")
 
 
+def print_gpus(console: Console, gpus: Sequence[str], jobs: int) -> None:
+    """Print on which GPUs runs are made, and how many at a time."""
+    text = f"runs at a time: {jobs}, divided among GPU {', '.join(gpus)}"
+    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+
 def print_problems(console: Console, problems: Sequence[str]) -> None:
     """Print what was not used, and why."""
     for problem in problems:
@@ -107,8 +108,12 @@ def print_problems(console: Console, problems: Sequence[str]) -> None:
 
 def print_study(
     console: Console, out: Path, specs: Sequence[RunSpec], as_json: bool
-) -> None:
-    """Print and write the tables of the runs of a study that are finished."""
+) -> bool:
+    """Print and write the tables of the runs of a study that are finished.
+
+    Returns:
+        Whether there are any.
+    """
     found, problems = results.read_all(out)
     print_problems(console, problems)
     wanted = set(specs)
@@ -116,7 +121,7 @@ def print_study(
     if not found:
         if as_json:
             print("[]")
-        return
+        return False
     runs = tables.frame(found)
     summary = tables.summarize(runs)
     print_paths(console, tables.write(out, runs, curves.frame(found), summary))
@@ -124,6 +129,43 @@ def print_study(
         print(summary.write_json())
     else:
         print_tables(console, runs)
+    return True
+
+
+def print_report_command(console: Console, out: Path, program: str) -> None:
+    """Print what makes the report of a study, and where that will be.
+
+    Args:
+        console: Where to print.
+        out: The folder of the study.
+        program: What starts the command line.
+    """
+    page = printable(out / results.REPORT / results.REPORT_PAGE)
+    command = f"{program} report {printable(shlex.quote(str(out)))}"
+    for line in (f"next, for figures and tables in {page}:", f"  {command}"):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_seeds(
+    console: Console, begun: Sequence[RunSpec], specs: Sequence[RunSpec]
+) -> None:
+    """Print which seeds are new to a study, and which it has besides.
+
+    Args:
+        console: Where to print.
+        begun: The runs that the study had.
+        specs: Those that are asked for.
+    """
+    if not begun:
+        return
+    for what, runs in {
+        "new to the study": [spec for spec in specs if spec not in begun],
+        "in the study, not asked for": [spec for spec in begun if spec not in specs],
+    }.items():
+        seeds = ", ".join(map(str, dict.fromkeys(spec.seed for spec in runs)))
+        if runs:
+            text = f"{what}: {len(runs)} runs of seed {seeds}"
+            console.print(text, highlight=False, soft_wrap=True)
 
 
 def make_runs(
@@ -163,20 +205,20 @@ def make_runs(
         else cluster.run_all(out, waiting, jobs, ray, options)
     )
     try:
-        with contextlib.closing(events), progress(console) as bar:
-            task = bar.add_task(
-                f"{len(waiting)} runs", total=sum(spec.epochs for spec in waiting)
-            )
+        total = sum(spec.epochs for spec in waiting)
+        bar = Bar(console, f"{len(waiting)} runs", total)
+        with contextlib.closing(events), bar:
             left = {spec: spec.epochs for spec in waiting}
             for event in events:
                 if event.kind == "start":  # again, perhaps
-                    bar.advance(task, left[event.spec] - event.spec.epochs)
+                    bar.begin()
+                    bar.move(left[event.spec] - event.spec.epochs)
                     left[event.spec] = event.spec.epochs
-                if event.kind == "epoch":
+                if event.kind in ("epoch", "restore"):
                     left[event.spec] -= 1
-                    bar.advance(task)
+                    bar.move(skipped=event.kind == "restore")
                 if event.kind in ("finish", "fail"):
-                    bar.advance(task, left.pop(event.spec))
+                    bar.move(left.pop(event.spec), skipped=True)
                 if event.kind == "finish":
                     done += 1
                     line = finish_line(done, len(specs), event.detail)
@@ -210,24 +252,8 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], N
     Yields:
         What to call when another is done.
     """
-    with progress(console, what) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
-
-
-def progress(console: Console, what: str = "epochs") -> Progress:
-    """A bar with the time left; where there is no terminal, nothing."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {what}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    with Bar(console, "", total, what) as bar:
+        yield bar.move
 
 
 def epoch_line(spec: RunSpec, epoch: int, curves: dict[str, Any]) -> str:

@@ -231,6 +231,9 @@ def _name_ends(settings: Sequence[Mapping[str, Any]]) -> list[str]:
         likes = [s for s in settings if (s["model"], s["dataset"]) == pair]
         fields = [f for f in SETTING if len({like[f] for like in likes}) > 1]
         values = {f: "own" if setting[f] is None else setting[f] for f in fields}
+        if "settings" in values:  # a stranger's text, with slashes perhaps
+            text = setting["settings"]
+            values["settings"] = _digest(text) if text else "usual"
         parts = [f"{f}-{value}".replace("_", "-") for f, value in values.items()]
         ends.append("-".join((*pair, *parts)))
     return ends
@@ -240,8 +243,11 @@ def _cut(name):
     """A name that does for a file: of a very long one the beginning, and a digest."""
     if len(name) <= _LONGEST_NAME:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: _LONGEST_NAME - 9]}-{digest}"
+    return f"{name[: _LONGEST_NAME - 9]}-{_digest(name)}"
+
+
+def _digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _of_paper(number):

@@ -55,7 +55,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def differences(setting: Mapping[str, Any]) -> list[str]:
-    """What differs from Table 1 of the paper, in words; and the backend.
+    """What differs from Table 1 of the paper, in words; the backend; and its settings.
 
     A size of images that was left to the data set is told too, even where it is
     that of the paper: it tells two settings apart.
@@ -81,7 +81,8 @@ def differences(setting: Mapping[str, Any]) -> list[str]:
     ]
     if setting["image_size"] is None and in_paper:
         found.append(f"{SIZES[setting['dataset']]} px by default")
-    return [*found, f"on {setting['backend']}"]
+    found.append(f"on {setting['backend']}")
+    return [*found, f"with {setting['settings']}"] if setting["settings"] else found
 
 
 def block_name(row: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Studies that have a name."""
 
+from keras_wgd.choices import check_choice
 from keras_wgd.study.spec import Grid, RunSpec, StudySpec
 
 _PAPER_RATE = dict.fromkeys(("sgdm", "adam", "nadam", "radam"), (0.01,))
@@ -132,8 +133,5 @@ def preset(name: str) -> StudySpec:
     Raises:
         ValueError: If there is none.
     """
-    if name not in PRESETS:
-        raise ValueError(
-            f"preset must be one of {', '.join(PRESETS)}. Received: {name!r}"
-        )
+    check_choice("preset", name, PRESETS)
     return PRESETS[name]

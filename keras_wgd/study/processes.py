@@ -5,10 +5,9 @@ import multiprocessing
 import multiprocessing.connection
 import queue
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from keras_wgd.study.options import Options
+from keras_wgd.study.options import OnEpoch, Options
 from keras_wgd.study.results import Result
 from keras_wgd.study.runner import begin_process, in_words
 from keras_wgd.study.spec import RunSpec
@@ -18,7 +17,7 @@ def make(
     out: Path,
     spec: RunSpec,
     options: Options,
-    on_epoch: Callable[[int, dict[str, float]], None],
+    on_epoch: OnEpoch,
 ) -> Result:
     """Make one run as `training.make` does, with `options.devices` processes.
 
@@ -100,9 +99,9 @@ def _run(rank, meeting, events, out, spec, options) -> None:
 
     from keras_wgd.study import devices, training
 
-    def on_epoch(epoch, curves):
+    def on_epoch(*epoch):
         if rank == 0:
-            events.put(("epoch", epoch, curves))
+            events.put(("epoch", *epoch))
 
     gpu = torch.cuda.is_available()
     if gpu:

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from keras_wgd.files import printable, write_text
+from keras_wgd.settings import in_words
 from keras_wgd.study import (
     charts,
     curves,
@@ -36,7 +37,8 @@ def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
 
     Returns:
         The results, and a line for each entry that is not used: it could not be
-        read, or an earlier folder has the same run on the same backend.
+        read, or an earlier folder has the same run on the same backend, with
+        the same settings.
 
     Raises:
         ValueError: If one is no folder.
@@ -47,14 +49,14 @@ def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
                 "folders must be folders of studies. Received: "
                 f"{printable(path)}, which is no folder"
             )
-    found: dict[tuple[str, str], Result] = {}
-    first: dict[tuple[str, str], Path] = {}
+    found: dict[tuple[str, ...], Result] = {}
+    first: dict[tuple[str, ...], Path] = {}
     problems: list[str] = []
     for folder in dict.fromkeys(path.resolve() for path in folders):
         read, unreadable = results.read_all(folder)
         problems += unreadable
         for result in read:
-            run = (result.spec.id, result.backend)
+            run = (result.spec.id, result.backend, in_words(result.settings))
             if run in found:
                 problems.append(
                     printable(

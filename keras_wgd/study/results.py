@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_wgd import settings
 from keras_wgd.files import from_json, printable, read_json, to_json, write_json
 from keras_wgd.metrics import METRICS
 from keras_wgd.study.spec import RunSpec
@@ -38,7 +39,7 @@ class Result:
         confusion: How many test images of each class (rows) were taken for
             which (columns).
         centred: How many of the network's trainable variables were centred.
-        environment: Versions, backend, machine and git commit.
+        environment: Versions, backend, machine, git commit and settings.
     """
 
     spec: RunSpec
@@ -55,6 +56,11 @@ class Result:
         """Keras's backend; "unknown" where the environment does not say."""
         backend = self.environment.get("backend")
         return backend if backend in BACKENDS else "unknown"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What decides the numbers besides spec and backend: `settings.of_record`."""
+        return settings.of_record(self.environment)
 
 
 def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
@@ -119,7 +125,8 @@ def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
         A printable line for each place with something in it that is no result.
 
     Raises:
-        ValueError: If a run was made on another backend, or as by `check_places`.
+        ValueError: If a run was made on another backend or with other settings, or
+            as by `check_places`.
         OSError: If one cannot be read at this moment.
     """
     check_places(out, specs)
@@ -140,6 +147,12 @@ def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
             raise ValueError(
                 f"out must hold runs on {backend} alone; choose another folder, or the "
                 f"backend of those. Received: {folder}, made on {result.backend}"
+            )
+        difference = settings.difference(result.settings, settings.of_process(backend))
+        if difference:
+            raise ValueError(
+                "out must hold runs with the same settings; choose another folder, or "
+                f"the settings of those. Received: {folder}, made with {difference}"
             )
     return problems
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures as futures
 import errno
+import itertools
 import multiprocessing
 import os
 import queue
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from keras_wgd import files
-from keras_wgd.study import results
+from keras_wgd.study import gpus, results
 from keras_wgd.study.options import Options
 from keras_wgd.study.spec import RunSpec
 
@@ -39,13 +40,14 @@ class Event(NamedTuple):
 
     Attributes:
         kind: `"start"`, with the number of its process as `detail`; `"epoch"`,
-            with the curves' last values; `"finish"`, with the `Result`; or
-            `"fail"`, with the reason.
+            with the curves' last values; `"restore"`, the same for an epoch that an
+            earlier process has trained; `"finish"`, with the `Result`; or `"fail"`,
+            with the reason.
         spec: The run.
         detail: What belongs to the kind.
     """
 
-    kind: Literal["start", "epoch", "finish", "fail"]
+    kind: Literal["start", "epoch", "restore", "finish", "fail"]
     spec: RunSpec
     detail: Any = None
 
@@ -139,10 +141,17 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
+    workers = min(jobs, len(specs))
+    places = context.SimpleQueue()
+    for place in itertools.islice(itertools.cycle(options.gpus), workers):
+        places.put(place)
     # As many threads where fewer runs are left: sums in another order would end
     # in other numbers.
     pool = futures.ProcessPoolExecutor(
-        min(jobs, len(specs)), context, _start_worker, (events, jobs, str(out))
+        workers,
+        context,
+        _start_worker,
+        (events, jobs, str(out), places if options.gpus else None),
     )
     try:
         yield from _follow(
@@ -188,10 +197,12 @@ def _drain(events) -> Iterator[Event]:
 _events: Any = None
 
 
-def _start_worker(events, jobs, out):
-    """Prepare a worker, before it imports Keras."""
+def _start_worker(events, jobs, out, places=None):
+    """Prepare a worker, before it imports Keras; each takes the next of the places."""
     global _events
     _events = events
+    if places is not None:
+        os.environ[gpus.VISIBLE] = places.get()
     # What libraries write there would tear the progress bar apart.
     os.dup2(_open_log(out), sys.stderr.fileno())
     begin_process(jobs)
@@ -293,8 +304,8 @@ def make_and_tell(
     """
     from keras_wgd.study.training import make
 
-    def on_epoch(epoch, curves):
-        tell(Event("epoch", spec, curves))
+    def on_epoch(epoch, curves, restored):
+        tell(Event("restore" if restored else "epoch", spec, curves))
 
     tell(Event("start", spec, os.getpid()))
     try:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wgd.choices import check_choice
 from keras_wgd.datasets.names import SAMPLERS
 from keras_wgd.models.names import STEMS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
@@ -70,13 +71,13 @@ class RunSpec:
     def __post_init__(self):
         for name in ("dataset", "model"):
             _file_name(name, getattr(self, name))
-        _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        _one_of("placement", self.placement, PLACEMENTS)
-        _one_of("sampler", self.sampler, SAMPLERS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("placement", self.placement, PLACEMENTS)
+        check_choice("sampler", self.sampler, SAMPLERS)
         if self.stem is not None:
-            _one_of("stem", self.stem, STEMS)
+            check_choice("stem", self.stem, STEMS)
         if self.mean_over is not None:
-            _one_of("mean_over", self.mean_over, tuple(MEANS))
+            check_choice("mean_over", self.mean_over, MEANS)
         elif self.placement != "gradient":
             raise ValueError(
                 "placement is WGD's: it needs a mean_over of "
@@ -240,14 +241,14 @@ class StudySpec:
         for name, values in wanted.items():
             known = tuple(dict.fromkeys(getattr(run, name) for run in runs))
             for value in values:
-                _one_of(name, value, known)
+                check_choice(name, value, known)
             runs = [run for run in runs if not values or getattr(run, name) in values]
         return runs
 
 
 def arm_fields(arm: str) -> dict[str, Any]:
     """The fields of a `RunSpec` that an arm stands for, the reverse of `arm`."""
-    _one_of("arm", arm, ARMS)
+    check_choice("arm", arm, ARMS)
     if arm == "plain":
         return {"mean_over": None, "placement": "gradient"}
     mean_over, _, placement = arm.partition("-")
@@ -259,13 +260,6 @@ def _file_name(name, value):
     if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_]+", value):
         raise ValueError(
             f"{name} must be lower-case letters, digits and _. Received: {value!r}"
-        )
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(
-            f"{name} must be one of {', '.join(allowed)}. Received: {value!r}"
         )
 
 

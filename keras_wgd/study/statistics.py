@@ -32,6 +32,7 @@ SETTING = (
     "weight_decay",
     "epsilon",
     "backend",
+    "settings",
 )
 BLOCK = ("optimizer", "learning_rate")
 # The one of Table 1, whatever the optimizer.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from keras_wgd import settings
 from keras_wgd.files import write_text
 from keras_wgd.metrics import METRICS
 from keras_wgd.study import cells, gains, labels, layout, statistics, verdict
@@ -33,6 +34,7 @@ KEYS = {
     "weight_decay": pl.Float64,
     "epsilon": pl.Float64,
     "backend": pl.String,
+    "settings": pl.String,
     "optimizer": pl.String,
     "learning_rate": pl.Float64,
     "arm": pl.String,
@@ -180,6 +182,7 @@ def _row(result):
     row = {
         **{name: spec[name] for name in (*SETTING, *BLOCK, "seed") if name in spec},
         "backend": result.backend,
+        "settings": settings.in_words(result.settings),
         "arm": result.spec.arm,
         **{name: float(result.metrics[name]) for name in METRICS},
         "train_roughness": statistics.roughness(curves["train_loss"]),

@@ -3,20 +3,19 @@
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 from keras_wgd import datasets, metrics, models
-from keras_wgd.environment import environment
+from keras_wgd.environment import environment, keras_defaults
 from keras_wgd.files import atomic
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.study import checkpoint, inputs, optimizers, results, tensorboard
 from keras_wgd.study.checkpoint import Progress
 from keras_wgd.study.devices import OneDevice
-from keras_wgd.study.options import Options
+from keras_wgd.study.options import OnEpoch, Options
 from keras_wgd.study.results import Result
 from keras_wgd.study.spec import RunSpec
 
@@ -31,7 +30,7 @@ def make(
     out: Path,
     spec: RunSpec,
     options: Options = Options(),
-    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, curves: None,
+    on_epoch: OnEpoch = lambda epoch, curves, restored: None,
     devices: OneDevice | None = None,
 ) -> Result:
     """Make one run of a study: load its data, train, and keep the result.
@@ -55,10 +54,11 @@ def make(
     return result
 
 
+@keras_defaults()
 def train(
     spec: RunSpec,
     data: datasets.Dataset,
-    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, curves: None,
+    on_epoch: OnEpoch = lambda epoch, curves, restored: None,
     folder: Path | None = None,
     options: Options = Options(),
     devices: OneDevice | None = None,
@@ -72,8 +72,9 @@ def train(
     Args:
         spec: The run.
         data: The data set that the spec names, of the sizes that it names.
-        on_epoch: Called after each epoch with its number, from 1, and the last
-            value of each curve; at once with what was done already.
+        on_epoch: Called after each epoch with its number, from 1, the last value
+            of each curve, and whether the epoch was trained before this call: with
+            those it is called at once.
         folder: Where to keep the state after each epoch; nowhere if `None`.
         options: What else to keep there.
         devices: What to train on; one device if `None`.
@@ -125,7 +126,7 @@ def train(
         progress = checkpoint.restore(folder, spec, variables)
         devices.wait()  # before one of them moves what the others read
     for epoch in range(progress.epochs):
-        on_epoch(epoch + 1, progress.at(epoch))
+        on_epoch(epoch + 1, progress.at(epoch), True)
     if kept is not None and options.tensorboard and progress.epochs:
         tensorboard.write(kept, progress, since=1)
     logits = None
@@ -157,7 +158,7 @@ def train(
             checkpoint.save(kept, spec, progress, variables)
             if options.tensorboard:
                 tensorboard.write(kept, progress, since=progress.epochs)
-        on_epoch(epoch + 1, progress.at(epoch))
+        on_epoch(epoch + 1, progress.at(epoch), False)
     if logits is None:  # stopped after its last epoch
         logits = predict()
     if kept is not None and options.save_model:

@@ -1,0 +1,93 @@
+"""What a terminal shows while something is under way; a file or a pipe gets nothing."""
+
+import contextlib
+import datetime
+import math
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+
+def is_live(console: Console) -> bool:
+    """Whether a line can be written over: not in a file or a pipe, as a CI log is.
+
+    FORCE_COLOR lets Rich take any of them for a terminal.
+    """
+    is_terminal = console.is_terminal and not console.is_dumb_terminal
+    return is_terminal and console.file.isatty()
+
+
+def status(console: Console, what: str) -> contextlib.AbstractContextManager:
+    """Show what is done, where nobody knows how long it takes."""
+    return console.status(what) if is_live(console) else contextlib.nullcontext()
+
+
+class Bar(Progress):
+    """A bar with the time left, which `move` moves.
+
+    Args:
+        console: Where to show it.
+        what: What is under way.
+        total: How much there is to do.
+        unit: Of what.
+    """
+
+    def __init__(self, console: Console, what: str, total: int, unit: str = "epochs"):
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
+            TimeElapsedColumn(),
+            _TimeLeft(),
+            console=console,
+            transient=True,
+            disable=not is_live(console),
+        )
+        now = self.get_time()
+        self._task = self.add_task(what, total=total, skipped=0, since=now, moved=now)
+
+    def begin(self) -> None:
+        """Leave out of the time left what was before, while nothing is done."""
+        (task,) = self.tasks
+        if not task.completed:
+            self.update(self._task, since=self.get_time())
+
+    def move(self, count: int = 1, skipped: bool = False) -> None:
+        """Move the bar.
+
+        Args:
+            count: How much is done.
+            skipped: It took no time here, and does not tell the time left.
+        """
+        self.advance(self._task, count)
+        if skipped:
+            (task,) = self.tasks
+            self.update(self._task, skipped=task.fields["skipped"] + count)
+        else:
+            self.update(self._task, moved=self.get_time())
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left, if what is left takes as long as what was done.
+
+    Rich's own column looks at the last 30 seconds; an epoch may take longer.
+    """
+
+    def render(self, task: Task) -> Text:
+        since, moved = task.fields["since"], task.fields["moved"]
+        done = task.completed - task.fields["skipped"]
+        left = "-:--:--"
+        if done > 0:
+            seconds = (task.remaining or 0) * (moved - since) / done
+            waited = task.get_time() - moved
+            whole = math.ceil(max(0, seconds - waited))
+            left = str(datetime.timedelta(seconds=whole))
+        return Text(f"{left} left", style="progress.remaining")

@@ -1,0 +1,86 @@
+"""What the help says of options: defaults from the presets, and no types of Python."""
+
+import re
+
+import pytest
+
+from keras_wgd import cli
+from keras_wgd.cli.help import FIELDS
+from keras_wgd.study import presets
+
+pytestmark = pytest.mark.any_backend
+
+COMMANDS = ["kernels", "run", "study", "report", "bench"]
+
+
+def shown(capsys, monkeypatch, *command, columns="200"):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert cli.app([*command, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def default_of(text, option):
+    """What the help says of the default of an option, which is in one line."""
+    (line,) = (line for line in text.splitlines() if f"│ {option} " in line)
+    return re.search(r"\[default: \((.*)\)\]", line)[1]
+
+
+@pytest.mark.parametrize("columns", ["80", "140"])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_no_types_of_python(command, columns, capsys, monkeypatch):
+    text = shown(capsys, monkeypatch, *command, columns=columns)
+    assert not re.search(r"<|list\[|\b(bool|str|int|float|Path)\b", text)
+    assert max(map(len, text.splitlines())) <= int(columns)
+
+
+def test_kinds_of_values(capsys, monkeypatch):
+    text = shown(capsys, monkeypatch, "study")
+    for option in ("--epochs  N", "--learning-rate  X", "--arm  NAME", "--out  FOLDER"):
+        assert re.search(option.replace("  ", " +"), text)
+    assert re.search(r"--list {10,}Print", text)  # a flag has no value
+
+
+# From the presets' source, by hand: what the help tells must follow from it.
+BY_PRESET = {
+    "--epochs": "10 in quick, cpu-sweep; 10 and 15 in cpu; 50 in paper, released",
+    "--batch-size": "32",
+    "--learning-rate": "0.001, 0.003 and 0.1 in quick; 0.003, 0.01 and 0.03 in cpu; "
+    "0.0003 to 0.3 in cpu-sweep; 0.01 in paper, released",
+    "--momentum": "0.9",
+    "--weight-decay": "0.001",
+    "--epsilon": "1e-10",
+    "--sampler": "shuffled in quick; weighted in cpu, cpu-sweep, paper, released",
+    "--image-size": "8 in quick; 16 and 48 in cpu; 16 in cpu-sweep; "
+    "224 in paper, released",
+    "--stem": "the network's own",
+    "--train-size": "all in quick, paper, released; 10000 and all in cpu; "
+    "10000 in cpu-sweep",
+    "--test-size": "all in quick, paper, released; 5000 and all in cpu; "
+    "5000 in cpu-sweep",
+    "--seed": "0, 1 and 2 in quick; 0 to 4 in cpu; 100 in cpu-sweep; "
+    "0 in paper, released",
+}
+
+
+def test_defaults_of_each_preset(capsys, monkeypatch):
+    text = shown(capsys, monkeypatch, "study", columns="250")
+    assert {option: default_of(text, option) for option in BY_PRESET} == BY_PRESET
+    assert set(BY_PRESET) == {f"--{n.replace('_', '-')}" for n in (*FIELDS, "seed")}
+
+
+def test_defaults_follow_the_presets(capsys, monkeypatch):
+    other = presets.preset("quick").replace(epochs=7, stem="small")
+    monkeypatch.setattr(presets, "PRESETS", {"other": other})
+    monkeypatch.setattr(cli.help, "PRESETS", {"other": other})
+    told = cli.help.preset_defaults()
+    assert (told["epochs"], told["stem"], told["seeds"]) == ("7", "small", "0, 1 and 2")
+
+
+def test_defaults_of_a_run(capsys, monkeypatch):
+    text = shown(capsys, monkeypatch, "run")
+    # Table 1 of the paper.
+    table = {"--epochs": "50", "--batch-size": "32", "--learning-rate": "0.01"}
+    table |= {"--momentum": "0.9", "--weight-decay": "0.001", "--epsilon": "1e-10"}
+    table |= {"--sampler": "weighted", "--train-size": "all", "--test-size": "all"}
+    table["--image-size"] = "224 for animals10, 32 for cifar100, 8 for digits"
+    assert {option: default_of(text, option) for option in table} == table

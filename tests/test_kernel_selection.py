@@ -1,0 +1,227 @@
+"""`kernels=` through copies, files and configs."""
+
+import copy
+import json
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from networks import values
+
+from keras_wgd import WGD, conv_kernels
+
+IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+
+
+@keras.saving.register_keras_serializable("test_kernel_selection")
+class Two(keras.Model):
+    """A subclassed model: its layers get the next automatic names of the session."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.a = layers.Conv2D(3, 3, padding="same")
+        self.b = layers.Conv2D(3, 3, padding="same")
+
+    def call(self, x):
+        return self.b(self.a(x))
+
+
+def built(model):
+    model(IMAGES)
+    return model
+
+
+def only_b(model):
+    return [k for k in conv_kernels(model) if k.variable is model.b.kernel]
+
+
+def new_session(others):
+    """As in a process that has made some layers before."""
+    keras.utils.clear_session()
+    for _ in range(others):
+        layers.Conv2D(1, 1)
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+@pytest.mark.parametrize("placement", ["gradient", "update"])
+def test_list_in_a_file_where_names_have_moved_on(tmp_path, others, placement):
+    new_session(0)
+    model = built(Two())
+    optimizer = WGD("sgd", placement=placement, kernels=only_b(model))
+    model.compile(optimizer, loss="mse")
+    model.fit(IMAGES, IMAGES, verbose=0)
+    model.save(tmp_path / "model.keras")
+    new_session(others)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.optimizer.build(loaded.trainable_variables)
+    assert loaded.optimizer.whitened_variables == [loaded.b.kernel]
+    before = values([loaded.a.kernel, loaded.b.kernel])
+    loaded.fit(IMAGES, IMAGES, verbose=0)
+    after = values([loaded.a.kernel, loaded.b.kernel])
+    means = [
+        abs((y - x).mean(-1)).max() / abs(y - x).max()
+        for x, y in zip(before, after, strict=True)
+    ]
+    assert means[0] > 0.05
+    assert means[1] < 1e-5
+    # And on: the kernel is known by its variable now.
+    again = WGD.from_config(loaded.optimizer.get_config())
+    again.build(loaded.trainable_variables)
+    assert again.whitened_variables == [loaded.b.kernel]
+
+
+def through_json(optimizer):
+    return WGD.from_config(json.loads(json.dumps(optimizer.get_config())))
+
+
+def test_list_saved_before_building_is_found_or_refused():
+    new_session(0)
+    model = built(Two())
+    optimizer = WGD("sgd", kernels=only_b(model))
+    assert not optimizer.built
+    again = through_json(optimizer)
+    again.build(model.trainable_variables)
+    assert again.whitened_variables == [model.b.kernel]
+    new_session(1)
+    other = built(Two())
+    with pytest.raises(ValueError, match=r"two/conv2d_1/kernel' may be .*compile=F"):
+        through_json(optimizer).build(other.trainable_variables)
+    new_session(2)
+    other = built(Two())
+    again = through_json(optimizer)
+    again.build(other.trainable_variables)
+    assert again.whitened_variables == [other.b.kernel]
+
+
+def test_list_of_the_first_version_is_found_or_refused():
+    new_session(0)
+    model = built(Two())
+    config = WGD("sgd", kernels=only_b(model)).get_config()
+    config["kernels"] = config["kernels"]["kernels"]
+    again = WGD.from_config(config)
+    again.build(model.trainable_variables)
+    assert again.whitened_variables == [model.b.kernel]
+    new_session(1)
+    with pytest.raises(ValueError, match=r"may be two/conv2d_1/kernel or \S*conv2d_2"):
+        WGD.from_config(config).build(built(Two()).trainable_variables)
+
+
+def test_other_variables_than_those_saved_with_are_named():
+    def make():
+        names = ("first", "second", "third")
+        stack = [layers.Conv2D(4, 1, name=name) for name in names]
+        return keras.Sequential([keras.Input((8, 8, 4)), *stack])
+
+    model = make()
+    model.get_layer("second").trainable = False
+    optimizer = WGD("sgd", kernels=conv_kernels(model)[:1])
+    optimizer.build(model.trainable_variables)
+    # One is free now, so positions are others; the paths are the same.
+    model.get_layer("second").trainable = True
+    again = through_json(optimizer)
+    with pytest.warns(UserWarning, match=r"Left alone: .*second/kernel.*third/kernel"):
+        again.build(model.trainable_variables)
+    assert again.whitened_variables == [model.get_layer("first").kernel]
+    # One is gone.
+    both = WGD("sgd", kernels=model)
+    both.build(model.trainable_variables)
+    again = through_json(both)
+    model.get_layer("third").trainable = False
+    with pytest.warns(UserWarning, match=r"not found: .*third/kernel"):
+        again.build(model.trainable_variables)
+    found = [model.get_layer(name).kernel for name in ("first", "second")]
+    assert again.whitened_variables == found
+
+
+def unbuilt(**options):
+    model = keras.Sequential(
+        [layers.Conv2D(4, 3, name="stem"), layers.Flatten(), layers.Dense(2)]
+    )
+    optimizer = WGD("adam", **{k: v(model) for k, v in options.items()})
+    model.compile(optimizer, loss="mse")
+    return model
+
+
+def saved(model, tmp_path):
+    with pytest.warns(UserWarning, match="has not yet been built"):
+        model.save(tmp_path / "model.keras")
+    return keras.saving.load_model(tmp_path / "model.keras")
+
+
+def pickled(model, tmp_path):
+    return pickle.loads(pickle.dumps(model))
+
+
+COPIES = {
+    "clone_model": lambda model, _: keras.models.clone_model(model),
+    "deepcopy": lambda model, _: copy.deepcopy(model),
+    "pickle": pickled,
+    "save": saved,
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_of_an_unbuilt_model(how, tmp_path):
+    """As with the plain optimizer, and not silently by other kernels."""
+    targets = np.zeros((4, 2))
+    plain = COPIES[how](unbuilt(), tmp_path)
+    model = unbuilt(kernels=lambda model: model)
+    again = COPIES[how](model, tmp_path)
+    assert bool(again.compiled) == bool(plain.compiled)
+    if again.compiled:
+        is_own = again.optimizer._selection._kernels is model
+        if not is_own:
+            with pytest.warns(UserWarning, match="Pass kernels=model again"):
+                again.fit(IMAGES, targets, verbose=0)
+            assert again.optimizer.whitened_variables == [again.layers[0].kernel]
+    model.fit(IMAGES, targets, verbose=0)
+    assert model.optimizer.whitened_variables == [model.layers[0].kernel]
+
+
+def test_config_of_an_unbuilt_model():
+    optimizer = unbuilt(kernels=lambda model: model).optimizer
+    again = through_json(through_json(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    with pytest.raises(ValueError, match="must be built"):
+        conv_kernels(unbuilt())
+
+
+class Pair(keras.Model):
+    """A model that is never called itself, as a GAN is."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = keras.Sequential(
+            [keras.Input((8, 8, 3)), layers.Conv2DTranspose(4, 3, name="up1")]
+        )
+        self.down = keras.Sequential(
+            [keras.Input((10, 10, 4)), layers.Conv2D(3, 3, name="down1")]
+        )
+
+    def train_on(self, optimizer, generator):
+        variables = self.trainable_variables
+        gradients = [
+            keras.ops.convert_to_tensor(generator.normal(size=v.shape), "float32")
+            for v in variables
+        ]
+        optimizer.apply(gradients, variables)
+
+
+def test_model_that_is_never_built_itself():
+    pair = Pair()
+    assert not pair.built
+    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "ordinary"]
+    optimizer = WGD("sgd", kernels=pair)
+    again = through_json(optimizer)
+    for one in (optimizer, again):
+        one.build(pair.trainable_variables)
+        kinds = [row.kernel.kind for row in one._plan.whitened.values()]
+        assert kinds == ["transposed", "ordinary"]
+    before = values(pair.trainable_variables)
+    pair.train_on(optimizer, np.random.default_rng(0))
+    after = values(pair.trainable_variables)
+    up, down = (after[i] - before[i] for i in (0, 2))
+    assert abs(up.mean(-2)).max() < 1e-6 < abs(up.mean(-1)).max()
+    assert abs(down.mean(-1)).max() < 1e-6 < abs(down.mean(-2)).max()
