@@ -78,11 +78,6 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-def mean_of(values: Sequence[float]) -> Estimate:
-    """The mean of one value for each seed, and its 95 % interval."""
-    return means_of([[value] for value in values])[0]
-
-
 def means_of(rows: Sequence[Sequence[float]]) -> list[Estimate]:
     """The means of several values for each seed, and their 95 % intervals.
 
