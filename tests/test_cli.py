@@ -449,6 +449,17 @@ def test_a_report_of_several_folders(capsys, tmp_path):
     assert "holiday" in printed
     assert "62.50" in printed
     assert (out / "report.html").stat().st_size > 100_000
+    figures = list((out / "figures").iterdir())
+    names = ("tables.md", "runs.csv", "epochs.csv", "summary.csv")
+    assert printed.splitlines()[-6:] == [
+        *(f"written: {out / name}" for name in names),
+        f"written: {len(figures)} figures, PNG and SVG: {out / 'figures'}",
+        f"report: {out / 'report.html'}",
+    ]
+    assert cli.app(["report", *folders, "--out", str(out), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [row["arm"] for row in json.loads(captured.out)] == ["plain", "filters"]
+    assert captured.err.splitlines()[-1] == f"report: {out / 'report.html'}"
     (tmp_path / "empty").mkdir()
     assert cli.app(["report", str(tmp_path / "empty")]) == 2
     assert "must hold results of runs" in capsys.readouterr().err

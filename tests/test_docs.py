@@ -15,10 +15,12 @@ import keras
 import numpy as np
 import pytest
 import typer.main
+from studies import study
 
 import keras_wgd
 from keras_wgd import cli
 from keras_wgd.cli.studies import with_ray_address
+from keras_wgd.study import curves, tables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -81,7 +83,19 @@ def model_and_images():
     return {"keras": keras, "model": model, "x": x, "y": np.arange(64) % 10}
 
 
-GIVEN = {"docs/index.md": nothing, "docs/tutorial.md": nothing}
+def epochs_of_a_study():
+    """The file that a report of `runs/quick` has."""
+    folder = Path("runs/quick/report")
+    folder.mkdir(parents=True)
+    curves.frame(study()).write_csv(folder / "epochs.csv")
+    return {}
+
+
+GIVEN = {
+    "docs/index.md": nothing,
+    "docs/tutorial.md": nothing,
+    "docs/reference/results.md": epochs_of_a_study,
+}
 
 
 # What torchrun tells the only process.
@@ -198,3 +212,28 @@ def test_the_tests_that_are_named_exist():
     for file, test in named:
         text = (ROOT / "tests" / file).read_text()
         assert not test or f"def {test}(" in text, (file, test)
+
+
+def described(page, head):
+    """The first cells of the table below a head."""
+    text = page.read_text("utf-8").partition(f"\n## {head}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+@any_backend
+def test_every_column_is_described(tmp_path):
+    page = ROOT / "docs/reference/results.md"
+    runs, epochs = tables.frame(study()), curves.frame(study())
+    files = tables.write(tmp_path, runs, epochs, tables.summarize(runs))
+    keys = described(page, "What identifies a run")
+    for path in files:
+        written = path.read_text("utf-8").partition("\n")[0].split(",")
+        columns = described(page, path.name)
+        if path.name == "summary.csv":
+            expected = [key for key in keys if key != "seed"]
+            for name in columns:
+                metrics = tables.MEASURES if "METRIC" in name else [""]
+                expected += [name.replace("METRIC", metric) for metric in metrics]
+            assert sorted(written) == sorted(expected)
+        else:
+            assert written == [*keys, *columns]

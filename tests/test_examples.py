@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from keras_wgd.bench import growth
-from keras_wgd.study import figures, presets, report, tables
+from keras_wgd.study import charts, pictures, presets, report, tables
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -141,13 +141,15 @@ def test_the_results_that_are_kept_are_those_of_their_study(name):
 
 def test_the_tables_that_are_kept_are_those_of_the_results():
     found, _ = report.collect([KEPT / "cpu"])
-    text = tables.markdown(tables.frame(found))
+    runs = tables.frame(found)
+    text = tables.markdown(runs, tables.summarize(runs))
     assert (KEPT / "tables.md").read_text("utf-8") == text
 
 
 def test_the_plot_of_growth_that_is_kept_is_that_of_the_measurements(tmp_path):
     rows = growth.read(KEPT / "growth")
     assert {row["backend"] for row in rows} == {"jax", "tensorflow", "torch"}
-    figures.write(tmp_path, {"growth": growth.chart(rows)})
+    drawn = {"growth": growth.chart(rows).to_dict()}
+    pictures.write(tmp_path, drawn, charts.VEGA_LITE)
     kept = (KEPT / "growth" / "growth.svg").read_text("utf-8")
     assert (tmp_path / "growth.svg").read_text("utf-8") == kept

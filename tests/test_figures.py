@@ -1,34 +1,48 @@
 import dataclasses
 import json
 import math
+import re
 import xml.etree.ElementTree as ET
 
+import altair as alt
+import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.files import atomic
-from keras_wgd.study import figures
+from keras_wgd.study import figures, pictures
+from keras_wgd.study.charts import VEGA_LITE
 from keras_wgd.study.spec import ARMS, RunSpec
 
 pytestmark = pytest.mark.any_backend
 
 NAMES = [
-    "figure-7-accuracy-densenet121-cifar100",
-    "figure-8-loss-densenet121-cifar100",
+    "gains",
+    "accuracy-densenet121-cifar100",
+    "loss-densenet121-cifar100",
     "smoothness-densenet121-cifar100",
     "norm-ratio-densenet121-cifar100",
     "accuracy-resnet8-digits",
     "loss-resnet8-digits",
     "norm-ratio-resnet8-digits",
-    "figure-9-accuracy-all-cifar100",
+    "accuracy-all-cifar100",
     "accuracy-all-digits",
 ]
 
 
-def data_of(chart, panel=None):
-    """The rows behind a chart, of one panel or of all."""
-    rows = chart.to_dict()["data"]["values"]
+def parts_of(chart):
+    """The sections or panels of a chart, by their titles."""
+    parts = chart.get("vconcat") or chart["concat"]
+    return {part["title"]["text"]: part for part in parts}
+
+
+def data_of(chart, part=None, panel=None):
+    """The rows behind a chart, of one part of it or of one panel, or all."""
+    parts = parts_of(chart).items()
+    names = [found["data"]["name"] for title, found in parts if part in (None, title)]
+    rows = [row for name in names for row in chart["datasets"][name]]
     return [row for row in rows if panel in (None, row["panel"])]
 
 
@@ -42,44 +56,71 @@ def test_each_setting_and_data_set_has_its_figures(drawn):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "names"),
+    ("dataset", "model", "optimizer", "numbers"),
     [
-        (
-            "animals10",
-            "densenet121",
-            [
-                "figure-4-accuracy-densenet121-animals10",
-                "figure-5-loss-densenet121-animals10",
-                "smoothness-densenet121-animals10",
-                "figure-6-accuracy-all-animals10",
-            ],
-        ),
-        (
-            "animals10",
-            "resnet18",
-            [
-                "accuracy-resnet18-animals10",
-                "loss-resnet18-animals10",
-                "smoothness-resnet18-animals10",
-                "figure-6-accuracy-all-animals10",
-            ],
-        ),
+        ("animals10", "densenet121", "adam", {"accuracy": 4, "loss": 5, "all": 6}),
+        ("cifar100", "densenet121", "adam", {"accuracy": 7, "loss": 8, "all": 9}),
+        ("animals10", "resnet18", "adam", {"all": 6}),
+        ("cifar100", "resnet8", "adam", {}),
+        ("digits", "densenet121", "adam", {}),
     ],
 )
-def test_numbers_are_those_of_the_paper(dataset, model, names):
-    spec = dataclasses.replace(SPEC, dataset=dataset, model=model)
-    assert list(figures.figures([result_of(spec)])) == names
+def test_figures_of_the_paper_are_named_where_it_has_them(
+    dataset, model, optimizer, numbers
+):
+    spec = dataclasses.replace(SPEC, dataset=dataset, model=model, optimizer=optimizer)
+    drawn = figures.figures([result_of(spec)])
+    end = f"{model}-{dataset}"
+    names = {"accuracy": f"accuracy-{end}", "loss": f"loss-{end}"}
+    names |= {"smoothness": f"smoothness-{end}", "all": f"accuracy-all-{dataset}"}
+    assert list(drawn) == list(names.values())
+    for key, name in names.items():
+        found = re.search(
+            r"\(Figure (\d) of the paper\)$", drawn[name]["title"]["text"]
+        )
+        assert (found and int(found[1])) == numbers.get(key), name
+
+
+def test_the_data_set_with_the_most_pairs_comes_first():
+    few = dataclasses.replace(SPEC, dataset="animals10")
+    pairs = {("radam", "plain"): [0.5, 0.6], ("radam", "filters"): [0.5, 0.7]}
+    more = {key: [*row, 0.6] for key, row in pairs.items()}
+    drawn = figures.figures([*runs_of(pairs, few), *runs_of(more)])
+    assert [name for name in drawn if name.startswith("accuracy-all")] == [
+        "accuracy-all-cifar100",
+        "accuracy-all-animals10",
+    ]
+    (first, *_) = data_of(drawn["gains"])
+    assert "CIFAR-100" in first["panel"]
+
+
+def test_every_chart_is_valid(drawn):
+    for chart in drawn.values():
+        kind = alt.VConcatChart if "vconcat" in chart else alt.ConcatChart
+        kind.from_dict(chart)  # validates
 
 
 def test_settings_of_one_network_are_told_apart_by_name():
     other = dataclasses.replace(SPEC, image_size=None)
     names = list(figures.figures([result_of(), result_of(other)]))
-    assert "figure-7-accuracy-densenet121-cifar100-image-size-32" in names
-    assert "figure-7-accuracy-densenet121-cifar100-image-size-own" in names
+    assert "accuracy-densenet121-cifar100-image-size-32" in names
+    assert "accuracy-densenet121-cifar100-image-size-own" in names
+
+
+def test_no_setting_of_a_stranger_is_a_part_of_a_path():
+    found = [
+        result_of(environment={"backend": "jax", "settings": {"XLA_FLAGS": flags}})
+        for flags in ("", "../../a", "/tmp/a", "..")
+    ]
+    names = list(figures.figures(found))
+    assert len([name for name in names if name.startswith("accuracy-dense")]) == 4
+    for name in names:
+        assert re.fullmatch(r"[a-z0-9-]+", name), name
 
 
 def test_a_line_is_the_mean_over_the_seeds_with_its_interval(drawn):
-    rows = data_of(drawn["figure-7-accuracy-densenet121-cifar100"], "RAdam 0.01, test")
+    chart = drawn["accuracy-densenet121-cifar100"]
+    rows = data_of(chart, "Test accuracy (%)", "RAdam 0.01")
     assert {row["arm"] for row in rows} == {"plain", "WGD filters", "WGD fan_in-update"}
     last = next(row for row in rows if row["arm"] == "plain" and row["x"] == 4)
     assert last["mean"] == pytest.approx(61.333, abs=1e-3)
@@ -89,66 +130,106 @@ def test_a_line_is_the_mean_over_the_seeds_with_its_interval(drawn):
 
 def test_intervals_are_drawn_only_where_values_can_be():
     found = runs_of({("radam", "plain"): [0.01, 0.99]})
-    (row,) = data_of(figures.figures(found)["figure-9-accuracy-all-cifar100"])
+    (row,) = data_of(figures.figures(found)["accuracy-all-cifar100"])
     assert row["low"] < 0
     assert row["high"] > 100
     assert (row["bottom"], row["top"]) == (0, 100)
 
 
 def test_one_seed_has_a_line_and_no_band():
-    chart = figures.figures([result_of()])["figure-8-loss-densenet121-cifar100"]
-    rows = data_of(chart, "RAdam 0.01, training")
+    chart = figures.figures([result_of()])["loss-densenet121-cifar100"]
+    rows = data_of(chart, "Training loss (nats)", "RAdam 0.01")
     assert [row["mean"] for row in rows] == [3.0, 2.0, 1.5, 1.25]
     assert {row["low"] for row in rows} == {None}
 
 
 def test_seeds_that_are_all_the_same_have_a_line_and_no_band(tmp_path):
     drawn = figures.figures(runs_of({("radam", "plain"): [0.5, 0.5, 0.5]}))
-    (dot,) = data_of(drawn["figure-9-accuracy-all-cifar100"])
-    for row in (dot, *data_of(drawn["figure-8-loss-densenet121-cifar100"])):
+    (dot,) = data_of(drawn["accuracy-all-cifar100"])
+    for row in (dot, *data_of(drawn["loss-densenet121-cifar100"])):
         assert row["mean"] is not None
         assert row["seeds"] == 3
         assert {row[name] for name in ("low", "high", "bottom", "top")} == {None}
-    assert len(figures.write(tmp_path, drawn)) == 2 * len(drawn)
+    assert len(pictures.write(tmp_path, drawn, VEGA_LITE)) == 2 * len(drawn)
 
 
 def test_a_line_ends_where_all_have_diverged(drawn):
-    rows = data_of(drawn["figure-8-loss-densenet121-cifar100"], "SGDM 0.1, training")
+    chart = drawn["loss-densenet121-cifar100"]
+    rows = data_of(chart, "Training loss (nats)", "SGDM 0.1")
     assert [row["x"] for row in rows if row["arm"] == "plain"] == [1]
 
 
-def test_losses_have_an_axis_for_each_panel_and_accuracies_one_for_all(drawn):
-    scales = {
-        name: chart.to_dict().get("resolve", {}).get("scale", {}).get("y")
-        for name, chart in drawn.items()
-    }
-    assert {name for name, y in scales.items() if y == "independent"} == {
-        "figure-8-loss-densenet121-cifar100",
-        "loss-resnet8-digits",
-        # Their upright axis names the runs.
-        "figure-9-accuracy-all-cifar100",
-        "accuracy-all-digits",
-    }
+GAIN = "WGD less plain, pair by pair"
+
+
+@pytest.mark.parametrize("quantity", ["accuracy", "loss"])
+def test_panels_of_a_row_have_one_axis_and_rows_their_own(drawn, quantity):
+    chart = drawn[f"{quantity}-densenet121-cifar100"]
+    assert [title.partition(" (")[0] for title in parts_of(chart)] == [
+        f"Training {quantity}",
+        f"Training {quantity}: {GAIN}",
+        f"Test {quantity}",
+        f"Test {quantity}: {GAIN}",
+    ]
+    # Vega-Lite's rule: facets share scales, and a concatenation does not.
+    assert "resolve" not in chart
+    for part in parts_of(chart).values():
+        assert part["facet"]["field"] == "panel"
+        assert "resolve" not in part
+
+
+def test_roughness_in_training_and_on_the_test_have_scales_of_their_own(drawn):
+    chart = drawn["smoothness-densenet121-cifar100"]
+    assert list(parts_of(chart)) == ["Training loss", "Test loss"]
+    assert "resolve" not in chart
+
+
+def test_the_difference_from_plain_is_a_curve(drawn):
+    """By epoch, as NumPy and SciPy find it in the curves of the runs."""
+    runs = [result for result in study() if result.spec.optimizer == "radam"]
+    for quantity, scale, unit in (
+        ("accuracy", 100, "percentage points"),
+        ("loss", 1, "nats"),
+    ):
+        title = f"Test {quantity}: {GAIN} ({unit})"
+        chart = drawn[f"{quantity}-densenet121-cifar100"]
+        rows = data_of(chart, title, "RAdam 0.01")
+        assert {row["arm"] for row in rows} == {"WGD filters", "WGD fan_in-update"}
+        curves = {
+            arm: np.array(
+                [r.curves[f"test_{quantity}"] for r in runs if r.spec.arm == arm]
+            )
+            for arm in ("plain", "filters")
+        }
+        found = [row for row in rows if row["arm"] == "WGD filters"]
+        gains = scale * (curves["filters"] - curves["plain"])
+        assert [row["mean"] for row in found] == pytest.approx(gains.mean(axis=0))
+        if quantity == "accuracy":
+            half = stats.t.ppf(0.975, 2) * stats.sem(gains)
+            assert [row["low"] for row in found] == pytest.approx(
+                gains.mean(axis=0) - half
+            )
+            assert [row["bottom"] for row in found] == [row["low"] for row in found]
 
 
 def test_arms_are_told_apart_by_more_than_colour():
     found = [result_of(arm=arm) for arm in ARMS]
     drawn = figures.figures(found)
-    spec = drawn["figure-7-accuracy-densenet121-cifar100"].to_dict()
-    layers = [layer["encoding"] for layer in spec["spec"]["layer"]]
+    (section, *_) = drawn["accuracy-densenet121-cifar100"]["vconcat"]
+    layers = [layer["encoding"] for layer in section["spec"]["layer"]]
     dash = next(layer["strokeDash"] for layer in layers if "strokeDash" in layer)
     colour = layers[0]["color"]
-    dots = drawn["figure-9-accuracy-all-cifar100"].to_dict()["spec"]["layer"]
+    dots = drawn["accuracy-all-cifar100"]["concat"][0]["layer"]
     shape = next(x["encoding"]["shape"] for x in dots if "shape" in x["encoding"])
     for channel in (dash, colour, shape):
         assert len(set(map(str, channel["scale"]["range"]))) == len(ARMS)
 
 
 def test_the_papers_accuracy_is_beside_ours(drawn):
-    rows = data_of(drawn["figure-9-accuracy-all-cifar100"])
-    found = {row["label"]: row["paper"] for row in rows}
-    assert found["RAdam 0.01, plain"] == 63.23
-    assert found["RAdam 0.01, WGD filters"] == 70.35
+    rows = data_of(drawn["accuracy-all-cifar100"])
+    found = {(row["block"], row["arm"]): row["paper"] for row in rows}
+    assert found["RAdam 0.01", "plain"] == 63.23
+    assert found["RAdam 0.01", "WGD filters"] == 70.35
     assert {row["paper"] for row in data_of(drawn["accuracy-all-digits"])} == {None}
 
 
@@ -181,18 +262,18 @@ def test_a_study_that_has_diverged_altogether_is_drawn(tmp_path):
     )
     drawn = figures.figures([nan])
     assert list(drawn) == ["accuracy-all-digits"]
-    json.dumps(drawn["accuracy-all-digits"].to_dict(), allow_nan=False)
-    assert len(figures.write(tmp_path, drawn)) == 2
+    json.dumps(drawn["accuracy-all-digits"], allow_nan=False)
+    assert len(pictures.write(tmp_path, drawn, VEGA_LITE)) == 2
 
 
 def test_a_chart_tells_of_runs_that_diverged(drawn):
-    title = drawn["figure-8-loss-densenet121-cifar100"].to_dict()["title"]
+    title = drawn["loss-densenet121-cifar100"]["title"]
     assert "1 of 13 runs diverged: losses are those of the others" in title["subtitle"]
 
 
 def test_files_are_images(drawn, tmp_path):
-    some = {name: drawn[name] for name in (NAMES[0], NAMES[7])}
-    written = figures.write(tmp_path / "figures", some)
+    some = {name: drawn[name] for name in (NAMES[1], NAMES[8])}
+    written = pictures.write(tmp_path / "figures", some, VEGA_LITE)
     assert [path.name for path in written] == [
         f"{name}.{kind}" for name in some for kind in ("png", "svg")
     ]
@@ -221,6 +302,6 @@ def test_the_longest_of_names_do_for_files(tmp_path):
 
 
 def test_a_figure_drawn_again_has_the_same_bytes(drawn, tmp_path):
-    some = {NAMES[0]: drawn[NAMES[0]]}
-    first, second = (figures.write(tmp_path / name, some) for name in "ab")
+    some = {NAMES[1]: drawn[NAMES[1]]}
+    first, second = (pictures.write(tmp_path / name, some, VEGA_LITE) for name in "ab")
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]

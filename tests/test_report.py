@@ -76,8 +76,9 @@ def test_what_is_written_is_returned(tmp_path):
     files = [path for path in (tmp_path / "a" / "b").rglob("*") if path.is_file()]
     assert sorted(written) == sorted(files)
     names = {path.name for path in written}
-    assert {"report.html", "tables.md", "runs.csv", "summary.csv"} < names
-    assert "figure-7-accuracy-densenet121-cifar100.svg" in names
+    assert {"report.html", "tables.md"} < names
+    assert {"runs.csv", "epochs.csv", "summary.csv"} < names
+    assert "accuracy-densenet121-cifar100.svg" in names
 
 
 def test_hostile_strings_are_text(out, reader):
@@ -190,7 +191,8 @@ def test_who_reads_results_loads_neither_keras_nor_what_draws():
         "import sys, keras_wgd.study.tables;"
         "heavy = {'altair', 'vl_convert', 'scipy', 'jinja2', 'keras'};"
         "assert not heavy & {*sys.modules};"
-        "import keras_wgd.study.report; assert 'keras' not in sys.modules"
+        "import keras_wgd.study.report; assert 'keras' not in sys.modules;"
+        "import keras_wgd.study.pictures; assert 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -291,15 +293,22 @@ def test_the_verdict_is_one_for_each_group():
     same = {("radam", "plain"): [0.5, 0.5], ("radam", "filters"): [0.49, 0.51]}
     found = [*runs_of(more), *runs_of(lost, tuned), *runs_of(same, short)]
     found.append(result_of(arm="kernels"))  # one pair, and so no test
-    first, short_words, paper_words, _, own_words = verdict.words(tables.frame(found))
+    first, *rest = verdict.words(tables.frame(found))
     assert first == (
-        "With DenseNet121 on CIFAR-100 (2 epochs) at the paper's learning rate, these "
-        "runs do not tell whether WGD filters helps; with DenseNet121 on CIFAR-100 "
-        "(4 epochs) at the paper's learning rate, WGD filters gains accuracy in these "
-        "runs and these runs do not tell whether WGD kernels helps; with DenseNet121 "
-        "on CIFAR-100 (4 epochs) at other learning rates, WGD filters loses accuracy "
-        "in these runs."
+        "WGD gains accuracy in 1 of 4 comparisons and loses accuracy in 1; in the "
+        "other 2 these runs do not tell."
     )
+    place = "DenseNet121 on CIFAR-100 ({}) at {}, {}:"
+    paper, other = "the paper's learning rate", "other learning rates"
+    groups = [  # with the most pairs first: 10 in 4 epochs, 2 in 2
+        place.format("4 epochs", paper, "WGD filters"),
+        place.format("4 epochs", paper, "WGD kernels"),
+        place.format("4 epochs", other, "WGD filters"),
+        place.format("2 epochs", paper, "WGD filters"),
+    ]
+    for words, group in zip(rest, groups, strict=True):
+        assert words.startswith(f"With {group} of ")
+    paper_words, _, own_words, short_words = rest
     assert "adjusted for 3 tests" in short_words
     assert "Too few epochs" in short_words
     assert "of 6 pairs of runs" in paper_words
@@ -411,6 +420,16 @@ def test_seeds_with_nothing_in_common_have_no_mean():
 def test_without_pairs_there_is_nothing_to_compare():
     (words,) = verdict.words(tables.frame([result_of()]))
     assert words.startswith("No run with WGD has beside it the plain run")
+
+
+def test_several_groups_without_a_significant_difference():
+    short = dataclasses.replace(SPEC, epochs=2)
+    rows = {("radam", "plain"): [0.5, 0.6], ("radam", "filters"): [0.6, 0.5]}
+    first, *_ = verdict.words(tables.frame([*runs_of(rows), *runs_of(rows, short)]))
+    assert first == (
+        "These runs do not tell whether WGD changes the accuracy: in none of 2 "
+        "comparisons is the difference significant (p adjusted below 0.05)."
+    )
 
 
 def test_runs_that_diverged_are_in_the_verdict():

@@ -16,8 +16,13 @@ WGD = [0.62, 0.60, 0.66, 0.61]
 NAN = math.nan
 
 
+def mean_of(values):
+    (found,) = statistics.means_of([[value] for value in values])
+    return found
+
+
 def test_the_mean_has_students_interval():
-    found = statistics.mean_of(PLAIN)
+    found = mean_of(PLAIN)
     low, high = stats.t.interval(
         0.95, len(PLAIN) - 1, loc=np.mean(PLAIN), scale=stats.sem(PLAIN)
     )
@@ -42,7 +47,7 @@ def test_the_mean_has_students_interval():
     ],
 )
 def test_a_mean_without_two_different_values_has_no_interval(values, n, left_out, mean):
-    found = statistics.mean_of(values)
+    found = mean_of(values)
     assert found == statistics.Estimate(n=n, left_out=left_out, mean=mean)
     assert found.half is None
 
@@ -50,7 +55,7 @@ def test_a_mean_without_two_different_values_has_no_interval(values, n, left_out
 def test_several_means_at_once_are_those_one_by_one():
     rows = [[1.0, NAN, 3.0], [2.0, 5.0, NAN], [4.0, 7.0, NAN]]
     found = statistics.means_of(rows)
-    assert found == [statistics.mean_of(column) for column in zip(*rows, strict=True)]
+    assert found == [mean_of(column) for column in zip(*rows, strict=True)]
     assert [estimate.n for estimate in found] == [3, 2, 1]
     assert [e.mean for e in found] == pytest.approx([7 / 3, 6.0, 3.0])
 
@@ -94,8 +99,8 @@ def test_without_two_different_pairs_there_is_no_test(values, plain, n, left_out
 
 def test_numbers_that_overflow_warn_of_nothing():
     statistics.difference_of([1e308, -1e308, 1.0], [-1e308, 1e308, 0.0])
-    statistics.mean_of([1e308, -1e308, 1e308])
-    statistics.mean_of([1e308, 1e308, 1e308])
+    mean_of([1e308, -1e308, 1e308])
+    mean_of([1e308, 1e308, 1e308])
     assert statistics.roughness([1e308, 0.0, 1e308]) is not None
 
 
@@ -242,3 +247,38 @@ def test_the_verdict_counts_what_diverged():
     assert [(v.pairs, v.undecided, v.equal) for v in filters] == [(1, 0, 1), (1, 1, 0)]
     assert [(v.blocks, v.difference.n) for v in filters] == [(1, 1), (0, 0)]
     assert all(v.undecided == 0 for v in statistics.verdicts(runs, "accuracy"))
+
+
+def test_what_has_the_most_pairs_comes_first():
+    rows = {
+        # data set, size of the images: pairs
+        ("animals10", None): 2,
+        ("animals10", 32): 0,
+        ("cifar100", 32): 1,
+        ("cifar100", 64): 3,
+        ("digits", None): 4,
+        ("cars", 32): 4,
+    }
+    found = [
+        result_of(
+            dataclasses.replace(SPEC, dataset=dataset, image_size=size, seed=seed), arm
+        )
+        for (dataset, size), pairs in rows.items()
+        for seed in range(5)
+        for arm in ("plain", "filters")
+        if arm == "plain" or seed < pairs
+    ]
+    ordered = statistics.by_evidence(tables.frame(found))
+    settings = ordered.select("place", "dataset", "image_size").unique(
+        maintain_order=True
+    )
+    assert settings.rows() == [
+        (0, "cars", 32),  # as many as digits
+        (1, "cifar100", 64),
+        (2, "cifar100", 32),
+        (3, "digits", None),
+        (4, "animals10", None),
+        (5, "animals10", 32),
+    ]
+    assert len(ordered) == len(found)
+    assert statistics.by_evidence(tables.frame([])).is_empty()

@@ -8,7 +8,7 @@ from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import labels, layout, statistics, tables, verdict
+from keras_wgd.study import cells, curves, labels, layout, statistics, tables, verdict
 from keras_wgd.study.optimizers import OPTIMIZERS
 from keras_wgd.study.spec import ARMS, RunSpec
 
@@ -64,6 +64,12 @@ def test_a_run_is_a_row_with_its_setting():
         "train_roughness": None,
         "test_roughness": None,
         "diverged": False,
+        "train_loss": 1.25,
+        "train_accuracy": 0.75,
+        "test_loss": 1.25,
+        "test_accuracy": 0.75,
+        "norm_ratio": 0.99,
+        "seconds": 4.0,
     }
     assert row["train_roughness"] == pytest.approx(np.sqrt((0.5**2 + 0.25**2) / 2))
 
@@ -95,7 +101,9 @@ def test_runs_with_other_settings_are_no_seeds_of_one_arm():
     assert gains == pytest.approx([0, 0.1])
     text = " ".join(text_of(runs, 200).split())
     assert "on jax, with JAX_ENABLE_X64=1: one seed" in text
-    assert "digits (with JAX_ENABLE_X64=1) at" in verdict.words(runs)[0]
+    _, usual, other = verdict.words(runs)
+    assert "digits (with JAX_ENABLE_X64=1) at" in other
+    assert "JAX_ENABLE_X64" not in usual
     alone = tables.frame(found[1:3])  # of seed 0 the arm, of seed 1 the plain run
     assert "nothing to compare" in verdict.words(alone)[0]
 
@@ -172,19 +180,17 @@ def test_the_paper_stands_beside_ours():
         "Table 6: DenseNet121 on CIFAR-100; 10,000 training images, 32 px, 4 epochs, "
         "on jax"
     )
-    assert table.heads[3:8] == (
-        "Accuracy",
-        "Loss",
-        "Mean recall",
-        "Mean precision",
-        "CKS",
+    assert table.heads == (
+        *("Optimizer", "Rate", "Seeds", "Accuracy"),
+        *("Gain", "95 % interval", "p", "p adjusted"),
+        *("Loss", "Mean recall", "Mean precision", "CKS"),
     )
     radam = table.blocks[-1]
     plain, filters, fan_in = radam
     assert [cell.text for cell in plain[:4]] == ["RAdam", "0.01", "3", "61.33 ± 3.79"]
     assert plain[3].paper == "63.23"
     assert filters[0].text == "WGD RAdam (filters)"
-    assert [cell.paper for cell in filters[3:8]] == [
+    assert [cell.paper for cell in (filters[3], *filters[8:])] == [
         "70.35",
         "2.0094",
         "70.35",
@@ -193,12 +199,11 @@ def test_the_paper_stands_beside_ours():
     ]
     gains = [0.02, 0.01, 0.01]
     interval = stats.ttest_1samp(gains, 0).confidence_interval()
-    assert filters[8].text == "+1.33"
-    assert filters[9].text == f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
-    assert filters[10].text == f"{stats.ttest_1samp(gains, 0).pvalue:.3f}"
-    assert [row[3].best for row in radam] == [False, True, False]
+    assert filters[4].text == "+1.33"
+    assert filters[5].text == f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+    assert filters[6].text == f"{stats.ttest_1samp(gains, 0).pvalue:.3f}"
     assert fan_in[0].text == "WGD RAdam (fan_in-update)"
-    assert plain[8:] == (layout.Cell(),) * 4
+    assert plain[4:8] == (cells.Cell(),) * 4
 
 
 def test_what_has_no_paper_has_no_number():
@@ -272,14 +277,9 @@ def test_whole_numbers_are_numbers_too():
 def test_what_diverged_is_told():
     (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
     plain, filters = table.blocks[1]
-    assert [cell.text for cell in plain[:5]] == [
-        "SGDM",
-        "0.1",
-        "1",
-        "1.00",
-        "diverged",
-    ]
-    assert filters[8].text == "+49.00"
+    assert [cell.text for cell in plain[:4]] == ["SGDM", "0.1", "1", "1.00"]
+    assert plain[8].text == "diverged"
+    assert filters[4].text == "+49.00"
     assert any("1 of 13 runs diverged" in note for note in table.notes)
     some = [
         result_of(dataclasses.replace(SPEC, seed=seed), losses=losses)
@@ -288,19 +288,84 @@ def test_what_diverged_is_told():
     better = result_of(arm="filters", losses=[2.5] * 4)
     (table,) = layout.metric_tables(tables.summarize(tables.frame([*some, better])))
     ((plain, filters),) = table.blocks
-    assert plain[4].text == "2.0000 ± 12.7062 (2 of 3)"
-    # 2.0 is the lower mean, of those that did not diverge.
-    assert [plain[4].best, filters[4].best] == [False, True]
+    assert plain[8].text == "2.0000 ± 12.7062 (2 of 3)"
 
 
-def test_where_all_diverged_none_is_best():
+def bold(rows, spec=SPEC):
+    """Of the cells of each row: the heads of those that are bold."""
+    (table,) = layout.metric_tables(tables.summarize(tables.frame(rows)))
+    (block,) = table.blocks
+    return [
+        {head for head, cell in zip(table.heads, row, strict=True) if cell.bold}
+        for row in block
+    ]
+
+
+def accuracies(**rows):
+    return runs_of({("radam", arm): row for arm, row in rows.items()})
+
+
+def test_bold_is_a_significant_difference_and_the_better_of_two():
+    plain = [0.50, 0.51, 0.52]
+    better, worse = [0.55, 0.561, 0.571], [0.45, 0.461, 0.472]
+    open_ = [0.50, 0.53, 0.50]
+    for row in (better, worse):
+        assert stats.ttest_rel(row, plain).pvalue < 0.01
+    assert stats.ttest_rel(open_, plain).pvalue > 0.05
+    gained = {"Accuracy", "Gain"}
+    assert bold(accuracies(plain=plain, filters=better)) == [set(), gained]
+    # Worse: the plain one is the better of the two.
+    assert bold(accuracies(plain=plain, filters=worse)) == [{"Accuracy"}, {"Gain"}]
+    assert bold(accuracies(plain=plain, filters=open_)) == [set(), set()]
+    # Not better than all.
+    found = bold(accuracies(plain=plain, filters=worse, fan_in=open_))
+    assert found == [set(), {"Gain"}, set()]
+    found = bold(accuracies(plain=plain, filters=better, fan_in=worse))
+    assert found == [set(), gained, {"Gain"}]
+
+
+def test_the_highest_mean_is_not_bold_where_nothing_is_significant():
+    """Nor is one of two that are the same."""
+    found = bold(accuracies(plain=[0.1, 0.2, 0.3], filters=[0.3, 0.1, 0.9]))
+    assert found == [set(), set()]
+    found = bold(accuracies(plain=[0.1, 0.2, 0.3], filters=[0.1, 0.2, 0.3]))
+    assert found == [set(), set()]
+
+
+def test_bold_takes_the_adjusted_p_value():
+    plain = [0.50, 0.51, 0.52]
+    rows = {
+        "filters": [0.52, 0.54, 0.535],
+        "fan_in": [0.48, 0.53, 0.51],
+        "kernels": [0.50, 0.53, 0.50],
+    }
+    p = [stats.ttest_rel(row, plain).pvalue for row in rows.values()]
+    assert p[0] < 0.05 < stats.false_discovery_control(p)[0]
+    only = {"filters": rows["filters"]}
+    assert bold(accuracies(plain=plain, **only)) == [set(), {"Accuracy", "Gain"}]
+    assert bold(accuracies(plain=plain, **rows)) == [set()] * 4
+
+
+def test_a_loss_is_better_where_it_is_lower():
+    losses = {"plain": [1.0, 1.1, 1.2, 1.3], "filters": [0.8, 0.91, 0.99, 1.11]}
+    found = [
+        result_of(dataclasses.replace(SPEC, seed=seed), arm, losses=[loss] * 4)
+        for arm, row in losses.items()
+        for seed, loss in enumerate(row)
+    ]
+    assert bold(found) == [set(), {"Loss"}]
+    # Of the runs that did not diverge: it may be low because the others are left out.
+    spec, nan = dataclasses.replace(SPEC, seed=3), [float("nan")] * 4
+    assert bold([*found[:-1], result_of(spec, "filters", losses=nan)]) == [set(), set()]
+
+
+def test_where_all_diverged_none_is_better():
     nan = [float("nan")] * 4
     found = [result_of(arm=arm, losses=nan) for arm in ("plain", "filters")]
     (table,) = layout.metric_tables(tables.summarize(tables.frame(found)))
-    assert [(row[4].text, row[4].best) for row in table.blocks[0]] == [
-        ("diverged", False)
-    ] * 2
-    assert table.blocks[0][1][8].text == "+0.00"
+    assert [row[8].text for row in table.blocks[0]] == ["diverged"] * 2
+    assert bold(found) == [set(), set()]
+    assert table.blocks[0][1][4].text == "+0.00"
 
 
 def test_the_terminals_table_fits_and_says_what_it_should(runs):
@@ -341,22 +406,25 @@ def test_one_seed_has_no_interval_and_no_plain_run_no_gain(runs):
 
 
 def test_the_files_hold_the_numbers(tmp_path):
-    runs = tables.frame(study())
-    by_run, by_arm = tables.write(tmp_path, runs)
-    assert pl.read_csv(by_run, schema=runs.schema).equals(runs)
-    summary = tables.summarize(runs)
-    assert pl.read_csv(by_arm, schema=summary.schema).equals(summary)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "runs.csv",
-        "summary.csv",
-    ]
+    runs, epochs = tables.frame(study()), curves.frame(study())
+    frames = {"runs.csv": runs, "epochs.csv": epochs}
+    frames["summary.csv"] = tables.summarize(runs)
+    written = tables.write(tmp_path, *frames.values())
+    assert written == [tmp_path / name for name in frames]
+    for path, frame in zip(written, frames.values(), strict=True):
+        assert pl.read_csv(path, schema=frame.schema).equals(frame)
+    assert {path.name for path in tmp_path.iterdir()} == set(frames)
 
 
 def test_markdown_has_every_cell_and_the_papers():
-    text = tables.markdown(tables.frame(study()))
+    runs = tables.frame(study())
+    text = tables.markdown(runs, tables.summarize(runs))
     lines = text.splitlines()
     row = next(line for line in lines if line.startswith("| WGD RAdam (filters)"))
-    assert "| **62.67 ± 2.87** (70.35) |" in row
+    assert "| 62.67 ± 2.87 (70.35) |" in row
+    assert lines[0] == "### Gain in accuracy, by comparison"
+    place = "DenseNet121 on CIFAR-100 at the paper's learning rate"
+    assert any(line.startswith(f"| WGD filters ({place}) | +1.33 |") for line in lines)
     (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
     assert row.count("|") == len(table.heads) + 1
     assert "### Roughness: DenseNet121 on CIFAR-100" in text
@@ -382,28 +450,25 @@ def test_roughness_is_compared_pair_by_pair():
     assert table.blocks[0][1][4].text.startswith("-")
 
 
-def test_the_smoothest_is_bold():
-    curves = {
-        "plain": ([2.0, 1.0, 2.0], [2.0, 1.9, 2.0]),
-        "filters": ([2.0, 1.6, 2.0], [2.0, 1.7, 2.0]),
-        "fan_in": ([2.0, 1.2, 2.0], [2.0, 1.95, 2.0]),
-    }
+def test_what_is_significantly_smoother_is_bold():
     spec = dataclasses.replace(SPEC, epochs=3)
+    roughness = {"plain": [1.0, 1.1, 1.2], "filters": [0.8, 0.91, 0.99]}
     found = [
         dataclasses.replace(
-            run := result_of(spec, arm),
-            curves=run.curves | {"train_loss": training, "test_loss": test},
+            run := result_of(dataclasses.replace(spec, seed=seed), arm),
+            curves=run.curves
+            | {"train_loss": [2.0, 2.0 - value / 2, 2.0], "test_loss": [2.0] * 3},
         )
-        for arm, (training, test) in curves.items()
+        for arm, row in roughness.items()
+        for seed, value in enumerate(row)
     ]
+    assert stats.ttest_rel(*roughness.values()).pvalue < 0.01
     (table,) = layout.roughness_tables(tables.summarize(tables.frame(found)))
-    assert [[row[i].text for i in (3, 4, 7, 8)] for row in table.blocks[0]] == [
-        ["2.0000", "", "0.2000", ""],
-        ["0.8000", "-1.2000", "0.6000", "+0.4000"],
-        ["1.6000", "-0.4000", "0.1000", "-0.1000"],
-    ]
-    bold = [[i for i, cell in enumerate(row) if cell.best] for row in table.blocks[0]]
-    assert bold == [[], [3], [7]]
+    ((plain, filters),) = table.blocks
+    half = stats.t.ppf(0.975, 2) * stats.sem(roughness["filters"])
+    assert [cell.text for cell in filters[3:5]] == [f"0.9000 ± {half:.4f}", "-0.2000"]
+    assert [i for i, cell in enumerate(plain) if cell.bold] == []
+    assert [i for i, cell in enumerate(filters) if cell.bold] == [3, 4]
 
 
 def test_no_run_is_an_empty_frame():

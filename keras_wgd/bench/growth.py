@@ -11,7 +11,7 @@ import keras
 from keras_wgd.bench import measurements, networks
 from keras_wgd.bench.contenders import contenders
 from keras_wgd.files import read_json, write_text
-from keras_wgd.study import figures
+from keras_wgd.study import charts, pictures
 
 _NAME = "growth"
 # Kernels and the filters of each: 20 kernels of 10,000 to 100,000,000 numbers in
@@ -74,7 +74,8 @@ def write(
         path,
         f'{{"environment": {json.dumps(environment)},\n"points": [\n{lines}\n]}}\n',
     )
-    return [path, *figures.write(out, {_NAME: chart(read(out))})]
+    drawn = {_NAME: chart(read(out)).to_dict()}
+    return [path, *pictures.write(out, drawn, charts.VEGA_LITE)]
 
 
 def read(out: Path) -> list[dict[str, Any]]:

@@ -44,12 +44,11 @@ def report(
                 f"{', '.join(map(str, folders))}, with none"
             )
         place = out or folders[0] / REPORT
-        reports.prepare(place)
+        with progress.status(console, "drawing the figures"):
+            written = reports.write(place, results, problems)
         runs = tables.frame(results)
         if not as_json:
             display.print_tables(console, runs)
-        with progress.status(console, "drawing the figures"):
-            written = reports.write(place, results, problems)
-        display.print_paths(console, written)
+        display.print_report(console, written)
     if as_json:
         print(tables.summarize(runs).write_json())

@@ -1,4 +1,4 @@
-"""The two kinds of chart that the figures are made of: lines, and dots."""
+"""What the charts of a study have in common: their rows, their looks, their legend."""
 
 import itertools
 import math
@@ -7,8 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from keras_wgd.study.labels import arm_name, block_name
-from keras_wgd.study.optimizers import OPTIMIZERS
+from keras_wgd.study.labels import arm_name
 from keras_wgd.study.spec import ARMS
 from keras_wgd.study.statistics import Estimate
 
@@ -33,7 +32,12 @@ _SHAPES = _by_arm(
     *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
     *("cross", "triangle-left", "diamond", "arrow"),
 )
+# The version of Vega-Lite that Altair writes, as vl-convert names it.
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 _FAINT = 0.06
+# Grey that is seen on black and on white. The line at zero is the one that is plain.
+_GREY = "#888888"
+_AT_ZERO = "datum.value === 0"
 
 
 def point(
@@ -42,6 +46,7 @@ def point(
     x: float,
     estimate: Estimate,
     scale: float = 1.0,
+    least: float = 0.0,
     most: float = math.inf,
 ) -> dict[str, Any]:
     """One point of a line.
@@ -52,193 +57,21 @@ def point(
         x: Where.
         estimate: Mean and interval over the seeds.
         scale: What to multiply them by.
-        most: The highest value that there can be, after that. The interval is
-            drawn from 0 to there, and told in full.
+        least: The lowest value that there can be, after that. The interval is
+            drawn from there to `most`, and told in full.
+        most: The highest.
     """
     numbers = (estimate.mean, estimate.low, estimate.high)
     mean, low, high = (None if n is None else scale * n for n in numbers)
     return {
         **{"panel": panel, "arm": arm_name(arm), "x": x},
         **{"mean": mean, "low": low, "high": high, "seeds": estimate.n},
-        "bottom": None if low is None else max(low, 0.0),
+        "bottom": None if low is None else max(low, least),
         "top": None if high is None else min(high, most),
     }
 
 
-def dot(
-    panel: str,
-    row: Mapping[str, Any],
-    measure: str,
-    scale: float = 1.0,
-    most: float = math.inf,
-) -> dict[str, Any]:
-    """One dot.
-
-    Args:
-        panel: The panel that it is in.
-        row: A row of `tables.summarize`.
-        measure: Of which mean and interval are shown.
-        scale: As for `point`.
-        most: As for `point`.
-    """
-    estimate = Estimate(
-        n=row[f"{measure}_n"],
-        mean=row[measure],
-        low=row[f"{measure}_low"],
-        high=row[f"{measure}_high"],
-    )
-    found = point(panel, row["arm"], row["learning_rate"], estimate, scale, most)
-    place = (list(OPTIMIZERS).index(row["optimizer"]), row["learning_rate"])
-    return found | {
-        "label": f"{block_name(row)}, {found['arm']}",
-        "place": (*place, ARMS.index(row["arm"])),
-    }
-
-
-def lines(
-    rows: Sequence[dict[str, Any]],
-    *,
-    x: str,
-    y_title: str,
-    panels: Sequence[str],
-    columns: int,
-    same_y: bool,
-    title: str,
-    subtitle: Sequence[str],
-) -> alt.TopLevelMixin | None:
-    """Lines with bands, one for each arm, in panels.
-
-    Args:
-        rows: As `point` gives them.
-        x: What lies along: `"epoch"`, or anything else on a logarithmic scale.
-        y_title: What stands upright.
-        panels: Their names, in order.
-        columns: How many panels in a row.
-        same_y: Whether all panels have the same axis.
-        title: Of the whole.
-        subtitle: Its lines.
-
-    Returns:
-        The chart; `None` where there are no rows.
-    """
-    if not rows:
-        return None
-    arms = _arms(rows)
-    shown = _selection(arms)
-    epochs = x == "epoch"
-    scale = alt.Scale(nice=False) if epochs else alt.Scale(type="log", nice=False)
-    axis = alt.Axis(format="d", tickMinStep=1)
-    if not epochs:
-        values = sorted({row["x"] for row in rows})
-        axis = alt.Axis(format="~g", values=values, labelOverlap="greedy")
-    title_x = x.capitalize()
-    base = alt.Chart().encode(
-        x=alt.X("x:Q", title=title_x, scale=scale, axis=axis),
-        color=_colour(arms, 250),
-    )
-    y_scale = alt.Scale(zero=False)
-    y_axis = alt.Axis(minExtent=28, tickCount=5)
-    band = base.mark_area(clip=True, strokeWidth=0).encode(
-        y=alt.Y("bottom:Q", title=y_title, scale=y_scale, axis=y_axis),
-        y2="top:Q",
-        opacity=alt.condition(shown, alt.value(0.16), alt.value(0)),
-    )
-    line = base.mark_line(strokeWidth=2, clip=True).encode(
-        strokeDash=alt.StrokeDash(
-            "arm:N",
-            scale=_scale(arms, _DASHES),
-            legend=_legend(250, symbolType="stroke"),
-        ),
-        y=alt.Y("mean:Q", title=y_title, scale=y_scale, axis=y_axis),
-        opacity=alt.condition(shown, alt.value(1), alt.value(_FAINT)),
-    )
-    points = base.mark_point(filled=True, size=22, clip=True).encode(
-        y=alt.Y("mean:Q", title=y_title, scale=y_scale, axis=y_axis),
-        opacity=alt.condition(shown, alt.value(0.9), alt.value(0)),
-        tooltip=_tooltip("x:Q", title_x, y_title),
-    )
-    layers = alt.layer(
-        band, line.properties(name="lines").add_params(shown), points
-    ).properties(width=215, height=150)
-    chart = layers.facet(
-        facet=_panel(panels),
-        columns=columns,
-        data=alt.Data(values=list(rows)),
-    )
-    if not same_y:
-        chart = chart.resolve_scale(y="independent")
-    return chart.properties(title=_title(title, subtitle))
-
-
-def dots(
-    rows: Sequence[dict[str, Any]],
-    *,
-    x_title: str,
-    columns: int,
-    title: str,
-    subtitle: Sequence[str],
-) -> alt.TopLevelMixin | None:
-    """Dots with intervals: a row for each optimizer, rate and arm, in panels.
-
-    Args:
-        rows: As `dot` gives them; a hollow diamond where they have a `paper`.
-        x_title: What lies along.
-        columns: How many panels in a row.
-        title: Of the whole.
-        subtitle: Its lines.
-
-    Returns:
-        The chart; `None` where there are no rows.
-    """
-    if not rows:
-        return None
-    arms = _arms(rows)
-    shown = _selection(arms)
-    labels = _unique(sorted(rows, key=lambda row: row["place"]), "label")
-    base = alt.Chart().encode(
-        y=alt.Y("label:N", title=None, sort=labels),
-        color=_colour(arms),
-        opacity=alt.condition(shown, alt.value(1), alt.value(_FAINT)),
-    )
-    scale, axis = alt.Scale(zero=False), alt.Axis(tickCount=8, labelFlush=False)
-    intervals = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("bottom:Q", title=x_title, scale=scale, axis=axis), x2="top:Q"
-    )
-    means = base.mark_point(filled=True, size=55, opacity=1).encode(
-        x=alt.X("mean:Q", title=x_title, scale=scale, axis=axis),
-        shape=alt.Shape("arm:N", scale=_scale(arms, _SHAPES), legend=_legend()),
-        tooltip=_tooltip("label:N", "Run", x_title),
-    )
-    layers = [intervals, means.properties(name="dots").add_params(shown)]
-    if any(row.get("paper") is not None for row in rows):
-        layers.append(
-            base.mark_point(
-                shape="diamond", size=75, filled=False, strokeWidth=1.5
-            ).encode(
-                x=alt.X("paper:Q", title=x_title, scale=scale, axis=axis),
-                tooltip=[
-                    alt.Tooltip("label:N", title="Run"),
-                    alt.Tooltip("paper:Q", title=f"The paper: {x_title}"),
-                ],
-            )
-        )
-    data = [{k: v for k, v in row.items() if k not in ("place", "x")} for row in rows]
-    chart = (
-        alt.layer(*layers)
-        .properties(width=360 if columns > 1 else 640, height=alt.Step(15))
-        .facet(
-            facet=_panel(_unique(rows, "panel")),
-            columns=columns,
-            spacing=30,
-            data=alt.Data(values=data),
-        )
-    )
-    if columns == 1:
-        chart = chart.resolve_scale(y="independent")
-    return chart.properties(title=_title(title, subtitle))
-
-
-def _selection(arms):
+def selection(arms: Sequence[str]) -> alt.Parameter:
     """Which arms are shown: all, until their legend entries are clicked."""
     return alt.selection_point(
         name="shown",
@@ -251,22 +84,129 @@ def _selection(arms):
     )
 
 
-def _arms(rows):
+def if_shown(shown: alt.Parameter, value: float, hidden: float = _FAINT) -> Any:
+    """An opacity, and another one for arms that are switched off."""
+    return alt.condition(shown, alt.value(value), alt.value(hidden))
+
+
+def arms_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the arms that there are rows of, in order."""
     found = {row["arm"] for row in rows}
     return [name for name in map(arm_name, ARMS) if name in found]
 
 
-def _unique(rows, field):
-    return list(dict.fromkeys(row[field] for row in rows))
+def parts(
+    rows: Sequence[dict[str, Any]], field: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows by one of their fields, in the order of its values in them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row[field], []).append(row)
+    return found
+
+
+def colour(arms: Sequence[str], size: int = 100) -> alt.Color:
+    """The colour of each arm, with the legend."""
+    return alt.Color("arm:N", scale=_scale(arms, _COLOURS), legend=_legend(size))
+
+
+def outline(arms: Sequence[str]) -> alt.Stroke:
+    """The same colours, for the outline of what may be hollow."""
+    return alt.Stroke("arm:N", scale=_scale(arms, _COLOURS), legend=_legend())
+
+
+def dash(arms: Sequence[str]) -> alt.StrokeDash:
+    """The dashes of each arm's line."""
+    legend = _legend(250, symbolType="stroke")
+    return alt.StrokeDash("arm:N", scale=_scale(arms, _DASHES), legend=legend)
+
+
+def shape(arms: Sequence[str]) -> alt.Shape:
+    """The shape of each arm's dots."""
+    return alt.Shape("arm:N", scale=_scale(arms, _SHAPES), legend=_legend())
+
+
+def number_axis(**options: Any) -> alt.Axis:
+    """An axis of numbers, with a line at zero that is seen."""
+    return alt.Axis(
+        gridColor=_GREY,
+        gridOpacity=alt.condition(_AT_ZERO, alt.value(1), alt.value(0.2)),
+        **options,
+    )
+
+
+def tooltip(place: alt.Tooltip, value: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
+    """What is told of a mean when it is pointed at."""
+    return [
+        alt.Tooltip("arm:N", title="Arm"),
+        place,
+        alt.Tooltip("mean:Q", title=value, format=".4~f"),
+        alt.Tooltip("low:Q", title="from", format=".4~f"),
+        alt.Tooltip("high:Q", title="to", format=".4~f"),
+        *more,
+    ]
+
+
+def whole(
+    kind: str,
+    parts: Sequence[dict[str, Any]],
+    shown: alt.Parameter,
+    views: Sequence[str],
+    datasets: Mapping[str, Sequence[dict[str, Any]]],
+    *,
+    title: str,
+    subtitle: Sequence[str],
+    axes: int,
+    least: int,
+    **options: Any,
+) -> dict[str, Any]:
+    """Panels with their title, legend and data, and what a page needs to fit them in.
+
+    Args:
+        kind: How Vega-Lite puts them together: `"vconcat"` or `"concat"`.
+        parts: The panels, or the facets of panels.
+        shown: As `selection` gives it.
+        views: The names of the views with a legend that the selection is bound to.
+        datasets: The rows, by the names that the parts have for them.
+        title: Of the whole.
+        subtitle: Its lines.
+        axes: How wide the labels of an upright axis are, in pixels.
+        least: How narrow a panel may be, in pixels.
+        **options: Further fields of the concatenation.
+
+    Returns:
+        The chart as a dictionary of Vega-Lite.
+    """
+    # Altair copies and validates what it holds, again and again: it makes each part,
+    # and is left out of putting them together. A test validates every chart.
+    top = {name: parts[0][name] for name in ("$schema", "config")}
+    return {
+        **top,
+        kind: [
+            {name: field for name, field in part.items() if name not in top}
+            for part in parts
+        ],
+        "params": [{**shown.param.to_dict(), "views": list(views)}],
+        "title": {
+            "text": title,
+            "subtitle": list(subtitle),
+            "anchor": "start",
+            "offset": 10,
+        },
+        "usermeta": {"axes": axes, "least": least},
+        "datasets": dict(datasets),
+        **options,
+    }
+
+
+def panel_title(name: str, size: int = 11) -> dict[str, Any]:
+    """The title of a part of a chart."""
+    return {"text": name, "fontSize": size, "anchor": "start", "offset": 6}
 
 
 def _scale(arms, values):
     by_name = {arm_name(arm): value for arm, value in values.items()}
-    return alt.Scale(domain=arms, range=[by_name[arm] for arm in arms])
-
-
-def _colour(arms, size=100):
-    return alt.Color("arm:N", scale=_scale(arms, _COLOURS), legend=_legend(size))
+    return alt.Scale(domain=list(arms), range=[by_name[arm] for arm in arms])
 
 
 def _legend(size=100, **options):
@@ -280,23 +220,3 @@ def _legend(size=100, **options):
         columnPadding=20,
         **options,
     )
-
-
-def _panel(names):
-    header = alt.Header(labelAnchor="start", labelFontWeight="bold", labelFontSize=11)
-    return alt.Facet("panel:N", sort=list(names), title=None, header=header)
-
-
-def _tooltip(place, title, value_title):
-    return [
-        *([] if place == "label:N" else [alt.Tooltip("arm:N", title="Arm")]),
-        alt.Tooltip(place, title=title),
-        alt.Tooltip("mean:Q", title=value_title, format=".4~f"),
-        alt.Tooltip("low:Q", title="from", format=".4~f"),
-        alt.Tooltip("high:Q", title="to", format=".4~f"),
-        alt.Tooltip("seeds:Q", title="Seeds"),
-    ]
-
-
-def _title(title, subtitle):
-    return alt.TitleParams(title, subtitle=list(subtitle), anchor="start", offset=10)

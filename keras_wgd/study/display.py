@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_wgd.files import printable
-from keras_wgd.study import cluster, results, runner, tables
+from keras_wgd.study import cluster, curves, results, runner, tables
 from keras_wgd.study.options import Options
 from keras_wgd.study.progress import Bar
 from keras_wgd.study.results import Result
@@ -79,6 +79,17 @@ def print_paths(console: Console, paths: Sequence[Path], what: str = "written") 
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_report(console: Console, paths: Sequence[Path]) -> None:
+    """Print where a report is: its tables and numbers, its figures, its page."""
+    figures = [path for path in paths if path.suffix in (".png", ".svg")]
+    pages = [path for path in paths if path.suffix == ".html"]
+    rest = [path for path in paths if path not in figures + pages]
+    print_paths(console, rest)
+    for folder, count in Counter(path.parent for path in figures).items():
+        print_paths(console, [folder], f"written: {count} figures, PNG and SVG")
+    print_paths(console, pages, "report")
+
+
 def print_gpus(console: Console, gpus: Sequence[str], jobs: int) -> None:
     """Print on which GPUs runs are made, and how many at a time."""
     text = f"runs at a time: {jobs}, divided among GPU {', '.join(gpus)}"
@@ -124,9 +135,10 @@ def print_study(
             print("[]")
         return False
     runs = tables.frame(found)
-    print_paths(console, tables.write(out, runs))
+    summary = tables.summarize(runs)
+    print_paths(console, tables.write(out, runs, curves.frame(found), summary))
     if as_json:
-        print(tables.summarize(runs).write_json())
+        print(summary.write_json())
     else:
         print_tables(console, runs)
     return True

@@ -1,7 +1,6 @@
 """The report of a study: one page that works without a network, and its files."""
 
 import base64
-import functools
 import hashlib
 import json
 from collections import Counter
@@ -13,7 +12,17 @@ import jinja2
 
 from keras_wgd.files import printable, write_text
 from keras_wgd.settings import in_words
-from keras_wgd.study import figures, layout, results, tables, verdict
+from keras_wgd.study import (
+    charts,
+    curves,
+    figures,
+    gains,
+    layout,
+    pictures,
+    results,
+    tables,
+    verdict,
+)
 from keras_wgd.study.results import REPORT_PAGE, Result
 from keras_wgd.study.statistics import ROUGHNESS
 
@@ -88,30 +97,39 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
         problems: Lines on what was not used.
 
     Returns:
-        What was written: `report.html`, `tables.md`, `runs.csv`, `summary.csv`
-        and the figures, as PNG and as SVG.
+        What was written: `tables.md`, `report.html`, what `tables.write` does, and
+        the figures, as PNG and as SVG.
 
     Raises:
         ValueError: As `prepare`.
     """
     prepare(out)
-    runs = tables.frame(found)
-    drawn = figures.figures(found)
-    texts = {
-        out / REPORT_PAGE: page(found, problems, drawn),
-        out / "tables.md": tables.markdown(runs),
-    }
-    for path, text in texts.items():
-        write_text(path, text)
+    version = charts.VEGA_LITE
+    with pictures.processes() as pool:
+        vega = pool.submit(pictures.bundle, version)
+        runs, epochs, summary = _numbers(found)
+        drawn = figures.draw(runs, epochs, summary)
+        drawings = [
+            pool.submit(pictures.draw, out / _FIGURES, name, spec, version)
+            for name, spec in drawn.items()
+        ]
+        words = _page(found, problems, drawn, runs, summary, vega.result())
+        texts = {"tables.md": tables.markdown(runs, summary), REPORT_PAGE: words}
+        for name, text in texts.items():
+            write_text(out / name, text)
+        written = tables.write(out, runs, epochs, summary)
+        pairs = [drawing.result() for drawing in drawings]
     return [
-        *texts,
-        *tables.write(out, runs),
-        *figures.write(out / _FIGURES, drawn),
+        *(out / name for name in texts),
+        *written,
+        *(path for pair in pairs for path in pair),
     ]
 
 
 def page(
-    found: Sequence[Result], problems: Sequence[str], drawn: Mapping[str, Any]
+    found: Sequence[Result],
+    problems: Sequence[str],
+    drawn: Mapping[str, dict[str, Any]],
 ) -> str:
     """The page, with all that it needs inside.
 
@@ -120,8 +138,18 @@ def page(
         problems: Lines on what was not used.
         drawn: The charts, as `figures.figures` gives them.
     """
+    runs, _, summary = _numbers(found)
+    vega = pictures.bundle(charts.VEGA_LITE)
+    return _page(found, problems, drawn, runs, summary, vega)
+
+
+def _numbers(found):
+    """A row for each run, for each epoch of it, and for each arm."""
     runs = tables.frame(found)
-    summary = tables.summarize(runs)
+    return runs, curves.frame(found), tables.summarize(runs)
+
+
+def _page(found, problems, drawn, runs, summary, vega):
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keras_wgd.study", "page"),
         autoescape=True,
@@ -130,37 +158,34 @@ def page(
         undefined=jinja2.StrictUndefined,
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
-    specs = {name: chart.to_dict() for name, chart in drawn.items()}
-    scripts = [_vega(), environment.get_template("report.js").render()]
+    scripts = [vega, environment.get_template("report.js").render()]
+    judged = verdict.judged(runs, "accuracy")
+    metrics = layout.metric_tables(summary)
     return environment.get_template("report.html").render(
         policy=_policy(scripts),
         vega=scripts[0],
         script=scripts[1],
         style=environment.get_template("report.css").render(),
         runs=len(found),
-        settings=len(layout.metric_tables(summary)),
+        settings=len(metrics),
         verdict=verdict.words(runs),
+        gains=gains.table(judged) if judged else None,
         paper=verdict.paper_words(),
         roughness=ROUGHNESS,
-        metric_tables=layout.metric_tables(summary),
+        metric_tables=metrics,
         roughness_tables=layout.roughness_tables(summary),
-        charts=[(name, _said(spec)) for name, spec in specs.items()],
-        specs=specs,
+        captions=[
+            _caption(number, name, spec)
+            for number, (name, spec) in enumerate(drawn.items(), start=1)
+        ],
+        # The captions say what the titles would.
+        specs={
+            name: {key: part for key, part in spec.items() if key != "title"}
+            for name, spec in drawn.items()
+        },
         problems=[printable(problem) for problem in problems],
         environments=_environments(found),
     )
-
-
-@functools.cache
-def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed, as vl-convert carries them."""
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle(  # type: ignore[call-arg]
-        vl_version=figures.VEGA_LITE
-    )
-    # Inside a page these would end the script, or keep it from ending.
-    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _policy(scripts):
@@ -176,10 +201,10 @@ def _policy(scripts):
     )
 
 
-def _said(spec):
-    """A chart's title and subtitle, for those who do not see it."""
+def _caption(number, name, spec):
+    """A figure's name, its title with its number, and what is said below that."""
     title = spec["title"]
-    return ". ".join((title["text"], *title["subtitle"]))
+    return name, f"Figure {number}. {title['text']}", ". ".join(title["subtitle"])
 
 
 def _environments(found):

@@ -11,6 +11,8 @@ import polars as pl
 from keras_wgd.study.spec import ARMS, RunSpec
 
 CONFIDENCE = 0.95
+# A difference is significant where its adjusted p value is below.
+LEVEL = 0.05
 # Of the largest number: values that differ by less are taken for the same.
 _ROUNDING = 1e-12
 
@@ -74,11 +76,6 @@ class Estimate:
         if self.low is None or self.high is None:
             return None
         return (self.high - self.low) / 2
-
-
-def mean_of(values: Sequence[float]) -> Estimate:
-    """The mean of one value for each seed, and its 95 % interval."""
-    return means_of([[value] for value in values])[0]
 
 
 def means_of(rows: Sequence[Sequence[float]]) -> list[Estimate]:
@@ -183,12 +180,36 @@ def roughness(losses: Sequence[float]) -> float | None:
     return math.hypot(*turns) / math.sqrt(len(turns))
 
 
-def paired(runs: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
+def by_evidence(runs: pl.DataFrame) -> pl.DataFrame:
+    """Sort runs: the data sets, and their settings, with the most pairs first.
+
+    Args:
+        runs: As `tables.frame` gives them.
+
+    Returns:
+        The rows, those of a setting together, in their order. `place` counts the
+        settings from 0.
+    """
+    seed, plain = [*SETTING, *BLOCK, "seed"], pl.col("arm") == "plain"
+    counted = runs.with_columns(pair=~plain & plain.any().over(seed))
+    pairs = [
+        -pl.col("pair").sum().over(group).cast(pl.Int64)
+        for group in ("dataset", SETTING)
+    ]
+    keys: list[Any] = [pairs[0], "dataset", pairs[1], *SETTING]
+    ordered = counted.sort(keys, nulls_last=True, maintain_order=True)
+    return ordered.drop("pair").with_columns(place=pl.struct(SETTING).rle_id())
+
+
+def paired(
+    runs: pl.DataFrame, measures: Sequence[str], within: Sequence[str] = ()
+) -> pl.DataFrame:
     """Put beside each run the plain one that it is compared with.
 
     Args:
         runs: As `tables.frame` gives them.
         measures: Columns of it.
+        within: Further columns that two rows of a pair have in common.
 
     Returns:
         The same rows, in their order, and for each measure `m` a column `m_plain`,
@@ -198,7 +219,7 @@ def paired(runs: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
     Raises:
         ValueError: If a run is there twice: it would count as two seeds.
     """
-    keys = [*SETTING, *BLOCK, "seed"]
+    keys = [*SETTING, *BLOCK, "seed", *within]
     twice = runs.filter(runs.select(*keys, "arm").is_duplicated())
     if not twice.is_empty():
         run = twice.select(*keys, "arm").row(0, named=True)
@@ -266,17 +287,16 @@ def verdicts(runs: pl.DataFrame, measure: str) -> list[Verdict]:
     """
     plain = f"{measure}_plain"
     pairs = (
-        paired(runs, [measure])
+        paired(by_evidence(runs), [measure])
         .filter(pl.col(measure).is_not_null(), pl.col(plain).is_not_null())
         .with_columns(
             difference=pl.col(measure) - pl.col(plain),
             at_paper_rate=pl.col("learning_rate") == PAPER_RATE,
         )
         .sort(
-            *SETTING,
+            "place",
             ~pl.col("at_paper_rate"),
             pl.col("arm").cast(pl.Enum(ARMS)),
-            nulls_last=True,
             maintain_order=True,
         )
     )

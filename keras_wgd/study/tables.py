@@ -8,9 +8,9 @@ import polars as pl
 from keras_wgd import settings
 from keras_wgd.files import write_text
 from keras_wgd.metrics import METRICS
-from keras_wgd.study import labels, layout, statistics
+from keras_wgd.study import cells, gains, labels, layout, statistics, verdict
 from keras_wgd.study.optimizers import OPTIMIZERS
-from keras_wgd.study.results import Result
+from keras_wgd.study.results import CURVES, Result
 from keras_wgd.study.spec import ARMS
 from keras_wgd.study.statistics import BLOCK, SETTING
 
@@ -19,7 +19,8 @@ MEASURES = (*METRICS, *ROUGHNESS)
 
 _MEAN_ENDS = ("", "_low", "_high", "_n")
 _GAIN_ENDS = ("_gain", "_gain_low", "_gain_high", "_gain_p")
-_SCHEMA = {
+# What identifies a run.
+KEYS = {
     "dataset": pl.String,
     "model": pl.String,
     "image_size": pl.Int64,
@@ -38,8 +39,12 @@ _SCHEMA = {
     "learning_rate": pl.Float64,
     "arm": pl.String,
     "seed": pl.Int64,
+}
+SCHEMA = {
+    **KEYS,
     **dict.fromkeys(MEASURES, pl.Float64),
     "diverged": pl.Boolean,
+    **dict.fromkeys((*CURVES, "norm_ratio", "seconds"), pl.Float64),
 }
 
 
@@ -54,10 +59,12 @@ def frame(results: Sequence[Result]) -> pl.DataFrame:
         `learning_rate`, `arm` and `seed`; the columns of `METRICS`, as in the
         results: fractions, and nats; `train_roughness` and `test_roughness`
         (`statistics.roughness`), in nats per epoch; `diverged`, whether a loss
-        is not finite, in training or on the test images.
+        is not finite, in training or on the test images; the columns of
+        `results.CURVES` and `norm_ratio` in the last epoch (no `norm_ratio` in a
+        plain run); `seconds` of training, over all epochs.
     """
     rows = [_row(result) for result in results]
-    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 def summarize(runs: pl.DataFrame) -> pl.DataFrame:
@@ -75,43 +82,34 @@ def summarize(runs: pl.DataFrame) -> pl.DataFrame:
         `m_low` and `m_high` (its 95 % interval) and `m_n` (how many runs); over
         the pairs: `m_gain` (the mean of `m` less the plain `m`), `m_gain_low`,
         `m_gain_high` and `m_gain_p`. What cannot be had from so few runs is
-        null. `accuracy_gain_p_adjusted` is the p value adjusted for the number
-        of gains of the same setting (Benjamini and Hochberg).
+        null. `m_gain_p_adjusted` is the p value adjusted for the number of gains
+        in `m` of the same setting (Benjamini and Hochberg).
 
     Raises:
         ValueError: If a run is there twice.
     """
     keys = [*SETTING, *BLOCK, "arm"]
-    groups = statistics.paired(runs, MEASURES).group_by(keys, maintain_order=True)
+    pairs = statistics.paired(statistics.by_evidence(runs), MEASURES)
     rows = [
         dict(zip(keys, values, strict=True)) | _summary(group)
-        for values, group in groups
+        for values, group in pairs.group_by(keys, maintain_order=True)
     ]
     summary = pl.DataFrame(rows, schema=_summary_schema(), orient="row")
-    order = {
-        name: pl.col(name).replace_strict({value: i for i, value in enumerate(values)})
-        for name, values in {"optimizer": OPTIMIZERS, "arm": ARMS}.items()
-    }
-    summary = summary.sort(
-        *SETTING, order["optimizer"], "learning_rate", order["arm"], nulls_last=True
-    )
     parts = [
-        part.with_columns(
-            pl.Series(
-                "accuracy_gain_p_adjusted",
-                statistics.adjusted(part["accuracy_gain_p"].to_list()),
-                pl.Float64,
-            )
+        _adjusted(part).sort(
+            pl.col("optimizer").cast(pl.Enum(list(OPTIMIZERS))),
+            "learning_rate",
+            pl.col("arm").cast(pl.Enum(ARMS)),
         )
         for _, part in summary.group_by(SETTING, maintain_order=True)
     ]
-    return pl.concat(parts) if parts else summary
+    return pl.concat(parts) if parts else _adjusted(summary)
 
 
 def rich_tables(runs: pl.DataFrame) -> list:
     """A `rich` table for each setting, for a terminal of 80 columns.
 
-    The best mean of each optimizer and metric is bold, as in the paper.
+    A mean is bold where it is significantly better: see `cells.is_better`.
     """
     from rich import box
     from rich.table import Table
@@ -140,23 +138,42 @@ def rich_tables(runs: pl.DataFrame) -> list:
     return tables
 
 
-def markdown(runs: pl.DataFrame) -> str:
-    """The tables as Markdown, the paper's figures in brackets."""
-    summary = summarize(runs)
-    tables = (*layout.metric_tables(summary), *layout.roughness_tables(summary))
-    return "\n".join(table.markdown() for table in tables)
+def markdown(runs: pl.DataFrame, summary: pl.DataFrame) -> str:
+    """The tables as Markdown, the paper's figures in brackets.
+
+    Args:
+        runs: As `frame` gives them.
+        summary: As `summarize` gives it.
+    """
+    judged = verdict.judged(runs, "accuracy")
+    found = [gains.table(judged)] if judged else []
+    found += [*layout.metric_tables(summary), *layout.roughness_tables(summary)]
+    return "\n".join(table.markdown() for table in found)
 
 
-def write(out: Path, runs: pl.DataFrame) -> list[Path]:
-    """Write `runs.csv`, a row for each run, and `summary.csv`, as `summarize`.
+def write(
+    out: Path, runs: pl.DataFrame, epochs: pl.DataFrame, summary: pl.DataFrame
+) -> list[Path]:
+    """Write the numbers of a study, for a program to read.
+
+    Args:
+        out: The folder for them.
+        runs: As `frame` gives them.
+        epochs: As `curves.frame` gives them.
+        summary: As `summarize` gives it.
 
     Returns:
-        The two files.
+        `runs.csv`, a row for each run; `epochs.csv`, a row for each run and epoch;
+        and `summary.csv`, a row for each arm.
     """
-    tables = {out / "runs.csv": runs, out / "summary.csv": summarize(runs)}
-    for path, table in tables.items():
+    written = {
+        out / "runs.csv": runs,
+        out / "epochs.csv": epochs,
+        out / "summary.csv": summary,
+    }
+    for path, table in written.items():
         write_text(path, table.write_csv())
-    return list(tables)
+    return list(written)
 
 
 def _row(result):
@@ -171,14 +188,17 @@ def _row(result):
         "train_roughness": statistics.roughness(curves["train_loss"]),
         "test_roughness": statistics.roughness(curves["test_loss"]),
         "diverged": not pl.Series(losses, dtype=pl.Float64).is_finite().all(),
+        **{name: curves[name][-1] for name in CURVES},
+        "norm_ratio": result.norm_ratios[-1] if result.norm_ratios else None,
+        "seconds": sum(result.seconds),
     }
-    return {name: row[name] for name in _SCHEMA}
+    return {name: row[name] for name in SCHEMA}
 
 
 def _summary(group):
     row = {"seeds": len(group), "diverged": group["diverged"].sum()}
-    for name in MEASURES:
-        mean = statistics.mean_of(group[name].drop_nulls().to_list())
+    means = statistics.means_of(group.select(MEASURES).to_numpy())
+    for name, mean in zip(MEASURES, means, strict=True):
         row |= {
             name: mean.mean,
             f"{name}_low": mean.low,
@@ -198,8 +218,20 @@ def _summary(group):
     return row
 
 
+def _adjusted(summary):
+    """The rows of a setting, with the p values adjusted for their number."""
+    return summary.with_columns(
+        pl.Series(
+            f"{name}_gain_p_adjusted",
+            statistics.adjusted(summary[f"{name}_gain_p"].to_list()),
+            pl.Float64,
+        )
+        for name in MEASURES
+    )
+
+
 def _summary_schema():
-    keys = {name: _SCHEMA[name] for name in (*SETTING, *BLOCK, "arm")}
+    keys = {name: SCHEMA[name] for name in (*SETTING, *BLOCK, "arm")}
     numbers = {
         f"{name}{end}": pl.Int64 if end == "_n" else pl.Float64
         for ends in (_MEAN_ENDS, _GAIN_ENDS)
@@ -222,15 +254,15 @@ def _terminal_cells(row, rows):
     """The cells of a line of 80 columns: intervals where most depends on them."""
     plain = row["arm"] == "plain"
     label = labels.block_name(row) if plain else labels.arm_name(row["arm"])
-    cells = [label]
+    found = [label]
     for name in METRICS:
         digits = 3 if name == "loss" else None
-        text = layout.spread(row, name, digits, "±", "*")
+        text = cells.spread(row, name, digits, "±", "*")
         if name not in ("accuracy", "loss"):
             text = text.partition("±")[0]
-        best = layout.is_best(row, rows, name)
-        cells.append(f"[bold]{text}[/bold]" if best else text)
+        better = cells.is_better(row, rows, name)
+        found.append(f"[bold]{text}[/bold]" if better else text)
     if plain:
-        return [*cells, "", ""]
-    gain = layout.spread(row, "accuracy_gain", None, "±")
-    return [*cells, gain, layout.p_text(row["accuracy_gain_p"]).replace("0.", ".")]
+        return [*found, "", ""]
+    gain = cells.spread(row, "accuracy_gain", None, "±")
+    return [*found, gain, cells.p_text(row["accuracy_gain_p"]).replace("0.", ".")]

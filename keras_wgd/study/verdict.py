@@ -6,38 +6,75 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from keras_wgd.study import paper, statistics
+from keras_wgd.study.cells import is_significant, p_text
 from keras_wgd.study.labels import arm_name, counted, distinct_names
-from keras_wgd.study.layout import p_text
 from keras_wgd.study.spec import ARMS
-from keras_wgd.study.statistics import Verdict
+from keras_wgd.study.statistics import LEVEL, Verdict
 
-LEVEL = 0.05
+_SMOOTHNESS = "train_roughness"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A verdict as one of a family of tests: those of one measure.
+
+    Attributes:
+        verdict: The verdict.
+        group: What its group of runs is called.
+        p: Its p value, adjusted for the family; `None` where there is none.
+        tests: How many tests there are in the family.
+    """
+
+    verdict: Verdict
+    group: str
+    p: float | None
+    tests: int
+
+    @property
+    def outcome(self) -> str:
+        """Where WGD is shown to move the measure: higher, lower or open."""
+        mean = self.verdict.difference.mean
+        if mean is None or not is_significant(self.p):
+            return "open"
+        return "higher" if mean > 0 else "lower"
+
+
+def judged(runs: pl.DataFrame, measure: str) -> list[Judged]:
+    """The verdicts on one measure: one for each comparison.
+
+    Args:
+        runs: As `tables.frame` gives them.
+        measure: A column of it.
+    """
+    verdicts = statistics.verdicts(runs, measure)
+    adjusted = statistics.adjusted([v.difference.p for v in verdicts])
+    tests = sum(p is not None for p in adjusted)
+    return [
+        Judged(verdict, group, p, tests)
+        for verdict, group, p in zip(
+            verdicts, _group_names(verdicts), adjusted, strict=True
+        )
+    ]
 
 
 def words(runs: pl.DataFrame) -> list[str]:
-    """Paragraphs: first the outcome, then the numbers of each group and arm.
+    """Paragraphs: first the outcome in one sentence, then each comparison's numbers.
 
     Args:
         runs: As `tables.frame` gives them.
     """
-    accuracies = _judged(runs, "accuracy")
+    accuracies = judged(runs, "accuracy")
     if not accuracies:
         return [
             "No run with WGD has beside it the plain run of the same setting, "
             "optimizer, learning rate and seed, so there is nothing to compare."
         ]
-    names = _group_names([found.verdict for found in accuracies.values()])
-    outcomes: dict[str, dict[str, list[str]]] = {}
-    for name, found in zip(names, accuracies.values(), strict=True):
-        arms = outcomes.setdefault(name, {"higher": [], "lower": [], "open": []})
-        arms[found.outcome].append(arm_name(found.verdict.arm))
-    first = "; ".join(f"with {name}, {_said(arms)}" for name, arms in outcomes.items())
-    roughness = _judged(runs, "train_roughness")
+    roughness = {_key(found.verdict): found for found in judged(runs, _SMOOTHNESS)}
     return [
-        f"W{first[1:]}.",
+        _headline(accuracies),
         *(
-            f"{_accuracy(name, found)} {_smoothness(roughness.get(key))}"
-            for name, (key, found) in zip(names, accuracies.items(), strict=True)
+            f"{_accuracy(found)} {_smoothness(roughness.get(_key(found.verdict)))}"
+            for found in accuracies
         ),
         *_diverged(runs),
     ]
@@ -62,38 +99,28 @@ def paper_words() -> str:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Judged:
-    """A verdict as one of a family of tests: those of one measure.
-
-    Attributes:
-        verdict: The verdict.
-        p: Its p value, adjusted for the family; `None` where there is none.
-        tests: How many tests there are in the family.
-    """
-
-    verdict: Verdict
-    p: float | None
-    tests: int
-
-    @property
-    def outcome(self) -> str:
-        """Where WGD is shown to move the measure: higher, lower or open."""
-        mean = self.verdict.difference.mean
-        if self.p is None or mean is None or self.p >= LEVEL:
-            return "open"
-        return "higher" if mean > 0 else "lower"
-
-
-def _judged(runs: pl.DataFrame, measure: str) -> dict[tuple, _Judged]:
-    """The verdicts on one measure, by group and arm."""
-    verdicts = statistics.verdicts(runs, measure)
-    adjusted = statistics.adjusted([v.difference.p for v in verdicts])
-    tests = sum(p is not None for p in adjusted)
-    return {
-        _key(verdict): _Judged(verdict, p, tests)
-        for verdict, p in zip(verdicts, adjusted, strict=True)
-    }
+def _headline(found: Sequence[Judged]) -> str:
+    """The outcome of all comparisons in a sentence; by arm where it is one group."""
+    arms: dict[str, list[str]] = {"higher": [], "lower": [], "open": []}
+    for one in found:
+        arms[one.outcome].append(arm_name(one.verdict.arm))
+    if len({one.group for one in found}) == 1:
+        return f"With {found[0].group}, {_said(arms)}."
+    number, higher, lower, rest = len(found), *map(len, arms.values())
+    if rest == number:
+        return (
+            "These runs do not tell whether WGD changes the accuracy: in none of "
+            f"{number} comparisons is the difference significant (p adjusted below "
+            f"{LEVEL:g})."
+        )
+    moved = [
+        f"{verb} accuracy in {count}"
+        for verb, count in (("gains", higher), ("loses", lower))
+        if count
+    ]
+    moved[0] += f" of {number} comparisons"
+    tail = f"; in the other {rest} these runs do not tell" if rest else ""
+    return f"WGD {' and '.join(moved)}{tail}."
 
 
 def _group_names(verdicts: Sequence[Verdict]) -> list[str]:
@@ -131,13 +158,13 @@ def _said(arms: Mapping[str, Sequence[str]]) -> str:
     return _list(found)
 
 
-def _accuracy(name: str, found: _Judged) -> str:
+def _accuracy(found: Judged) -> str:
     verdict = found.verdict
     pairs = "pair" if verdict.pairs == 1 else "pairs"
     counts = (
-        f"With {name}, {arm_name(verdict.arm)}: of {verdict.pairs} {pairs} of runs the "
-        f"accuracy is higher with it in {verdict.higher}, lower in {verdict.lower} and "
-        f"the same in {verdict.equal}."
+        f"With {found.group}, {arm_name(verdict.arm)}: of {verdict.pairs} {pairs} of "
+        f"runs the accuracy is higher with it in {verdict.higher}, lower in "
+        f"{verdict.lower} and the same in {verdict.equal}."
     )
     mean = _mean(found, 100, 2, "percentage points")
     if not verdict.blocks:
@@ -150,7 +177,7 @@ def _accuracy(name: str, found: _Judged) -> str:
     )
 
 
-def _smoothness(found: _Judged | None) -> str:
+def _smoothness(found: Judged | None) -> str:
     if found is None:
         return "Too few epochs to say how smooth training is."
     verdict = found.verdict

@@ -34,6 +34,19 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
+// A table that is wider than its box says so, until its end is seen.
+for (const section of document.querySelectorAll("section.table")) {
+  const box = section.querySelector(".scroll");
+  const hint = section.querySelector(".hint");
+  const look = () => {
+    const left = box.scrollWidth - box.clientWidth - box.scrollLeft;
+    box.parentElement.classList.toggle("more", left > 1);
+    hint.hidden = box.scrollWidth <= box.clientWidth;
+  };
+  box.addEventListener("scroll", look);
+  new ResizeObserver(look).observe(box);
+}
+
 // The charts take the colour of the text around them, so they follow the theme.
 const ink = "currentColor";
 const config = {
@@ -44,18 +57,75 @@ const config = {
   legend: { labelColor: ink, titleColor: ink },
   axis: {
     labelColor: ink, titleColor: ink, domainColor: ink, tickColor: ink,
-    gridColor: ink, gridOpacity: 0.15,
   },
   view: { stroke: ink, strokeOpacity: 0.2 },
 };
 
+// A chart is as wide as its box: its panels, and how many are in a row, give way.
+// Their axes and their least width, in pixels, come with the chart.
+const widest = 360;
+const gap = 22;
+const entry = 125; // of a legend
+
+function wrapped(text, letters) {
+  return text.split(" ").reduce(
+    ([line, ...rest], word) =>
+      `${line} ${word}`.length > letters
+        ? [word, line, ...rest]
+        : [`${line} ${word}`, ...rest],
+    [""],
+  ).reverse().map((line) => line.trim()).filter(Boolean);
+}
+
+function fitted(part, width, { axes, least }) {
+  const panels = part.concat ?? [part.spec];
+  // The panels of a facet share the upright axis; others have one each.
+  const shared = part.concat ? 0 : axes;
+  const own = part.concat ? axes : 0;
+  const most = Math.floor((width - shared + gap) / (least + own + gap));
+  const columns = Math.max(1, Math.min(part.columns, most));
+  const room = (width - shared + gap) / columns - own - gap;
+  const size = Math.floor(Math.min(part.columns === 1 ? 2 * widest : widest, room));
+  for (const panel of panels) {
+    panel.width = size;
+    if (panel.title) panel.title.text = wrapped(panel.title.text, size / 6);
+  }
+  if (part.title) part.title.text = wrapped(part.title.text, width / 7);
+  part.columns = columns;
+  part.spacing = part.concat ? part.spacing : gap;
+}
+
+function fit(spec, width) {
+  const copy = structuredClone(spec);
+  for (const part of copy.vconcat ?? [copy]) fitted(part, width, spec.usermeta);
+  const columns = Math.max(1, Math.floor((width - spec.usermeta.axes) / entry));
+  copy.config.legend = { columns };
+  return copy;
+}
+
+const specs = JSON.parse(document.getElementById("specs").textContent);
+
 async function draw() {
-  const specs = JSON.parse(document.getElementById("specs").textContent);
+  delete root.dataset.drawn;
   for (const [name, spec] of Object.entries(specs)) {
-    await vegaEmbed(document.getElementById(`chart-${name}`), spec, {
+    const box = document.getElementById(`chart-${name}`);
+    box.style.minHeight = `${box.offsetHeight}px`; // or what is read would jump
+    await vegaEmbed(box, fit(spec, box.clientWidth), {
       actions: false, ast: true, config, renderer: "svg",
     });
+    box.style.minHeight = "";
   }
   root.dataset.drawn = "all";
 }
-draw();
+
+let drawing = draw();
+let drawn = root.clientWidth;
+let waiting;
+addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    if (root.clientWidth === drawn) return;
+    drawn = root.clientWidth;
+    drawing = drawing.then(draw);
+  }, 200);
+});
