@@ -61,7 +61,8 @@ paper: suite
 
 # The suite's core on the oldest Keras, TensorFlow and JAX that are promised, and on a
 # pre-release of Keras.
-parts := inner_optimizers wgd fit loops radam kernels whitening models cross_backend
+parts := inner_optimizers inner_methods rebuild wgd fit loops radam kernels \
+    kernel_selection derivative whitening models cross_backend
 study := test_runs_are_made_once_and_failures_stop_nobody
 compat: compat-oldest compat-nightly
 compat-oldest compat-nightly: export PYTEST = \
@@ -94,7 +95,7 @@ dist: $(venv)/dist.stamp
 	rm -rf .venv-dist
 
 clean:
-	rm -rf .venv .venv-compat .venv-dist build dist site \
+	rm -rf .venv .venv-oldest .venv-nightly .venv-dist build dist site \
 	    .hypothesis .jax_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(venv)/bin/python:
