@@ -52,6 +52,10 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
         Gholamalinejad and Khosravi, 2022, Eq. 11 and 17.
     """
     gradient = ops.convert_to_tensor(gradient)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gradient = tf.convert_to_tensor(gradient)  # of IndexedSlices, too
     shape = tuple(gradient.shape)
     over = _canonical_axes(axes, len(shape))
     if groups == 1:
