@@ -219,3 +219,50 @@ def test_an_accumulating_optimizer_is_not_refused_between_its_steps():
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
     wanted = start - 2 * reference.whiten(gradient, "ordinary", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=2e-6)
+
+
+def test_methods_of_the_inner_optimizer_alone_take_no_step():
+    class Minimizing(optimizers.SGD):
+        def minimize(self, grads, variables):
+            self.apply_gradients(zip(grads, variables, strict=True))
+
+        def rate(self):
+            return float(ops.convert_to_numpy(self.learning_rate))
+
+    variable, _, gradient = kernel_and_gradient()
+    optimizer = WGD(Minimizing(0.5))
+    optimizer.build([variable])
+    assert optimizer.rate() == 0.5
+    with pytest.raises(ValueError, match=r"minimize\(\) of Minimizing took a step"):
+        optimizer.minimize([ops.convert_to_tensor(gradient)], [variable])
+
+
+def test_methods_of_the_wrapper_cannot_be_set():
+    optimizer = WGD("sgd")
+    for name in ("apply", "update_step", "build"):
+        with pytest.raises(AttributeError, match="set it on inner_optimizer"):
+            setattr(optimizer, name, lambda *_: None)
+
+
+def test_each_kernel_that_is_missed_is_told():
+    """Also where another variable is stepped in between."""
+    conv, _, gradient = kernel_and_gradient()
+    with keras.name_scope("conv2d_1"):
+        other = keras.Variable(np.zeros((3, 3, 2, 4), "float32"), name="kernel")
+
+    class Half(optimizers.SGD):
+        """Steps one kernel by itself, and the other as Keras does."""
+
+        def apply(self, grads, trainable_variables=None):
+            if trainable_variables[0] is conv:
+                conv.assign(conv - grads[0])
+            else:
+                super().apply(grads, trainable_variables)
+
+    optimizer = WGD(Half(1.0, gradient_accumulation_steps=2), placement="update")
+    optimizer.build([conv, other])
+    gradient = ops.convert_to_tensor(gradient)
+    for variable in (conv, other, other):
+        optimizer.apply([gradient], [variable])
+    with pytest.raises(ValueError, match="Received: conv2d/kernel, not centred"):
+        optimizer.apply([gradient], [conv])

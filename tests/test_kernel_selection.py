@@ -1,6 +1,8 @@
 """`kernels=` through copies, files and configs."""
 
+import contextlib
 import copy
+import dataclasses
 import json
 import pickle
 
@@ -76,23 +78,136 @@ def through_json(optimizer):
     return WGD.from_config(json.loads(json.dumps(optimizer.get_config())))
 
 
+def test_list_where_two_could_be_meant():
+    """The old path is that of another kernel now, and nothing else tells."""
+
+    def convolutions(first):
+        made = [layers.Conv2D(3, 3, name=f"conv2d_{i}") for i in (first, first + 1)]
+        for layer in made:
+            layer.build((None, 8, 8, 3))
+        return made
+
+    old = convolutions(1)
+    optimizer = WGD("sgd", kernels=conv_kernels(old[1]))
+    optimizer.build([layer.kernel for layer in old])
+    new = [layer.kernel for layer in convolutions(2)]
+    with pytest.raises(ValueError, match="may be conv2d_3/kernel or conv2d_2/kernel"):
+        through_json(optimizer).build(new)
+    later = [layer.kernel for layer in convolutions(7)]
+    again = through_json(optimizer)
+    again.build(later)
+    assert again.whitened_variables == later[1:]
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_whole_model_in_a_file_where_names_have_moved_on(tmp_path, others):
+    new_session(0)
+    model = built(Two())
+    model.compile(WGD("sgd", kernels=model), loss="mse")
+    model.fit(IMAGES, IMAGES, verbose=0)
+    model.save(tmp_path / "model.keras")
+    new_session(others)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.optimizer.build(loaded.trainable_variables)
+    kernels = [loaded.a.kernel, loaded.b.kernel]
+    assert loaded.optimizer.whitened_variables == kernels
+
+
+def test_variables_in_another_order():
+    model = keras.Sequential([keras.Input((8, 8, 3))])
+    for i in (1, 2):
+        model.add(layers.Conv2D(3, 1, use_bias=False, name=f"block_{i}"))
+    optimizer = WGD("sgd", kernels=conv_kernels(model)[:1])
+    optimizer.build(model.trainable_variables)
+    with pytest.raises(ValueError, match="block_1/kernel' may be"):
+        through_json(optimizer).build(model.trainable_variables[::-1])
+
+
+def with_backbone(stem):
+    backbone = keras.Sequential([keras.Input((8, 8, 4))], name="backbone")
+    for name in ("b1", "b2"):
+        backbone.add(layers.Conv2D(4, 3, padding="same", use_bias=False, name=name))
+    inputs = keras.Input((8, 8, 3))
+    x = backbone(stem(inputs))
+    x = layers.Conv2D(3, 3, padding="same", use_bias=False, name="head")(x)
+    return keras.Model(inputs, x)
+
+
+STEMS = {
+    "conv": lambda: layers.Conv2D(4, 3, padding="same", use_bias=False, name="stem"),
+    "dense": lambda: layers.Dense(4, use_bias=False, name="stem"),
+}
+
+
+@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("trained", [True, False], ids=["after fit", "before fit"])
+@pytest.mark.parametrize("as_list", [False, True], ids=["model", "list"])
+def test_part_of_a_model_in_a_file(tmp_path, stem, trained, as_list):
+    model = with_backbone(STEMS[stem]())
+    part = model.get_layer("backbone")
+    model.compile(
+        WGD(keras.optimizers.SGD(1.0), kernels=conv_kernels(part) if as_list else part),
+        loss="mse",
+    )
+    if trained:
+        model.fit(IMAGES, IMAGES, verbose=0)
+    model.save(tmp_path / "model.keras")
+    # Saved before the optimizer knows its variables, the others are told to be left.
+    warned = pytest.warns(UserWarning, match=r"Left alone: .*head/kernel")
+    with contextlib.nullcontext() if trained else warned:
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        loaded.optimizer.build(loaded.trainable_variables)
+    part = loaded.get_layer("backbone")
+    wanted = [part.get_layer(name).kernel.path for name in ("b1", "b2")]
+    assert [v.path for v in loaded.optimizer.whitened_variables] == wanted
+
+
+def test_part_of_the_variables_in_a_config():
+    model = with_backbone(STEMS["dense"]())
+    part = [layer.kernel for layer in model.get_layer("backbone").layers]
+    optimizer = WGD("sgd", kernels=model)
+    optimizer.build(part)
+    again = through_json(optimizer)
+    again.build(part)
+    assert again.whitened_variables == part
+
+
+def test_each_kernel_is_named_once():
+    kernels = conv_kernels(built(Two()))
+    with pytest.raises(ValueError, match="name each variable once"):
+        WGD("sgd", kernels=[*kernels, kernels[0]])
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "transpose"}, {"shape": (4, 4)}, {"groups": 2}], ids=str
+)
+def test_kernel_that_is_none(change):
+    kernel = conv_kernels(built(Two()))[0]
+    with pytest.raises(ValueError, match="Received: "):
+        dataclasses.replace(kernel, **change)
+
+
 def test_list_saved_before_building_is_found_or_refused():
     new_session(0)
     model = built(Two())
     optimizer = WGD("sgd", kernels=only_b(model))
     assert not optimizer.built
-    again = through_json(optimizer)
-    again.build(model.trainable_variables)
-    assert again.whitened_variables == [model.b.kernel]
+    with pytest.raises(ValueError, match="may be"):  # a, or b, under a new name
+        through_json(optimizer).build(model.trainable_variables)
     new_session(1)
     other = built(Two())
     with pytest.raises(ValueError, match=r"two/conv2d_1/kernel' may be .*compile=F"):
         through_json(optimizer).build(other.trainable_variables)
     new_session(2)
-    other = built(Two())
+    with pytest.raises(ValueError, match="kernels must belong to the model"):
+        through_json(optimizer).build(built(Two()).trainable_variables)
+    named = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="a")])
+    named.add(layers.Conv2D(4, 3, name="b"))
+    optimizer = WGD("sgd", kernels=conv_kernels(named)[1:])
     again = through_json(optimizer)
-    again.build(other.trainable_variables)
-    assert again.whitened_variables == [other.b.kernel]
+    with pytest.warns(UserWarning, match=r"Left alone: .*a/kernel"):
+        again.build(named.trainable_variables)
+    assert again.whitened_variables == [named.get_layer("b").kernel]
 
 
 def test_list_of_the_first_version_is_found_or_refused():
@@ -100,9 +215,8 @@ def test_list_of_the_first_version_is_found_or_refused():
     model = built(Two())
     config = WGD("sgd", kernels=only_b(model)).get_config()
     config["kernels"] = config["kernels"]["kernels"]
-    again = WGD.from_config(config)
-    again.build(model.trainable_variables)
-    assert again.whitened_variables == [model.b.kernel]
+    with pytest.raises(ValueError, match="may be"):
+        WGD.from_config(config).build(model.trainable_variables)
     new_session(1)
     with pytest.raises(ValueError, match=r"may be two/conv2d_1/kernel or \S*conv2d_2"):
         WGD.from_config(config).build(built(Two()).trainable_variables)

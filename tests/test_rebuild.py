@@ -172,3 +172,20 @@ def test_norms_after_a_rebuild():
     reset(optimizer, model.trainable_variables)
     steps_of_fit(compiled(model, optimizer), callbacks=[monitor])
     assert all(0 < monitor.history[path][0] < 1 for path in paths)
+
+
+def test_build_for_other_variables_changes_nothing():
+    """As with Keras's own optimizers, which build once."""
+    optimizer = WGD(optimizers.SGD(1.0))
+    first, second = [kernel("a")], [kernel("b")]
+    optimizer.build(first)
+    optimizer.build(second)
+    assert optimizer.whitened_variables == first
+    gradient = drawn((3, 3, 2, 4))
+    optimizer.apply([ops.convert_to_tensor(gradient)])
+    wanted = -reference.whiten(gradient, "ordinary", "filters")
+    np.testing.assert_allclose(values(first)[0], wanted, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.apply([ops.convert_to_tensor(gradient)], second)
+    assert optimizer.whitened_variables == first
+    optimizer.apply([ops.convert_to_tensor(gradient)])

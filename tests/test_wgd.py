@@ -176,6 +176,56 @@ def test_gradients_may_be_arrays(name, placement):
         assert (array != weight).any()
 
 
+@pytest.mark.parametrize("placement", ["gradient", "update"])
+def test_a_variable_that_is_there_twice(placement):
+    optimizer = WGD(keras.optimizers.SGD(1.0), placement=placement)
+    first, other = (keras.Variable(np.zeros((3, 3, 2, 4)), name="kernel") for _ in "ab")
+    variables = (first, other, first)  # a tuple will do
+    optimizer.build(variables)
+    gradients = [drawn(3, 3, 2, 4, seed=i) for i in range(3)]
+    tensors = [ops.convert_to_tensor(gradient) for gradient in gradients]
+    whitened = [centred(gradient) for gradient in gradients]
+    for order in ([0, 1, 2], [2, 1, 0], [0, 2]):
+        for variable in variables:
+            variable.assign(np.zeros(variable.shape))
+        optimizer.apply([tensors[i] for i in order], [variables[i] for i in order])
+        wanted = -sum(whitened[i] for i in order if i != 1)
+        np.testing.assert_allclose(values([first])[0], wanted, rtol=0, atol=2e-6)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch's memory")
+def test_gradients_that_something_else_uses_are_left_as_they_are():
+    import torch
+
+    kernel, delta = (keras.Variable(drawn(3, 3, 3, 8), name="kernel") for _ in "ab")
+    scale = torch.tensor(drawn(27, 8, seed=1))
+    total = kernel.value.reshape(27, 8) + delta.value.reshape(27, 8)
+    (total * scale).sum().backward()
+    before = delta.value.grad.clone()
+    WGD(keras.optimizers.SGD(1.0)).apply([kernel.value.grad], [kernel])
+    assert torch.equal(delta.value.grad, before)
+    # A gradient that is the weights themselves.
+    start = drawn(3, 3, 3, 8)
+    kernel.assign(start)
+    kernel.value.grad = kernel.value.detach()
+    with torch.no_grad():
+        WGD(keras.optimizers.SGD(0.5)).apply([kernel.value.grad], [kernel])
+    wanted = start - 0.5 * centred(start)
+    np.testing.assert_allclose(values([kernel])[0], wanted, rtol=0, atol=1e-6)
+
+
+def test_a_kernel_that_is_overwritten_with_its_gradient():
+    kernel = keras.Variable(np.zeros((3, 3, 2, 4)), name="kernel")
+    kernel.overwrite_with_gradient = True
+    optimizer = WGD("sgd")
+    rest = keras.Variable(np.zeros((3, 3, 2, 4)), name="kernel")
+    optimizer.build([kernel, rest])
+    gradient = drawn(3, 3, 2, 4)
+    optimizer.apply([ops.convert_to_tensor(gradient)] * 2, [kernel, rest])
+    np.testing.assert_array_equal(values([kernel])[0], gradient)
+    assert optimizer.whitened_variables == [rest]
+
+
 def test_missing_gradients_warn_as_keras_does_and_the_rest_is_centred():
     optimizer = WGD(keras.optimizers.SGD(1.0))
     variables = built_on(SHAPES, optimizer, NAMES)
@@ -388,6 +438,12 @@ def test_wrapper_deep_inside_is_refused():
     within.rest = {"more": [WGD("sgd")]}
     with pytest.raises(ValueError, match="must not have a WGDWrapper in it"):
         WGD(within)
+
+
+def test_wrapper_set_as_the_inner_optimizer_is_refused():
+    optimizer = WGD("sgd")
+    with pytest.raises(ValueError, match="must not have a WGDWrapper in it"):
+        optimizer.inner_optimizer = WGD("sgd")
 
 
 def test_repr_shows_what_it_is():

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras import layers
 
+from keras_wgd.choices import check_choice
 from keras_wgd.optimizers import means
 
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
@@ -36,6 +37,9 @@ class ConvKernel:
         index: The position of the variable among the trainable variables it
             was found with, or `None` where it was not among them.
         variable: The variable itself, or `None` after loading.
+
+    Raises:
+        ValueError: If these are not those of a convolution kernel.
     """
 
     path: str
@@ -45,6 +49,23 @@ class ConvKernel:
     groups: int = 1
     index: int | None = None
     variable: Any = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, _KINDS)
+        index = 0 if self.index is None else self.index
+        if not (
+            isinstance(self.path, str)
+            and isinstance(self.layer, str)
+            and all(type(n) is int for n in (*self.shape, self.groups, index))
+            and len(self.shape) > 2
+            and min(*self.shape, self.groups, index + 1) > 0
+            and self.shape[-1] % self.groups == 0
+        ):
+            raise ValueError(
+                "a convolution kernel must have a path, a shape of rank 3 or more, "
+                "groups that divide its last axis, and no negative index. Received: "
+                f"{self!r}"
+            )
 
     def axes(self, mean_over: str) -> tuple[int, ...]:
         """The axes of the mean named `mean_over`, counted from the last."""
@@ -81,19 +102,9 @@ class ConvKernel:
         """
         try:
             kernel = cls(**{**config, "shape": tuple(config["shape"])})
-            index = 0 if kernel.index is None else kernel.index
-            if (
-                kernel.get_config() == config
-                and kernel.kind in _KINDS
-                and isinstance(kernel.path, str)
-                and isinstance(kernel.layer, str)
-                and all(type(n) is int for n in (*kernel.shape, kernel.groups, index))
-                and len(kernel.shape) > 2
-                and min(*kernel.shape, kernel.groups, index + 1) > 0
-                and kernel.shape[-1] % kernel.groups == 0
-            ):
+            if kernel.get_config() == config:
                 return kernel
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             pass
         raise ValueError(
             "a kernel's config must be as get_config() has written it. "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ class WhiteningPlan:
         variables: The variables.
         rows: A `PlanRow` for each variable, in the same order.
         whitened: The rows that are centred, by the position of their variable.
+        calls_missed: The calls since the last step that was centred, for those whose
+            step should have been, by the position of their variable.
     """
 
     def __init__(
@@ -70,10 +73,17 @@ class WhiteningPlan:
         self.variables = tuple(variables)
         self.mean_over = mean_over
         self._key = key
-        self._indices = {key(v): index for index, v in enumerate(variables)}
-        located = selection.locate(self.variables, self.index_of)
-        self.rows = []
+        self.calls_missed = Counter[int]()
+        self._indices: dict[Any, int] = {}
         for index, variable in enumerate(variables):
+            self._indices.setdefault(key(variable), index)
+        located = selection.locate(self.variables, self.index_of)
+        self.rows: list[PlanRow] = []
+        for index, variable in enumerate(variables):
+            first = self._indices[key(variable)]
+            if first < index:  # a variable that is there twice
+                self.rows.append(self.rows[first])
+                continue
             found = guess_kernel(variable, index)
             if located is not None:
                 if isinstance(found, ConvKernel):
@@ -81,11 +91,15 @@ class WhiteningPlan:
                 found = located.get(index, found)
             self.rows.append(self._row(variable, index, found))
         self.whitened = {
-            index: row for index, row in enumerate(self.rows) if row.axes is not None
+            index: self.rows[index]
+            for index in self._indices.values()
+            if self.rows[index].axes is not None
         }
 
     def _row(self, variable: Any, index: int, found: ConvKernel | str) -> PlanRow:
         path, shape = variable_path(variable), tuple(variable.shape)
+        if getattr(variable, "overwrite_with_gradient", False):
+            found = "its gradient is its new value"
         if isinstance(found, str):
             return PlanRow(path, shape, reason=found)
         kernel = dataclasses.replace(
@@ -125,35 +139,35 @@ class WhiteningPlan:
         return self._indices.get(self._key(variable))
 
     def places(
-        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+        self, gradients: Sequence[Any], variables: Sequence[Any]
     ) -> dict[int, int]:
-        """The positions of the gradients that are centred.
+        """Which gradients are centred.
 
         Args:
             gradients: A gradient, or `None`, for each variable.
-            variables: The variables, or `None` for all of the plan.
+            variables: The variables, in any order; one may be there twice.
 
         Returns:
-            From the position of a variable in the plan to that of its gradient.
+            From the position of a gradient to that of its variable in the plan.
 
         Raises:
             ValueError: If there are not as many gradients as variables.
         """
-        count = len(self.variables if variables is None else variables)
-        if count != len(gradients):
+        if len(variables) != len(gradients):
             raise ValueError(
                 "There must be one gradient, or None, for each trainable variable. "
-                f"Received: {len(gradients)} gradients for {count} variables"
+                f"Received: {len(gradients)} gradients for {len(variables)} variables"
             )
-        if variables is None or self.is_for(variables):
-            found = {index: index for index in self.whitened if index < count}
+        is_each_once = len(self._indices) == len(self.variables)
+        if is_each_once and self.is_for(variables):
+            found = {index: index for index in self.whitened if index < len(variables)}
         else:
             found = {
-                index: at
+                at: index
                 for at, variable in enumerate(variables)
                 if (index := self.index_of(variable)) in self.whitened
             }
-        return {i: at for i, at in found.items() if gradients[at] is not None}
+        return {at: i for at, i in found.items() if gradients[at] is not None}
 
     def whiten(self, gradient: Any, index: int) -> Any:
         """Centre what belongs to the variable at position `index`."""
@@ -176,24 +190,21 @@ class WhiteningPlan:
             their own memory.
         """
         gradients = list(gradients)
-        writable: set[int] = set()
-        # Among some of the gradients none can be told to share no memory.
-        if keras.backend.backend() == "torch" and len(gradients) == len(self.rows):
-            variables = {at: self.variables[index] for index, at in places.items()}
-            writable = torch_steps.writable(gradients, variables)
-        kept = {}
-        for index, at in places.items():
-            if at in writable:
-                kept[index] = gradients[at]
+        is_torch = keras.backend.backend() == "torch"
+        writable = []
+        for at, index in places.items():
+            gradient = gradients[at]
+            if is_torch and torch_steps.is_writable(gradient, self.variables[index]):
+                writable.append((index, gradient))
             else:
-                gradients[at] = self.whiten(gradients[at], index)
-        self._whiten_(kept)
+                gradients[at] = self.whiten(gradient, index)
+        self._whiten_(writable)
         return gradients
 
-    def _whiten_(self, gradients: dict[int, Any]) -> None:
+    def _whiten_(self, gradients: Sequence[tuple[int, Any]]) -> None:
         """Centre PyTorch tensors where they are, those of one shape at once."""
         alike: dict[Any, list[Any]] = {}
-        for index, gradient in gradients.items():
+        for index, gradient in gradients:
             row = self.whitened[index]
             key = (row.shape, row.axes, row.groups, gradient.dtype, gradient.device)
             alike.setdefault(key, []).append(gradient)

@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from keras import layers
 
@@ -44,6 +44,7 @@ class KernelSelection:
         self._kernels = kernels
         self._loaded = loaded
         self._structure = structure
+        self._located: list[ConvKernel] | None = None
 
     @classmethod
     def of(cls, kernels: Any) -> "KernelSelection":
@@ -58,6 +59,12 @@ class KernelSelection:
             return cls(kernels)
         listed = isinstance(kernels, list | tuple)
         if listed and all(isinstance(kernel, ConvKernel) for kernel in kernels):
+            named = [id(k.variable) for k in kernels if k.variable is not None]
+            if len(set(named)) < len(named):
+                paths = sorted(kernel.path for kernel in kernels)
+                raise ValueError(
+                    f"kernels must name each variable once. Received: {paths[:5]}"
+                )
             return cls(list(kernels))
         received = repr(kernels)
         if listed and kernels:
@@ -105,6 +112,8 @@ class KernelSelection:
                     stacklevel=6,
                 )
             return None
+        if not variables:
+            return {}  # as where a legacy .h5 file is loaded
         whole = isinstance(self._kernels, layers.Layer)
         kernels = kernels_within(self._kernels)[0] if whole else self._kernels
         found = {
@@ -114,33 +123,31 @@ class KernelSelection:
             and (index := index_of(kernel.variable)) is not None
         }
         unbound = [kernel for kernel in kernels if kernel.variable is None]
-        exact = not unbound or self._structure == _structure(variables)
-        found |= (
-            {kernel.index: kernel for kernel in unbound if kernel.index is not None}
-            if exact
-            else _by_path(unbound, variables, self._structure is None)
-        )
+        same = self._structure == _structure(variables)
+        if same:
+            found |= _by_position(unbound, variables)
+        else:
+            found |= _by_path(unbound, variables)
         found_ids = {id(kernel) for kernel in found.values()}
         rest = [kernel for kernel in kernels if id(kernel) not in found_ids]
         missing = [kernel.path for kernel in rest if _is_expected(kernel)]
-        if missing and not (found and (whole or self._loaded)):
+        may_be_part = found and (whole or self._loaded)
+        if missing and not may_be_part:
             raise ValueError(
                 "kernels must belong to the model that the optimizer trains; some are "
                 "not among its trainable variables. Pass kernels=model, or a part of "
                 f"conv_kernels(model). Received: {missing[:5]}"
             )
-        if not exact:
+        if unbound and not same:
             self._warn_of_unknown(variables, found, missing)
+        self._located = [
+            dataclasses.replace(
+                kernel, path=variable_path(variables[i]), index=i, variable=variables[i]
+            )
+            for i, kernel in found.items()
+        ] + [dataclasses.replace(kernel, index=None) for kernel in rest]
         if not whole:
-            self._kernels = [
-                dataclasses.replace(
-                    kernel,
-                    path=variable_path(variables[i]),
-                    index=i,
-                    variable=variables[i],
-                )
-                for i, kernel in found.items()
-            ] + [dataclasses.replace(kernel, index=None) for kernel in rest]
+            self._kernels = self._located
         self._structure = _structure(variables)
         return found
 
@@ -157,7 +164,7 @@ class KernelSelection:
             if index not in found
             and isinstance(kernel := guess_kernel(variable, index), ConvKernel)
         ]
-        if missing or (unknown and self._structure is not None):
+        if missing or unknown:
             warnings.warn(
                 "The variables are not those that WGD was saved with. Left alone: "
                 f"{unknown[:5]}; not found: {list(missing)[:5]}. Pass kernels=model "
@@ -169,15 +176,18 @@ class KernelSelection:
         """What `from_config` reads: `None`, or the kernels without their variables."""
         if self._kernels is None:
             return _UNBUILT if self._loaded else None
-        kernels, complete = self._kernels, True
-        if isinstance(kernels, layers.Layer):
-            kernels, complete = kernels_within(kernels)
-        if not complete:
-            return _UNBUILT
-        return {
-            "structure": self._structure,
-            "kernels": [kernel.get_config() for kernel in kernels],
-        }
+        if self._located is not None:
+            kernels = self._located
+        elif isinstance(self._kernels, layers.Layer):
+            # Positions and structure of the model that it may train.
+            kernels, complete = kernels_within(self._kernels)
+            if not complete:
+                return _UNBUILT
+            structure = _structure(self._kernels.trainable_variables)
+            return _config(structure, kernels)
+        else:
+            kernels = self._kernels
+        return _config(self._structure, kernels)
 
     @classmethod
     def from_config(cls, config: Any) -> "KernelSelection":
@@ -213,59 +223,91 @@ def _structure(variables: Sequence[Any]) -> str:
     have other numbers. The names of models around a layer may be missing.
     """
     parts = [
-        (_unnumbered(variable_path(variable)), list(variable.shape))
+        (_unnumbered(_layer(variable_path(variable))), list(variable.shape))
         for variable in variables
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
+def _layer(path: str) -> str:
+    """The layer and the name of a variable, without the models around."""
+    return "/".join(path.split("/")[-2:])
+
+
 def _unnumbered(path: str) -> str:
-    scopes = path.split("/")[-2:]
-    return "/".join(re.sub(r"_\d+$", "", scope) for scope in scopes)
+    return "/".join(re.sub(r"_\d+$", "", scope) for scope in path.split("/"))
+
+
+def _config(
+    structure: str | None, kernels: Sequence[ConvKernel]
+) -> dict[str, str | list[dict[str, Any]] | None]:
+    return {"structure": structure, "kernels": [k.get_config() for k in kernels]}
+
+
+def _by_position(
+    kernels: Sequence[ConvKernel], variables: Sequence[Any]
+) -> dict[int, ConvKernel]:
+    """The kernels at their positions, among variables as they were.
+
+    Automatic names may have other numbers now. Where the old paths are there as well,
+    for all of the kernels, but at other positions, nothing tells which is meant.
+    """
+    trained = [kernel for kernel in kernels if kernel.index is not None]
+    paths = {variable_path(variable): i for i, variable in enumerate(variables)}
+    moved = [kernel for kernel in trained if paths.get(kernel.path) != kernel.index]
+    if moved and all(kernel.path in paths for kernel in trained):
+        _refuse(moved[0], [moved[0].index, paths[moved[0].path]], variables)
+    return {
+        kernel.index: kernel
+        for kernel in trained
+        if kernel.index is not None and _fits(kernel, variables[kernel.index])
+    }
 
 
 def _by_path(
-    kernels: Sequence[ConvKernel], variables: Sequence[Any], by_position: bool
+    kernels: Sequence[ConvKernel], variables: Sequence[Any]
 ) -> dict[int, ConvKernel]:
     """The kernels whose path and shape one variable has.
 
-    Args:
-        kernels: Kernels without a variable.
-        variables: The optimizer's trainable variables.
-        by_position: Whether their positions are those in the whole model: a kernel
-            may then be at its position under a path with another number.
+    A variable that differs in the numbers of its path alone may be the kernel, too.
     """
+    paths = [variable_path(variable) for variable in variables]
     found = {}
     for kernel in kernels:
-        at = {i for i, v in enumerate(variables) if _is_at(kernel, v)}
-        at = at if len(at) == 1 else set()
-        if by_position and kernel.index is not None and _fits(kernel, variables):
-            at.add(kernel.index)
-        if len(at) > 1:
-            paths = [variable_path(variables[i]) for i in sorted(at)]
-            raise ValueError(
-                "kernels were saved without an optimizer that was built, and layers "
-                f"have other names now: {kernel.path!r} may be {' or '.join(paths)}. "
-                "Load the model with compile=False and compile it with kernels="
-            )
-        if at:
-            found[at.pop()] = kernel
+        alike = [i for i, variable in enumerate(variables) if _fits(kernel, variable)]
+        at = [i for i in alike if _is_at(kernel.path, paths[i])]
+        at = at or [i for i in alike if _layer(kernel.path) == _layer(paths[i])]
+        if len(at) == 1:
+            path = _unnumbered(paths[at[0]])
+            rivals = [i for i in alike if _unnumbered(paths[i]) == path]
+            if len(rivals) > 1:
+                _refuse(kernel, rivals, variables)
+            found[at[0]] = kernel
     return found
 
 
-def _is_at(kernel: ConvKernel, variable: Any) -> bool:
-    """Whether shape and path agree, but for the names of models around."""
-    a, b = f"/{kernel.path}", f"/{variable_path(variable)}"
-    same_path = a.endswith(b) or b.endswith(a)
-    return same_path and tuple(variable.shape) == kernel.shape
+def _refuse(
+    kernel: ConvKernel, positions: Sequence[int | None], variables: Sequence[Any]
+) -> NoReturn:
+    paths = " or ".join(variable_path(variables[i]) for i in positions if i is not None)
+    raise ValueError(
+        f"the kernel that was saved as {kernel.path!r} may be {paths} now. Load the "
+        "model with compile=False and compile it with kernels=, or save it after a "
+        "step, with the same variables trainable"
+    )
 
 
-def _fits(kernel: ConvKernel, variables: Sequence[Any]) -> bool:
-    """Whether the variable at the kernel's position could be the kernel."""
-    if kernel.index is None or kernel.index >= len(variables):
-        return False
-    variable = variables[kernel.index]
-    names = {_unnumbered(path) for path in (variable_path(variable), kernel.path)}
+def _is_at(kernel: str, variable: str) -> bool:
+    """Whether paths agree, but for the names of models around."""
+    a, b = f"/{kernel}", f"/{variable}"
+    return a.endswith(b) or b.endswith(a)
+
+
+def _fits(kernel: ConvKernel, variable: Any) -> bool:
+    """Whether shape, layer and name agree, but for the numbers in them."""
+    names = {
+        _unnumbered(_layer(path)) for path in (variable_path(variable), kernel.path)
+    }
     return tuple(variable.shape) == kernel.shape and len(names) == 1
 
 

@@ -1,8 +1,7 @@
 """The fast paths on PyTorch; each has a twin in `keras.ops` that other backends use."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -57,42 +56,35 @@ def _mean(gradient: Any, axes: Sequence[int]) -> Any:
     return gradient.mean(axes, keepdim=True)
 
 
-def writable(gradients: Sequence[Any], variables: Mapping[int, Any]) -> set[int]:
-    """Which gradients may be centred in their own memory.
+def is_writable(gradient: Any, variable: Any) -> bool:
+    """Whether a gradient may be centred in its own memory.
 
-    They are the `.grad` that PyTorch keeps for its variable, and share memory with no
-    other. Where weights of different shapes meet in a sum, autograd may give them views
-    of the same memory.
+    It must be the `.grad` that PyTorch keeps for its variable, and nothing else may use
+    its memory. Where weights of different shapes meet in a sum, autograd may give them
+    views of the same memory.
 
     Args:
-        gradients: All gradients of a step, or `None`. Arrays are passed over.
-        variables: The variables of those to be centred, by the gradient's position.
-
-    Returns:
-        Positions in `gradients`.
+        gradient: A gradient.
+        variable: Its variable.
     """
-    if torch.compiler.is_compiling():
-        return set()
-    memory = {
-        at: gradient.untyped_storage().data_ptr()
-        for at, gradient in enumerate(gradients)
-        if isinstance(gradient, torch.Tensor) and gradient.layout is torch.strided
-    }
-    uses = Counter(memory.values())
-    return {
-        at
-        for at, variable in variables.items()
-        if uses.get(memory.get(at)) == 1 and _is_kept(gradients[at], variable)
-    }
-
-
-def _is_kept(gradient: Any, variable: Any) -> bool:
     return (
-        variable.value.grad is gradient
+        not torch.compiler.is_compiling()
+        and isinstance(gradient, torch.Tensor)
+        and gradient.layout is torch.strided
+        and variable.value.grad is gradient
         and gradient.is_contiguous()
         and not gradient.requires_grad
         and not gradient.is_inference()
+        and _uses(gradient) == _USES_OF_ONE
     )
+
+
+def _uses(tensor: Any) -> int:
+    """How many tensors have the memory of this one, and what asks."""
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+
+
+_USES_OF_ONE = _uses(torch.empty(1))
 
 
 def squares(tensors: Sequence[Any]) -> Sequence[Any]:

@@ -58,8 +58,9 @@ class WGDWrapper(OptimizerWrapper):
             optimizer, as Algorithm 2 of the paper; `"update"` centres the
             step that the inner optimizer takes on each kernel, decoupled weight
             decay included, as the authors' released RAdam does after its first five
-            steps; in those it centres its momentum, too. The step must be made by Keras's own `apply`; constraints and
-            averages of the weights come after it.
+            steps; in those it centres its momentum, too. The step must be made by
+            Keras's own `apply`. Constraints, averages of the weights and what an
+            `apply` of your own does besides come after it, not centred.
         kernels: Which variables are convolution kernels. `None` (default) goes
             by the variables' names and shapes; a model, or a list from
             `conv_kernels(model)`, goes by the layers, which is exact for
@@ -71,7 +72,7 @@ class WGDWrapper(OptimizerWrapper):
         ValueError: If an argument is not one of the above, if
             `inner_optimizer` is a `LossScaleOptimizer` or has a `WGD` inside, or,
             when it is built, if `kernels` belong to another model. With
-            `placement="update"`, if the inner optimizer changes a kernel without
+            `placement="update"`, if the inner optimizer steps a kernel without
             Keras's own `apply`.
 
     Example:
@@ -113,7 +114,6 @@ class WGDWrapper(OptimizerWrapper):
         self._selection = selection
         self._plan: WhiteningPlan | None = None
         self._norms: WhiteningNorms | None = None
-        self._calls_missed = 0
         if self.inner_optimizer.built:
             self._current_plan()
 
@@ -134,7 +134,8 @@ class WGDWrapper(OptimizerWrapper):
             variables: The model's trainable variables.
         """
         super().build(variables)
-        self._current_plan(variables)
+        held = self.inner_optimizer._trainable_variables
+        self._current_plan(() if held else variables)
 
     def _current_plan(self, variables: Sequence[Any] = ()) -> WhiteningPlan:
         """The plan for the variables that the inner optimizer holds now.
@@ -170,25 +171,29 @@ class WGDWrapper(OptimizerWrapper):
                 )
         return plan
 
+    def _held(self, plan: WhiteningPlan) -> Sequence[Any]:
+        """The variables of the inner optimizer; those of the plan if it has no list."""
+        return self.inner_optimizer._trainable_variables or plan.variables
+
     def _transform(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
         if not gradients or not (variables or self.inner_optimizer.built):
             return gradients  # the inner optimizer does or says what Keras does
         plan = self._current_plan(variables or ())
-        places = plan.places(gradients, variables)
+        places = plan.places(gradients, variables or self._held(plan))
         if self._norms is None:
             if self.placement == "update":
                 return gradients
             return plan.whiten_all(gradients, places)
         gradients = list(gradients)
-        before = {index: gradients[at] for index, at in places.items()}
+        before = {index: gradients[at] for at, index in places.items()}
         squares = self._norms.squares(before)
         if self.placement == "update":
             after = {i: plan.whiten(gradient, i) for i, gradient in before.items()}
         else:
             gradients = plan.whiten_all(gradients, places)
-            after = {index: gradients[at] for index, at in places.items()}
+            after = {index: gradients[at] for at, index in places.items()}
         self._norms.add(squares, after)
         return gradients
 
@@ -207,10 +212,14 @@ class WGDWrapper(OptimizerWrapper):
         plan = self._current_plan(variables or ())
         with updates.centred_steps(plan) as centred:
             result = super()._step(take, grads, variables, **kwargs)
-        missed = plan.places(grads, variables).keys() - centred
+        places = plan.places(grads, variables or self._held(plan))
+        missed = set(places.values()) - centred
+        for index in centred:
+            plan.calls_missed.pop(index, None)
+        plan.calls_missed.update(missed)
         # An optimizer that accumulates gradients steps once in so many calls.
-        self._calls_missed = self._calls_missed + 1 if missed else 0
-        if missed and self._calls_missed >= updates.calls_per_step(optimizer):
+        most = max((plan.calls_missed[index] for index in missed), default=0)
+        if most and most >= updates.calls_per_step(optimizer):
             raise ValueError(
                 f'placement="update" needs an inner optimizer that steps in Keras\'s '
                 f"own apply; {type(optimizer).__name__} changed kernels "
@@ -285,7 +294,8 @@ class WGDWrapper(OptimizerWrapper):
         if not self.inner_optimizer.built:
             return []
         plan = self._current_plan()
-        return [plan.variables[index] for index in plan.whitened]
+        held = len(self._held(plan))
+        return [plan.variables[index] for index in plan.whitened if index < held]
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print which variables are centred, over what, and why others are not.

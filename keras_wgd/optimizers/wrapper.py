@@ -1,6 +1,7 @@
 """An optimizer around another one: the same in all but the gradients."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -226,10 +227,20 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def __getattr__(self, name: str) -> Any:
         forwarded = name in _FORWARDED or not name.startswith("_")
         if forwarded and "inner_optimizer" in vars(self):
-            return getattr(self.inner_optimizer, name)
+            optimizer = self.inner_optimizer
+            value = getattr(optimizer, name)
+            if getattr(value, "__self__", None) is optimizer:
+                return _checked(value, type(self).__name__)
+            return value
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "inner_optimizer":
+            self._check_not_nested(value)
+        if inspect.isfunction(getattr(type(self), name, None)):
+            raise AttributeError(
+                f"{name} is a method of the wrapper; set it on inner_optimizer"
+            )
         own = name in vars(self) or hasattr(type(self), name)
         if not own and hasattr(self, name):
             setattr(self.inner_optimizer, name, value)
@@ -239,6 +250,32 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def __dir__(self) -> list[str]:
         # Saving walks dir(): listed, the inner optimizer would be stored twice.
         return [name for name in super().__dir__() if name != "inner_optimizer"]
+
+
+def _checked(method: Callable[..., Any], wrapper: str) -> Callable[..., Any]:
+    """A method of the inner optimizer alone, which must not take a step by itself."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        optimizer = method.__self__  # type: ignore[attr-defined]
+        before = _iterations(optimizer)
+        result = method(*args, **kwargs)
+        if before is not None and before != _iterations(optimizer):
+            raise ValueError(
+                f"{method.__name__}() of {type(optimizer).__name__} took a step that "
+                f"{wrapper} did not see: call apply() of the wrapper instead"
+            )
+        return result
+
+    return call
+
+
+def _iterations(optimizer: Any) -> int | None:
+    """The count of steps; `None` while a program is traced."""
+    try:
+        return int(keras.ops.convert_to_numpy(optimizer._iterations))
+    except Exception:  # each backend has its own for a value that is not there yet
+        return None
 
 
 def optimizers_within(
@@ -254,8 +291,8 @@ def optimizers_within(
         seen.add(id(part))
         if isinstance(part, keras.optimizers.Optimizer):
             yield part
-            waiting += vars(part).values()
+            waiting.extend(vars(part).values())
         elif isinstance(part, Mapping):
-            waiting += part.values()
+            waiting.extend(part.values())
         elif isinstance(part, list | tuple | set | frozenset):
-            waiting += part
+            waiting.extend(part)  # TensorFlow's wrapper of a tuple has no +
