@@ -2,7 +2,7 @@
 
     python docs/commands.py
 
-The suite looks whether the page is still what this writes.
+The test suite checks that the page is up to date.
 """
 
 from pathlib import Path
@@ -19,10 +19,10 @@ HEAD = """\
 # Command line
 
 `keras-wgd`, or `python -m keras_wgd`, needs `pip install '.[study]'` in a clone and a
-backend. `keras-wgd COMMAND --help` shows what this page does.
+backend. `keras-wgd COMMAND --help` prints the same text as this page.
 
-The exit code is 0, 1 if a run failed, 2 for a mistake in the command or its input, 130
-after Ctrl-C and 143 after SIGTERM. A mistake is told in one line.
+The exit code is 0 for success, 1 if a run failed, 2 for an error in the command or its
+input, 130 after Ctrl-C and 143 after SIGTERM. An error is one line.
 """
 
 

@@ -23,7 +23,12 @@ from keras_wgd.cli.studies import with_ray_address
 from keras_wgd.study import curves, tables
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [
+    *(ROOT / name for name in ("README.md", "examples/README.md", "CONTRIBUTING.md")),
+    *DOCS,
+]
+RESULTS = ROOT / "examples/results"
 BACKENDS = {"JAX": "jax", "TensorFlow": "tensorflow", "PyTorch": "torch"}
 
 _BLOCK = re.compile(
@@ -168,14 +173,65 @@ def check_keras_wgd(arguments):
 def test_the_links_of_a_page_lead_somewhere(page):
     text = page.read_text("utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
-        if "://" not in target and "results/" not in target:
+        if "://" in target:
+            continue
+        figure = re.fullmatch(r"(?:\.\./)*results/([\w-]+\.svg)", target)
+        if figure:  # docs/hooks.py brings it into the site
+            assert list(RESULTS.rglob(figure[1])), target
+        else:
             assert (page.parent / target).exists(), target
+
+
+@any_backend
+def test_readme_fits_on_one_page():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def rows(page):
+    """The cells of each row of the tables of a page."""
+    lines = page.read_text("utf-8").splitlines()
+    return [[c.strip() for c in li.split("|")[1:-1]] for li in lines if li[:1] == "|"]
+
+
+@any_backend
+def test_results_are_those_of_the_committed_runs():
+    """The page's tables are the report's: tests/test_examples.py makes the report."""
+    reported = rows(RESULTS / "tables.md")
+    page = rows(ROOT / "docs/results.md")
+    optimizers = [row for row in page if len(row) == 12]
+    assert len(optimizers) == 40  # 36 rows, with two heads and two rules
+    assert all(row in reported for row in optimizers)
+
+    # In the report: gain, interval, p adjusted, result, pairs, higher / same / lower.
+    gains = [row[1:] for row in reported if re.match(r"WGD \w+ \(resnet8", row[0])]
+    compared = []
+    for row in page:
+        row = row[2:]
+        if row and (counts := re.fullmatch(r"(\d+), (\d+), (\d+)", row[0])):
+            higher, lower, same = map(int, counts.groups())
+            pairs = [str(higher + lower + same), f"{higher} / {same} / {lower}"]
+            compared.append([row[1], row[2], row[4], "open", *pairs])
+    assert sorted(compared) == sorted(gains)
+    assert len(compared) == 6
+
+
+@any_backend
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/index.md", "docs/how-to/choose.md"]
+)
+def test_quoted_numbers_are_in_the_results(name):
+    """Gains, p values and accuracies that a page repeats stand in docs/results.md."""
+    text = (ROOT / name).read_text("utf-8").partition("\n## Speed")[0]
+    results = (ROOT / "docs/results.md").read_text("utf-8")
+    quoted = re.findall(r"[+-]\d\.\d\d|\b0\.\d{3}\b|\b\d\d\.\d\d\b", text)
+    missing = {number for number in quoted if number not in results}
+    assert not missing
 
 
 @any_backend
 def test_the_site_has_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
-    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]}
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in DOCS}
     assert sorted(re.findall(r"[\w/-]+\.md", nav)) == sorted(pages)
 
 

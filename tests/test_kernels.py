@@ -14,7 +14,7 @@ def built(layer, shape):
     return layer
 
 
-# The table of the README: layer, input shape, then the axes and the number of
+# The table of docs/explanation.md: layer, input shape, then the axes and the number of
 # elements of each mean, by variable.
 TABLE = [
     (
