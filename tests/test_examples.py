@@ -6,8 +6,11 @@ from pathlib import Path
 import keras
 import pytest
 
+from keras_wgd import pictures
 from keras_wgd.bench import growth
-from keras_wgd.study import charts, pictures, presets, report, tables
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.paper import presets
+from keras_wgd.report import charts, report
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -141,8 +144,8 @@ def test_the_results_that_are_kept_are_those_of_their_study(name):
 
 def test_the_tables_that_are_kept_are_those_of_the_results():
     found, _ = report.collect([KEPT / "cpu"])
-    runs = tables.frame(found)
-    text = tables.markdown(runs, tables.summarize(runs))
+    runs = frames.frame(found)
+    text = frames.markdown(runs, frames.summarize(runs))
     assert (KEPT / "tables.md").read_text("utf-8") == text
 
 

@@ -11,10 +11,11 @@ from PIL import Image
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
+from keras_wgd import pictures
+from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.files import atomic
-from keras_wgd.study import figures, pictures
-from keras_wgd.study.charts import VEGA_LITE
-from keras_wgd.study.spec import ARMS, RunSpec
+from keras_wgd.report import figures
+from keras_wgd.report.charts import VEGA_LITE
 
 pytestmark = pytest.mark.any_backend
 

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 from studies import study
 
-from keras_wgd.study import figures, report
-from keras_wgd.study.presets import preset
+from keras_wgd.paper.presets import preset
+from keras_wgd.report import figures, report
 
 pytestmark = pytest.mark.any_backend
 

@@ -14,7 +14,8 @@ import time
 import pytest
 from test_training import ARMS, SPEC
 
-from keras_wgd.study import results, runner
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.store import results
 
 RUNS = [
     dataclasses.replace(spec, epochs=1, train_size=32, batch_size=16, seed=seed)
@@ -46,8 +47,8 @@ def test_runs_are_made_once_and_failures_stop_nobody(tmp_path):
 STUDY = """
 import json
 from pathlib import Path
-from keras_wgd.study import runner
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.spec import RunSpec
 
 if __name__ == "__main__":
     out = Path({out!r})
@@ -203,8 +204,8 @@ def test_leaving_early_ends_the_workers(tmp_path):
 
 
 def test_runs_do_not_depend_on_the_process_they_are_made_in(tmp_path):
-    from keras_wgd import datasets
-    from keras_wgd.study.training import train
+    from keras_wgd.experiments.training.train import train
+    from keras_wgd.tasks import datasets
 
     spec = RUNS[1]
     list(runner.run_all(tmp_path, [spec], jobs=1))

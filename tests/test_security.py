@@ -16,9 +16,11 @@ from test_results import SPEC, result_of
 
 import keras_wgd
 from keras_wgd import WGD, cli, conv_kernels
+from keras_wgd.cli import display
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.store import claim, results
 from keras_wgd.optimizers.kernels import ConvKernel
-from keras_wgd.study import claim, display, results, runner
-from keras_wgd.study.options import Options
 
 SOURCES = sorted(Path(keras_wgd.__file__).parent.rglob("*.py"))
 NEVER = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}

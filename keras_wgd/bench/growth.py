@@ -8,10 +8,11 @@ from typing import Any
 import altair as alt
 import keras
 
+from keras_wgd import pictures
 from keras_wgd.bench import measurements, networks
 from keras_wgd.bench.contenders import contenders
 from keras_wgd.files import read_json, write_text
-from keras_wgd.study import charts, pictures
+from keras_wgd.report import charts
 
 _NAME = "growth"
 # Kernels and the filters of each: 20 kernels of 10,000 to 100,000,000 numbers in
