@@ -12,6 +12,13 @@ from typing import Any
 from keras_wgd.files import atomic
 
 
+def vega_lite() -> str:
+    """The version of Vega-Lite that Altair writes, as vl-convert names it."""
+    import altair as alt
+
+    return ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+
+
 def processes() -> ProcessPoolExecutor:
     """Processes for `draw` and `bundle`: vl-convert does one thing at a time."""
     return ProcessPoolExecutor(

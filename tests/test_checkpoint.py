@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_results import SPEC
 
-from keras_wgd.experiments.store.results import CURVES
+from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.training import checkpoint
 from keras_wgd.experiments.training.checkpoint import Progress
 

@@ -10,7 +10,7 @@ from scipy import stats
 from studies import SPEC, result_of, study
 
 from keras_wgd.experiments.analysis import curves, frames
-from keras_wgd.experiments.store.results import CURVES
+from keras_wgd.experiments.metrics import CURVES
 
 pytestmark = pytest.mark.any_backend
 

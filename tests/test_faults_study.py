@@ -20,6 +20,7 @@ from test_training import ARMS
 
 from keras_wgd import cli, files
 from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.launch.events import failure
 from keras_wgd.experiments.store import claim, results
 from keras_wgd.experiments.training import train
 from keras_wgd.tasks import datasets, models
@@ -304,7 +305,7 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
     try:
         ask()
     except Exception as error:
-        told = runner.failure(SPEC, error).detail
+        told = failure(SPEC, error).detail
     assert told.startswith("memory ran out (")
     monkeypatch.setattr(train, "make", lambda *arguments: ask())
     assert cli.app([*RUN, "--out", str(tmp_path)]) == 2
@@ -316,7 +317,7 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
 @pytest.mark.any_backend
 @pytest.mark.parametrize("error", [ValueError("mistaken"), OSError(5, "no memory")])
 def test_other_errors_are_not_lack_of_memory(error):
-    detail = runner.failure(SPEC, error).detail
+    detail = failure(SPEC, error).detail
     assert detail == f"{type(error).__name__}: {error}"
 
 

@@ -11,7 +11,8 @@ from scipy import stats
 from studies import SPEC, runs_of
 
 from keras_wgd.experiments.analysis import frames
-from keras_wgd.report import figures, gains, report, verdict
+from keras_wgd.experiments.store import collection
+from keras_wgd.report import figures, gains, verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -50,7 +51,7 @@ def expected(values):
 
 @pytest.fixture(scope="module")
 def found():
-    results, problems = report.collect([RESULTS])
+    results, problems = collection.collect([RESULTS])
     assert problems == []
     return results
 

@@ -16,7 +16,7 @@ from studies import SPEC, result_of, runs_of, study
 from keras_wgd.cli import display
 from keras_wgd.experiments.analysis import frames
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.experiments.store import results
+from keras_wgd.experiments.store import collection, results
 from keras_wgd.files import printable
 from keras_wgd.report import report, verdict
 
@@ -109,7 +109,7 @@ def read_with(folder, text):
             (run / name).write_text(json.dumps(tree))
             with contextlib.suppress(ValueError, OSError):  # no run, or no name
                 run = run.rename(folder / RunSpec.from_dict(tree).id)
-            read, lines = report.collect([folder])
+            read, lines = collection.collect([folder])
             assert len(read) + len(lines) == 1
             problems += lines
             for result in read:  # each as another run, so that all are on one page
@@ -155,7 +155,7 @@ def test_no_name_of_a_strangers_folder_is_more_than_text(tmp_path, capsys, text)
     folder = Path(os.fsdecode(bytes(tmp_path / "study") + file_name(text)))
     run = folder / os.fsdecode(file_name(text))
     run.mkdir(parents=True)
-    found, problems = report.collect([folder])
+    found, problems = collection.collect([folder])
     assert found == []
     assert problems == [printable(f"{run}/spec.json is missing")]
     assert terminal(capsys, display.print_problems, problems).isprintable()
@@ -209,7 +209,7 @@ def test_folders_of_several_machines_are_read_as_one(tmp_path):
     results.write(there, result_of(confusion=[[1, 4], [4, 1]]))
     results.write(there, result_of(other, confusion=[[1, 1], [1, 1]]))
     (there / "holiday").mkdir()
-    found, problems = report.collect([here, there, here])
+    found, problems = collection.collect([here, there, here])
     assert [r.spec for r in found] == [SPEC, other]
     assert found[0].metrics["accuracy"] == 0.1
     assert problems == [
@@ -224,7 +224,7 @@ def test_the_same_runs_on_two_backends_are_both_in_the_report(tmp_path):
         folder.mkdir()
         environment = {"backend": folder.name}
         results.write(folder, result_of(environment=environment, confusion=[[1]]))
-    found, problems = report.collect(folders)
+    found, problems = collection.collect(folders)
     assert [r.backend for r in found] == ["jax", "torch"]
     assert problems == []
 
@@ -235,7 +235,7 @@ def test_the_same_runs_with_two_settings_are_both_in_the_report(tmp_path):
         folder.mkdir()
         environment = {"backend": "jax", "settings": record}
         results.write(folder, result_of(environment=environment, confusion=[[1]]))
-    found, problems = report.collect(folders)
+    found, problems = collection.collect(folders)
     assert [r.settings for r in found] == [{}, {"JAX_ENABLE_X64": "1"}]
     assert problems == []
 
@@ -244,7 +244,7 @@ def test_what_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for name in ("nope\x1b", "file"):
         with pytest.raises(ValueError, match=r"^folders must be.*, which is no folder"):
-            report.collect([tmp_path, tmp_path / name])
+            collection.collect([tmp_path, tmp_path / name])
 
 
 def test_a_report_is_not_written_through_a_link(tmp_path):

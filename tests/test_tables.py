@@ -8,11 +8,12 @@ from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
+from keras_wgd.cli import tables
 from keras_wgd.experiments.analysis import curves, frames, statistics
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.paper import cells, labels, layout
-from keras_wgd.report import verdict
+from keras_wgd.report import markdown, verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -32,7 +33,7 @@ def runs():
 
 def text_of(runs, width=80):
     console = Console(file=io.StringIO(), width=width)
-    for table in frames.rich_tables(runs):
+    for table in tables.rich_tables(runs):
         console.print(table)
     return console.file.getvalue()
 
@@ -420,7 +421,7 @@ def test_the_files_hold_the_numbers(tmp_path):
 
 def test_markdown_has_every_cell_and_the_papers():
     runs = frames.frame(study())
-    text = frames.markdown(runs, frames.summarize(runs))
+    text = markdown.tables(runs, frames.summarize(runs))
     lines = text.splitlines()
     row = next(line for line in lines if line.startswith("| WGD RAdam (filters)"))
     assert "| 62.67 ± 2.87 (70.35) |" in row

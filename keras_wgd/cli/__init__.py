@@ -13,7 +13,7 @@ import typer
 import keras_wgd
 from keras_wgd.cli import benchmarks, help, networks, options, reports, runs, studies
 from keras_wgd.cli.examples import epilog
-from keras_wgd.experiments.launch.runner import FULL
+from keras_wgd.experiments.launch.events import FULL
 from keras_wgd.files import printable
 
 # What a shell says of what a signal has ended.

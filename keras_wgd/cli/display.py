@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keras_wgd.cli import tables
 from keras_wgd.cli.progress import Bar
 from keras_wgd.experiments.analysis import curves, frames
 from keras_wgd.experiments.launch import cluster, runner
@@ -25,7 +26,7 @@ from keras_wgd.files import printable
 def print_tables(console: Console, runs) -> None:
     """Print the tables of runs."""
     with wide(console):
-        for table in frames.rich_tables(runs):
+        for table in tables.rich_tables(runs):
             console.print(table)
 
 

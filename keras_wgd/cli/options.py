@@ -14,7 +14,7 @@ import typer
 
 from keras_wgd import settings
 from keras_wgd.choices import check_choice
-from keras_wgd.experiments.store.results import BACKENDS
+from keras_wgd.settings import BACKENDS
 from keras_wgd.tasks.datasets.names import SAMPLERS
 from keras_wgd.tasks.models.names import STEMS
 

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from keras_wgd.cli.options import UserError, folder, user_errors
+from keras_wgd.experiments.store import collection
 
 
 def report(
@@ -37,7 +38,7 @@ def report(
 
     console = Console(stderr=as_json)
     with user_errors():
-        results, problems = reports.collect(folders)
+        results, problems = collection.collect(folders)
         display.print_problems(console, problems)
         if not results:
             raise UserError(

@@ -133,7 +133,7 @@ def _make(console, out, spec, how, engine):
 
     from keras_wgd.cli import display
     from keras_wgd.cli.progress import Bar
-    from keras_wgd.experiments.launch import processes, runner
+    from keras_wgd.experiments.launch import events, processes
     from keras_wgd.experiments.training import train
 
     with Bar(console, "training", spec.epochs) as bar:
@@ -149,7 +149,7 @@ def _make(console, out, spec, how, engine):
                 return processes.make(out, spec, how, on_epoch)
             return train.make(out, spec, how, on_epoch, engine)
         except Exception as error:
-            if not runner.is_lack_of_memory(error):
+            if not events.is_lack_of_memory(error):
                 raise
             raise UserError(
                 "memory ran out; smaller batches, images or networks need less. "

@@ -1,10 +1,12 @@
-"""The metrics that Tables 3 to 8 of the paper print."""
+"""What is measured of a run: metrics at its end, curves after each epoch."""
 
 import math
 
 import numpy as np
 
+# Those that Tables 3 to 8 of the paper print.
 METRICS = ("accuracy", "loss", "mean_recall", "mean_precision", "kappa")
+CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 def classification_metrics(labels, logits) -> dict[str, float]:

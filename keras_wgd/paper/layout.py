@@ -5,7 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from keras_wgd.experiments.analysis.statistics import BLOCK, LEVEL, ROUGHNESS, SETTING
+from keras_wgd.experiments.analysis.pairing import BLOCK, SETTING
+from keras_wgd.experiments.analysis.statistics import LEVEL, ROUGHNESS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.paper import cells, labels, published
 from keras_wgd.paper.cells import Cell, Table

@@ -32,8 +32,6 @@ _SHAPES = _by_arm(
     *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
     *("cross", "triangle-left", "diamond", "arrow"),
 )
-# The version of Vega-Lite that Altair writes, as vl-convert names it.
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 _FAINT = 0.06
 # Grey that is seen on black and on white. The line at zero is the one that is plain.
 _GREY = "#888888"

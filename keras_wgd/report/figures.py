@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from keras_wgd.experiments.analysis import curves, frames
-from keras_wgd.experiments.analysis.statistics import LEVEL, SETTING
+from keras_wgd.experiments.analysis.pairing import SETTING
+from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS
 from keras_wgd.experiments.store.results import Result

@@ -5,7 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from keras_wgd.experiments.analysis.statistics import LEVEL, PAPER_RATE
+from keras_wgd.experiments.analysis.comparisons import PAPER_RATE
+from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.paper import cells, labels
 from keras_wgd.paper.cells import Cell, Table

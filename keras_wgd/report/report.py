@@ -17,50 +17,9 @@ from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import REPORT_PAGE, Result
 from keras_wgd.files import printable, write_text
 from keras_wgd.paper import layout
-from keras_wgd.report import charts, figures, gains, verdict
-from keras_wgd.settings import in_words
+from keras_wgd.report import figures, gains, markdown, verdict
 
 _FIGURES = "figures"
-
-
-def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
-    """Read the runs of several folders, of one machine or of many.
-
-    Args:
-        folders: Of studies; each is read once.
-
-    Returns:
-        The results, and a line for each entry that is not used: it could not be
-        read, or an earlier folder has the same run on the same backend, with
-        the same settings.
-
-    Raises:
-        ValueError: If one is no folder.
-    """
-    for path in folders:
-        if not path.is_dir():
-            raise ValueError(
-                "folders must be folders of studies. Received: "
-                f"{printable(path)}, which is no folder"
-            )
-    found: dict[tuple[str, ...], Result] = {}
-    first: dict[tuple[str, ...], Path] = {}
-    problems: list[str] = []
-    for folder in dict.fromkeys(path.resolve() for path in folders):
-        read, unreadable = results.read_all(folder)
-        problems += unreadable
-        for result in read:
-            run = (result.spec.id, result.backend, in_words(result.settings))
-            if run in found:
-                problems.append(
-                    printable(
-                        f"{results.path_of(folder, result.spec)} is the same run as "
-                        f"that of {first[run]}"
-                    )
-                )
-                continue
-            found[run], first[run] = result, folder
-    return list(found.values()), problems
 
 
 def prepare(out: Path) -> None:
@@ -98,7 +57,7 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
         ValueError: As `prepare`.
     """
     prepare(out)
-    version = charts.VEGA_LITE
+    version = pictures.vega_lite()
     with pictures.processes() as pool:
         vega = pool.submit(pictures.bundle, version)
         runs, epochs, summary = _numbers(found)
@@ -108,7 +67,7 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
             for name, spec in drawn.items()
         ]
         words = _page(found, problems, drawn, runs, summary, vega.result())
-        texts = {"tables.md": frames.markdown(runs, summary), REPORT_PAGE: words}
+        texts = {"tables.md": markdown.tables(runs, summary), REPORT_PAGE: words}
         for name, text in texts.items():
             write_text(out / name, text)
         written = frames.write(out, runs, epochs, summary)
@@ -133,7 +92,7 @@ def page(
         drawn: The charts, as `figures.figures` gives them.
     """
     runs, _, summary = _numbers(found)
-    vega = pictures.bundle(charts.VEGA_LITE)
+    vega = pictures.bundle(pictures.vega_lite())
     return _page(found, problems, drawn, runs, summary, vega)
 
 

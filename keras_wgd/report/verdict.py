@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from keras_wgd.experiments.analysis import statistics
-from keras_wgd.experiments.analysis.statistics import LEVEL, Verdict
+from keras_wgd.experiments.analysis import comparisons, statistics
+from keras_wgd.experiments.analysis.comparisons import Verdict
+from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.spec import ARMS
 from keras_wgd.paper import published
 from keras_wgd.paper.cells import is_significant, p_text
@@ -47,7 +48,7 @@ def judged(runs: pl.DataFrame, measure: str) -> list[Judged]:
         runs: As `frames.frame` gives them.
         measure: A column of it.
     """
-    verdicts = statistics.verdicts(runs, measure)
+    verdicts = comparisons.verdicts(runs, measure)
     adjusted = statistics.adjusted([v.difference.p for v in verdicts])
     tests = sum(p is not None for p in adjusted)
     return [

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from keras_wgd.experiments.analysis import frames, statistics
+from keras_wgd.experiments.analysis import frames, pairing, statistics
 from keras_wgd.experiments.analysis.frames import KEYS
-from keras_wgd.experiments.analysis.statistics import BLOCK, SETTING, Estimate
-from keras_wgd.experiments.store.results import CURVES, Result
+from keras_wgd.experiments.analysis.pairing import BLOCK, SETTING
+from keras_wgd.experiments.analysis.statistics import Estimate
+from keras_wgd.experiments.metrics import CURVES
+from keras_wgd.experiments.store.results import Result
 
 SCHEMA = {
     **KEYS,
@@ -24,7 +26,7 @@ def frame(results: Sequence[Result]) -> pl.DataFrame:
 
     Returns:
         The columns that identify a run (`frames.KEYS`), `epoch` from 1, the
-        columns of `results.CURVES`, `norm_ratio` (null in a plain run) and
+        columns of `metrics.CURVES`, `norm_ratio` (null in a plain run) and
         `seconds`, all as in the results.
     """
     curves: dict[str, list] = {
@@ -53,7 +55,7 @@ def gains(epochs: pl.DataFrame) -> pl.DataFrame:
         The rows of the runs with WGD that have a plain run of the same setting,
         optimizer, learning rate and seed; their curves less its curves.
     """
-    pairs = statistics.paired(epochs, CURVES, within=["epoch"])
+    pairs = pairing.paired(epochs, CURVES, within=["epoch"])
     return pairs.filter(pl.col("test_loss_plain").is_not_null()).with_columns(
         pl.col(name) - pl.col(f"{name}_plain") for name in CURVES
     )

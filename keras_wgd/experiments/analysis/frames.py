@@ -1,4 +1,4 @@
-"""The numbers of a study: a row for each run, a row for each arm, and their tables."""
+"""The numbers of a study: a row for each run, and a row for each arm."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,15 +6,13 @@ from pathlib import Path
 import polars as pl
 
 from keras_wgd import settings
-from keras_wgd.experiments.analysis import statistics
-from keras_wgd.experiments.analysis.statistics import BLOCK, SETTING
-from keras_wgd.experiments.metrics import METRICS
+from keras_wgd.experiments.analysis import pairing, statistics
+from keras_wgd.experiments.analysis.pairing import BLOCK, SETTING
+from keras_wgd.experiments.metrics import CURVES, METRICS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.experiments.store.results import CURVES, Result
+from keras_wgd.experiments.store.results import Result
 from keras_wgd.files import write_text
-from keras_wgd.paper import cells, labels, layout
-from keras_wgd.report import gains, verdict
 
 ROUGHNESS = ("train_roughness", "test_roughness")
 MEASURES = (*METRICS, *ROUGHNESS)
@@ -57,12 +55,12 @@ def frame(results: Sequence[Result]) -> pl.DataFrame:
         results: Results of one or more studies.
 
     Returns:
-        What makes a setting (`statistics.SETTING`), `optimizer`,
+        What makes a setting (`pairing.SETTING`), `optimizer`,
         `learning_rate`, `arm` and `seed`; the columns of `METRICS`, as in the
         results: fractions, and nats; `train_roughness` and `test_roughness`
         (`statistics.roughness`), in nats per epoch; `diverged`, whether a loss
         is not finite, in training or on the test images; the columns of
-        `results.CURVES` and `norm_ratio` in the last epoch (no `norm_ratio` in a
+        `metrics.CURVES` and `norm_ratio` in the last epoch (no `norm_ratio` in a
         plain run); `seconds` of training, over all epochs.
     """
     rows = [_row(result) for result in results]
@@ -91,7 +89,7 @@ def summarize(runs: pl.DataFrame) -> pl.DataFrame:
         ValueError: If a run is there twice.
     """
     keys = [*SETTING, *BLOCK, "arm"]
-    pairs = statistics.paired(statistics.by_evidence(runs), MEASURES)
+    pairs = pairing.paired(pairing.by_evidence(runs), MEASURES)
     rows = [
         dict(zip(keys, values, strict=True)) | _summary(group)
         for values, group in pairs.group_by(keys, maintain_order=True)
@@ -106,51 +104,6 @@ def summarize(runs: pl.DataFrame) -> pl.DataFrame:
         for _, part in summary.group_by(SETTING, maintain_order=True)
     ]
     return pl.concat(parts) if parts else _adjusted(summary)
-
-
-def rich_tables(runs: pl.DataFrame) -> list:
-    """A `rich` table for each setting, for a terminal of 80 columns.
-
-    A mean is bold where it is significantly better: see `cells.is_better`.
-    """
-    from rich import box
-    from rich.table import Table
-
-    tables = []
-    for _, part in summarize(runs).group_by(SETTING, maintain_order=True):
-        table = Table(
-            title=f"{labels.title(part.row(0, named=True))}: {_seeds(part)}",
-            caption="All but the loss in percent; recall and precision are means over "
-            "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
-            "that of a paired t test; *: of the runs that did not diverge.",
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            padding=0,
-            title_justify="left",
-            caption_justify="left",
-        )
-        table.add_column("optimizer")
-        for head in ("accuracy", "loss", "recall", "prec.", "kappa", "gain", "p"):
-            table.add_column(head, justify="right", no_wrap=True)
-        for rows in layout.blocks(part):
-            for row in rows:
-                table.add_row(*_terminal_cells(row, rows))
-            table.add_section()
-        tables.append(table)
-    return tables
-
-
-def markdown(runs: pl.DataFrame, summary: pl.DataFrame) -> str:
-    """The tables as Markdown, the paper's figures in brackets.
-
-    Args:
-        runs: As `frame` gives them.
-        summary: As `summarize` gives it.
-    """
-    judged = verdict.judged(runs, "accuracy")
-    found = [gains.table(judged)] if judged else []
-    found += [*layout.metric_tables(summary), *layout.roughness_tables(summary)]
-    return "\n".join(table.markdown() for table in found)
 
 
 def write(
@@ -242,29 +195,3 @@ def _summary_schema():
     }
     counts = dict.fromkeys(("seeds", "diverged", "pairs"), pl.Int64)
     return keys | counts | numbers
-
-
-def _seeds(part):
-    """What the means of a setting are over, in words."""
-    seeds = part["seeds"].unique().sort().to_list()
-    if seeds == [1]:
-        return "one seed"
-    return f"mean±half of the 95 % interval over {' or '.join(map(str, seeds))} seeds"
-
-
-def _terminal_cells(row, rows):
-    """The cells of a line of 80 columns: intervals where most depends on them."""
-    plain = row["arm"] == "plain"
-    label = labels.block_name(row) if plain else labels.arm_name(row["arm"])
-    found = [label]
-    for name in METRICS:
-        digits = 3 if name == "loss" else None
-        text = cells.spread(row, name, digits, "±", "*")
-        if name not in ("accuracy", "loss"):
-            text = text.partition("±")[0]
-        better = cells.is_better(row, rows, name)
-        found.append(f"[bold]{text}[/bold]" if better else text)
-    if plain:
-        return [*found, "", ""]
-    gain = cells.spread(row, "accuracy_gain", None, "±")
-    return [*found, gain, cells.p_text(row["accuracy_gain_p"]).replace("0.", ".")]

@@ -3,12 +3,8 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import polars as pl
-
-from keras_wgd.experiments.spec import ARMS, RunSpec
 
 CONFIDENCE = 0.95
 # A difference is significant where its adjusted p value is below.
@@ -16,27 +12,6 @@ LEVEL = 0.05
 # Of the largest number: values that differ by less are taken for the same.
 _ROUNDING = 1e-12
 
-# What makes two runs comparable: all that is left to differ is the optimizer, its
-# learning rate, the arm and the seed.
-SETTING = (
-    "dataset",
-    "model",
-    "image_size",
-    "stem",
-    "epochs",
-    "batch_size",
-    "sampler",
-    "train_size",
-    "test_size",
-    "momentum",
-    "weight_decay",
-    "epsilon",
-    "backend",
-    "settings",
-)
-BLOCK = ("optimizer", "learning_rate")
-# The one of Table 1, whatever the optimizer.
-PAPER_RATE = RunSpec.learning_rate
 
 ROUGHNESS = (
     "Roughness is the root mean square of how much a loss curve's change from one "
@@ -178,154 +153,6 @@ def roughness(losses: Sequence[float]) -> float | None:
         for first, middle, last in zip(losses, losses[1:], losses[2:], strict=False)
     ]
     return math.hypot(*turns) / math.sqrt(len(turns))
-
-
-def by_evidence(runs: pl.DataFrame) -> pl.DataFrame:
-    """Sort runs: the data sets, and their settings, with the most pairs first.
-
-    Args:
-        runs: As `frames.frame` gives them.
-
-    Returns:
-        The rows, those of a setting together, in their order. `place` counts the
-        settings from 0.
-    """
-    seed, plain = [*SETTING, *BLOCK, "seed"], pl.col("arm") == "plain"
-    counted = runs.with_columns(pair=~plain & plain.any().over(seed))
-    pairs = [
-        -pl.col("pair").sum().over(group).cast(pl.Int64)
-        for group in ("dataset", SETTING)
-    ]
-    keys: list[Any] = [pairs[0], "dataset", pairs[1], *SETTING]
-    ordered = counted.sort(keys, nulls_last=True, maintain_order=True)
-    return ordered.drop("pair").with_columns(place=pl.struct(SETTING).rle_id())
-
-
-def paired(
-    runs: pl.DataFrame, measures: Sequence[str], within: Sequence[str] = ()
-) -> pl.DataFrame:
-    """Put beside each run the plain one that it is compared with.
-
-    Args:
-        runs: As `frames.frame` gives them.
-        measures: Columns of it.
-        within: Further columns that two rows of a pair have in common.
-
-    Returns:
-        The same rows, in their order, and for each measure `m` a column `m_plain`,
-        null where there is no plain run of the same setting, optimizer, learning
-        rate and seed; and in the plain runs themselves.
-
-    Raises:
-        ValueError: If a run is there twice: it would count as two seeds.
-    """
-    keys = [*SETTING, *BLOCK, "seed", *within]
-    twice = runs.filter(runs.select(*keys, "arm").is_duplicated())
-    if not twice.is_empty():
-        run = twice.select(*keys, "arm").row(0, named=True)
-        raise ValueError(f"runs must hold each run once. Received: twice {run}")
-    plain = runs.filter(pl.col("arm") == "plain").select(
-        *keys, pl.col(list(measures)).name.suffix("_plain")
-    )
-    joined = runs.join(
-        plain, on=keys, how="left", nulls_equal=True, maintain_order="left"
-    )
-    is_plain = pl.col("arm") == "plain"
-    return joined.with_columns(
-        pl.when(~is_plain).then(pl.col(f"{name}_plain")).alias(f"{name}_plain")
-        for name in measures
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the pairs of one group of runs say of one arm, for one measure.
-
-    A group is a setting at the paper's learning rate, or at all others.
-
-    Attributes:
-        setting: What the runs have in common, by the names in `SETTING`.
-        at_paper_rate: Whether the learning rate is that of Table 1.
-        arm: The arm.
-        pairs: How many pairs of an arm's run and its plain run there are.
-        higher: In how many the arm's value is the higher one.
-        lower: In how many it is the lower one.
-        undecided: In how many one of the two is not finite.
-        blocks: How many optimizers, each with a learning rate, have a finite
-            pair for every seed.
-        difference: The arm's value less the plain one's, averaged first over
-            those within each seed: runs of one seed share weights and batches and
-            are not independent. Its `n` is the number of seeds.
-    """
-
-    setting: dict[str, Any]
-    at_paper_rate: bool
-    arm: str
-    pairs: int
-    higher: int
-    lower: int
-    undecided: int
-    blocks: int
-    difference: Estimate
-
-    @property
-    def equal(self) -> int:
-        """In how many pairs the two are the same."""
-        return self.pairs - self.higher - self.lower - self.undecided
-
-
-def verdicts(runs: pl.DataFrame, measure: str) -> list[Verdict]:
-    """Judge each arm within each group of a study.
-
-    Args:
-        runs: As `frames.frame` gives them.
-        measure: A column of it.
-
-    Returns:
-        One for each group and arm that has pairs, in the order of the settings,
-        the paper's learning rate first.
-    """
-    plain = f"{measure}_plain"
-    pairs = (
-        paired(by_evidence(runs), [measure])
-        .filter(pl.col(measure).is_not_null(), pl.col(plain).is_not_null())
-        .with_columns(
-            difference=pl.col(measure) - pl.col(plain),
-            at_paper_rate=pl.col("learning_rate") == PAPER_RATE,
-        )
-        .sort(
-            "place",
-            ~pl.col("at_paper_rate"),
-            pl.col("arm").cast(pl.Enum(ARMS)),
-            maintain_order=True,
-        )
-    )
-    groups = pairs.group_by(*SETTING, "at_paper_rate", "arm", maintain_order=True)
-    return [_verdict(group) for _, group in groups]
-
-
-def _verdict(pairs):
-    first = pairs.row(0, named=True)
-    finite = pairs.filter(pl.col("difference").is_finite())
-    # A block that a seed lacks would make that seed's mean one of other things.
-    shared = finite.filter(
-        pl.col("seed").n_unique().over(BLOCK) == finite["seed"].n_unique()
-    )
-    by_seed = shared.group_by("seed", maintain_order=True)
-    means = by_seed.agg(pl.col("difference").mean())["difference"].to_list()
-    estimate = difference_of(means, [0.0] * len(means))
-    undecided = len(pairs) - len(finite)
-    return Verdict(
-        setting={name: first[name] for name in SETTING},
-        at_paper_rate=first["at_paper_rate"],
-        arm=first["arm"],
-        pairs=len(pairs),
-        higher=finite.filter(pl.col("difference") > 0).height,
-        lower=finite.filter(pl.col("difference") < 0).height,
-        undecided=undecided,
-        blocks=shared.select(BLOCK).n_unique() if means else 0,
-        difference=dataclasses.replace(estimate, left_out=undecided),
-    )
 
 
 def _estimate(n, left_out, mean, low=None, high=None, p=None):

@@ -10,12 +10,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from keras_wgd import settings
-from keras_wgd.experiments.launch.runner import (
-    Event,
-    failure,
-    make_and_tell,
-    prepare_libraries,
-)
+from keras_wgd.experiments.launch.events import Event, failure
+from keras_wgd.experiments.launch.worker import make_and_tell, prepare_libraries
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results

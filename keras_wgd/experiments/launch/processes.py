@@ -7,7 +7,8 @@ import queue
 import tempfile
 from pathlib import Path
 
-from keras_wgd.experiments.launch.runner import begin_process, in_words
+from keras_wgd.experiments.launch.events import in_words
+from keras_wgd.experiments.launch.worker import begin_process
 from keras_wgd.experiments.options import OnEpoch, Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.results import Result

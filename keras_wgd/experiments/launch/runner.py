@@ -6,51 +6,22 @@ import itertools
 import multiprocessing
 import os
 import queue
-import signal
 import stat
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from keras_wgd import files
 from keras_wgd.experiments.launch import gpus
+from keras_wgd.experiments.launch.events import Event, failure
+from keras_wgd.experiments.launch.worker import begin_process, make_and_tell
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-# Of what they say then, in small letters.
-_NO_MEMORY = (
-    "memoryerror",
-    "out of memory",
-    "resource_exhausted",
-    "resourceexhausted",
-    "allocate memory",
-    "bad_alloc",
-)
-
 # In the folder of the study: what the workers' libraries had to say.
 LOG = ".workers.log"
-
-
-class Event(NamedTuple):
-    """Something that happened to a run.
-
-    Attributes:
-        kind: `"start"`, with the number of its process as `detail`; `"epoch"`,
-            with the curves' last values; `"restore"`, the same for an epoch that an
-            earlier process has trained; `"finish"`, with the `Result`; or `"fail"`,
-            with the reason.
-        spec: The run.
-        detail: What belongs to the kind.
-    """
-
-    kind: Literal["start", "epoch", "restore", "finish", "fail"]
-    spec: RunSpec
-    detail: Any = None
 
 
 def split(out: Path, specs: list[RunSpec]) -> tuple[list[RunSpec], list[RunSpec]]:
@@ -106,35 +77,6 @@ def run_all(
             waiting.remove(batch[0])
             yield Event("fail", batch[0], "its process was killed")
         suspects = [spec for spec in waiting if spec in under_way or spec in suspects]
-
-
-def failure(spec: RunSpec, error: BaseException) -> Event:
-    """The event of a run that has raised an error, unless it ends the study.
-
-    Raises:
-        OSError: If the disk is full.
-    """
-    if isinstance(error, OSError) and error.errno in FULL:
-        raise error
-    return Event("fail", spec, in_words(error))
-
-
-class _Failed(Exception):
-    """What a run has raised, in words: the error itself may not be sent whole."""
-
-
-def in_words(error: BaseException) -> str:
-    """An error in one line, for those to whom it cannot be sent whole."""
-    if isinstance(error, _Failed):
-        return str(error)
-    words = ": ".join(filter(None, (type(error).__name__, str(error))))
-    return f"memory ran out ({words})" if is_lack_of_memory(error) else words
-
-
-def is_lack_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, NumPy or a backend says that there is no more."""
-    words = f"{type(error).__name__}: {error}".lower()
-    return any(sign in words for sign in _NO_MEMORY)
 
 
 def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
@@ -226,92 +168,5 @@ def _open_log(out):
     return log
 
 
-def begin_process(processes: int) -> None:
-    """Begin a process of a study, before it imports Keras.
-
-    It ends with the one that has started it, and leaves Ctrl-C to it.
-
-    Args:
-        processes: How many share the cores.
-    """
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    # Ctrl-C goes to the whole process group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare_libraries(max(1, (os.cpu_count() or 1) // processes))
-
-
-def prepare_libraries(threads: int) -> None:
-    """Settle what the backend reads when it starts, before it is imported.
-
-    Where the environment says otherwise, that holds.
-
-    Args:
-        threads: How many threads an operation may use.
-    """
-    # Several workers may share a GPU: none takes all of its memory at once.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    for library in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
-        os.environ.setdefault(f"{library}_THREADS", str(threads))
-    if threads == 1:  # JAX knows one thread or one for each core
-        flags = os.environ.get("XLA_FLAGS", "")
-        if "multi_thread_eigen" not in flags:
-            flags = f"{flags} --xla_cpu_multi_thread_eigen=false"
-        os.environ["XLA_FLAGS"] = flags.strip()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        # Runs of one shape share their compiled programs. Not in the folder of the
-        # study: that may be a stranger's, and JAX runs what it finds.
-        if not jax.config.jax_compilation_cache_dir:
-            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-            jax.config.update(
-                "jax_compilation_cache_dir", str(Path(cache, "keras-wgd", "jax"))
-            )
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-def _follow_parent():
-    """End this process with the study's, even where that one is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _run(out: Path, spec: RunSpec, options: Options) -> results.Result:
     return make_and_tell(_events.put, out, spec, options)
-
-
-def make_and_tell(
-    tell: Callable[[Event], Any], out: Path, spec: RunSpec, options: Options
-) -> results.Result:
-    """Make one run, where the libraries are prepared.
-
-    Args:
-        tell: Takes an event for the start and for each epoch.
-        out: The folder of the study.
-        spec: The run.
-        options: How to make it.
-
-    Returns:
-        The result; it is on disk.
-
-    Raises:
-        Exception: If it fails; `failure` knows what it is.
-    """
-    from keras_wgd.experiments.training.train import make
-
-    def on_epoch(epoch, curves, restored):
-        tell(Event("restore" if restored else "epoch", spec, curves))
-
-    tell(Event("start", spec, os.getpid()))
-    try:
-        return make(out, spec, options, on_epoch)
-    except OSError:
-        raise
-    except Exception as error:
-        raise _Failed(in_words(error)) from None

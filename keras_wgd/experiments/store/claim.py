@@ -201,7 +201,7 @@ def _begun(path):
         having = settings.of_record(before)
     except (TypeError, KeyError, ValueError):
         runs, backend, having = [], None, {}
-    if not runs or backend not in results.BACKENDS:
+    if not runs or backend not in settings.BACKENDS:
         raise ValueError(
             files.printable(
                 f"{path} is not of this program: choose another folder, or remove it"

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from keras_wgd import settings
-from keras_wgd.experiments.metrics import METRICS
 from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.store.validation import is_whole
 from keras_wgd.files import from_json, printable, read_json, to_json, write_json
 
 # Where `keras-wgd report` writes, beside the runs.
 REPORT = "report"
 REPORT_PAGE = "report.html"
-CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +52,7 @@ class Result:
     def backend(self) -> str:
         """Keras's backend; "unknown" where the environment does not say."""
         backend = self.environment.get("backend")
-        return backend if backend in BACKENDS else "unknown"
+        return backend if backend in settings.BACKENDS else "unknown"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -262,7 +259,9 @@ def _read(folder):
     if folder.name != spec.id:  # or a copy would count as another seed
         raise ValueError(f"{folder} is not named for its run, {spec.id}")
     fields = read_json(folder / "result.json")
-    if not isinstance(fields, dict) or not _is_result(fields, spec.epochs):
+    names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
+    whole = isinstance(fields, dict) and set(fields) == names
+    if not whole or not is_whole(fields, spec.epochs):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
     for name in _MEASURED:
         fields[name] = from_json(fields[name])
@@ -317,68 +316,3 @@ def _spec(path):
 
 # What may hold a number that is not finite, which JSON has no word for.
 _MEASURED = ("metrics", "curves", "norm_ratios")
-
-
-_ANY = (-sys.float_info.max, sys.float_info.max)
-_RANGES = {
-    **dict.fromkeys(("accuracy", "mean_recall", "mean_precision"), (0, 1)),
-    **dict.fromkeys(("train_accuracy", "test_accuracy"), (0, 1)),
-    **dict.fromkeys(("loss", "train_loss", "test_loss"), _ANY),
-    "kappa": (-1, 1),
-    "norm_ratios": (0, 1 + 1e-3),  # but for rounding, a mean removed adds nothing
-    "seconds": (0, sys.float_info.max),
-    "confusion": (0, 2**53),
-}
-# Null stands for what is not finite.
-_NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios")
-
-
-def _is_result(fields, epochs):
-    """Whether the fields, types, lengths and ranges are those of a whole run."""
-    names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
-    if set(fields) != names:
-        return False
-    metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
-    ratios = fields["norm_ratios"]
-    return (
-        _has_names(metrics, METRICS)
-        and all(_is_number(name, value) for name, value in metrics.items())
-        and _has_names(curves, CURVES)
-        and all(is_row(name, row, epochs) for name, row in curves.items())
-        and is_row("seconds", fields["seconds"], epochs)
-        and is_row("norm_ratios", ratios, epochs if ratios else 0)
-        and isinstance(confusion, list)
-        and confusion != []
-        and all(is_row("confusion", row, len(confusion)) for row in confusion)
-        and all(type(count) is int for row in confusion for count in row)
-        and any(map(any, confusion))
-        and type(fields["centred"]) is int
-        and 0 <= fields["centred"] < 2**31
-        and isinstance(fields["environment"], dict)
-        and _is_shallow(fields["environment"])
-    )
-
-
-def _is_shallow(tree, levels=8):
-    """Whether what walks through it need not fear for its stack."""
-    parts = tree.values() if isinstance(tree, dict) else tree
-    return not isinstance(tree, dict | list) or (
-        levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
-    )
-
-
-def _has_names(tree, names):
-    return isinstance(tree, dict) and set(tree) == set(names)
-
-
-def is_row(name: str, row: Any, length: int) -> bool:
-    """Whether what was read is a list of that length, of numbers that `name` may be."""
-    whole = isinstance(row, list) and len(row) == length
-    return whole and all(_is_number(name, value) for value in row)
-
-
-def _is_number(name, value):
-    if value is None:
-        return name in _NULLABLE
-    least, most = _RANGES[name]
-    return type(value) in (int, float) and least <= value <= most

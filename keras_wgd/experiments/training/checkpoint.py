@@ -12,8 +12,9 @@ import numpy as np
 from keras import ops
 
 from keras_wgd import archive, settings
+from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.experiments.store.results import CURVES, is_row
+from keras_wgd.experiments.store.validation import is_row
 from keras_wgd.files import (
     atomic,
     check_plain,
