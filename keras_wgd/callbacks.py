@@ -72,6 +72,10 @@ class WhiteningMonitor(keras.callbacks.Callback):
         else:
             self._norms = optimizer.record_norms()
         self.model.make_train_function(force=True)
+        # On JAX, Keras 3.10 has counted the optimizer's variables before this.
+        count = getattr(self.model, "_record_training_state_sharding_spec", None)
+        if count is not None:
+            count()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the ratios of the epoch to `logs` and `history`."""

@@ -74,7 +74,7 @@ def test_a_model_that_was_half_saved_is_not_there_and_is_saved_again(
         keras.saving.load_model(draft.rename(tmp_path / train.MODEL))
     assert results.read_all(out) == ([], [])
     told = []
-    result = train.make(out, killed.RUN, keep, lambda epoch, _: told.append(epoch))
+    result = train.make(out, killed.RUN, keep, lambda epoch, *_: told.append(epoch))
     data = datasets.load("digits", None, killed.RUN.train_size, killed.RUN.test_size)
     whole = train.train(killed.RUN, data, folder=tmp_path / "whole", options=keep)
     for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):

@@ -9,7 +9,9 @@ from keras import ops
 from keras_wgd import whiten
 from keras_wgd.optimizers.kernels import ConvKernel
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.optimizers.whitening import whiten_
+
+if keras.backend.backend() == "torch":
+    from keras_wgd.optimizers.torch_steps import whiten_
 
 # Every kernel shape of the library's table, with odd ones among them.
 KERNELS = [

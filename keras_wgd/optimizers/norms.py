@@ -11,6 +11,9 @@ from keras import ops
 
 from keras_wgd.optimizers.plan import WhiteningPlan
 
+if keras.backend.backend() == "torch":
+    from keras_wgd.optimizers import torch_steps
+
 
 class Ratios(NamedTuple):
     """What some steps have left of the gradients; NaN where those were 0.
@@ -107,11 +110,7 @@ def _squares(tensors: Sequence[Any]) -> Sequence[Any]:
         return []
     tensors = _of_all_replicas(tensors)
     if keras.backend.backend() == "torch":
-        import torch
-
-        # One call for all: a small network spends more on calls than on numbers.
-        norms = torch._foreach_norm([tensor.float() for tensor in tensors])
-        return torch._foreach_mul(norms, norms)
+        return torch_steps.squares(tensors)
     return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
 
 

@@ -12,7 +12,10 @@ from keras_wgd.optimizers.kernels import (
     guess_kernel,
     variable_path,
 )
-from keras_wgd.optimizers.whitening import whiten, whiten_
+from keras_wgd.optimizers.whitening import whiten
+
+if keras.backend.backend() == "torch":
+    from keras_wgd.optimizers import torch_steps
 
 if TYPE_CHECKING:
     from keras_wgd.optimizers.selection import KernelSelection
@@ -173,12 +176,14 @@ class WhiteningPlan:
             their own memory.
         """
         gradients = list(gradients)
+        writable: set[int] = set()
         # Among some of the gradients none can be told to share no memory.
-        whole = len(gradients) == len(self.rows)
-        unshared = _unshared(gradients) if whole else set()
+        if keras.backend.backend() == "torch" and len(gradients) == len(self.rows):
+            variables = {at: self.variables[index] for index, at in places.items()}
+            writable = torch_steps.writable(gradients, variables)
         kept = {}
         for index, at in places.items():
-            if at in unshared and _is_kept(gradients[at], self.variables[index]):
+            if at in writable:
                 kept[index] = gradients[at]
             else:
                 gradients[at] = self.whiten(gradients[at], index)
@@ -193,35 +198,4 @@ class WhiteningPlan:
             key = (row.shape, row.axes, row.groups, gradient.dtype, gradient.device)
             alike.setdefault(key, []).append(gradient)
         for (_, axes, groups, _, _), together in alike.items():
-            whiten_(together, axes, groups)
-
-
-def _unshared(gradients: Sequence[Any]) -> set[int]:
-    """The places of PyTorch's gradients whose memory is no other gradient's.
-
-    Where weights of different shapes meet in a sum, autograd may give them views of
-    the same memory. Arrays are passed over: no `.grad` is one.
-    """
-    if keras.backend.backend() != "torch":
-        return set()
-    import torch
-
-    if torch.compiler.is_compiling():
-        return set()
-    places: dict[int, list[int]] = {}
-    for at, gradient in enumerate(gradients):
-        is_tensor = isinstance(gradient, torch.Tensor)
-        if is_tensor and gradient.layout is torch.strided:
-            memory = gradient.untyped_storage().data_ptr()
-            places.setdefault(memory, []).append(at)
-    return {found[0] for found in places.values() if len(found) == 1}
-
-
-def _is_kept(gradient: Any, variable: Any) -> bool:
-    """Whether it is the `.grad` that PyTorch keeps for a variable, fit to write to."""
-    return (
-        variable.value.grad is gradient
-        and gradient.is_contiguous()
-        and not gradient.requires_grad
-        and not gradient.is_inference()
-    )
+            torch_steps.whiten_(together, axes, groups)

@@ -1,4 +1,4 @@
-"""RAdam for every Keras backend, with a foreach path on PyTorch."""
+"""RAdam for every Keras backend."""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +9,9 @@ import numpy as np
 from keras import ops
 
 from keras_wgd.choices import check_choice
+
+if keras.backend.backend() == "torch":
+    from keras_wgd.optimizers import torch_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_wgd")
@@ -217,121 +220,11 @@ class RAdam(keras.optimizers.Optimizer):
         learning_rate: Any,
     ) -> None:
         if keras.backend.backend() == "torch":
-            self._torch_update_step(grads, trainable_variables, learning_rate)
+            torch_steps.radam_update(self, grads, trainable_variables, learning_rate)
             return
         dtype = _scalar_dtype(*trainable_variables)
         sizes = self._step_sizes(learning_rate, dtype)
         super()._backend_update_step(grads, trainable_variables, sizes)
-
-    def _torch_update_step(
-        self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any
-    ) -> None:
-        """Step all variables of a dtype and device at once, on PyTorch."""
-        import torch
-
-        groups: dict[tuple[Any, Any, bool], list[tuple[Any, Any, Any, Any]]] = {}
-        for gradient, variable in zip(grads, variables, strict=True):
-            index = self._get_variable_index(variable)
-            w = variable.value
-            m = self._momentums[index].value
-            v = self._velocities[index].value
-            if not isinstance(gradient, torch.Tensor):
-                gradient = ops.convert_to_tensor(gradient)
-            if gradient.is_sparse:
-                gradient = gradient.to_dense()
-            if gradient.dtype != w.dtype:
-                gradient = gradient.to(w.dtype)
-            step = (w, m, v, gradient)
-            in_order = (
-                w.is_contiguous()
-                and m.is_contiguous()
-                and v.is_contiguous()
-                and gradient.is_contiguous()
-            )
-            groups.setdefault((w.device, w.dtype, in_order), []).append(step)
-        with torch.no_grad():
-            for (device, dtype, in_order), group in groups.items():
-                scalar_dtype = torch.promote_types(dtype, torch.float32)
-                adaptive, plain = self._step_sizes(
-                    learning_rate, keras.backend.standardize_dtype(scalar_dtype)
-                )
-                w, m, v, g = map(list, zip(*group, strict=True))
-                # The CPU is not waited for when it is asked which step this is.
-                fused = device.type == "cpu" and dtype == scalar_dtype and in_order
-                if fused and not torch.compiler.is_compiling() and adaptive != 0:
-                    self._fused_update(w, m, v, g, adaptive)
-                else:
-                    self._foreach_update(w, m, v, g, scalar_dtype, adaptive, plain)
-
-    def _fused_update(
-        self, w: list[Any], m: list[Any], v: list[Any], g: list[Any], adaptive: Any
-    ) -> None:
-        """Make a rectified step in one pass over memory, with PyTorch's Adam.
-
-        Adam corrects the bias of both moments for the step it is in. At step
-        infinity there is none, and `adaptive` has it.
-        """
-        import torch
-
-        if torch.compiler.is_compiling():  # this alone, after a break in the caller
-            self._foreach_update(w, m, v, g, adaptive.dtype, adaptive, 0 * adaptive)
-            return
-        torch._fused_adam_(
-            w,
-            g,
-            m,
-            v,
-            [],
-            [torch.tensor(math.inf, device=w[0].device)] * len(w),
-            lr=float(adaptive),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            weight_decay=0.0,
-            eps=self.epsilon,
-            amsgrad=False,
-            maximize=False,
-        )
-
-    def _foreach_update(
-        self,
-        w: list[Any],
-        m: list[Any],
-        v: list[Any],
-        g: list[Any],
-        scalar_dtype: Any,
-        adaptive: Any,
-        plain: Any,
-    ) -> None:
-        """Make a step of either kind; nothing waits for the device.
-
-        With `adaptive` and `plain` as `_step_sizes` gives them, the step is
-        `m / (sqrt(v) * slope + intercept)`: one division, two scalars.
-        """
-        import torch
-
-        rectified = adaptive != 0
-        # Where not rectified the slope is tiny, not 0: it adds nothing to the
-        # intercept, and an overflowed v gives no step instead of 0 * inf = nan.
-        tiny = torch.finfo(scalar_dtype).tiny
-        device = w[0].device
-        slope = torch.where(rectified, 1 / adaptive, tiny).to(device)
-        intercept = torch.where(rectified, self.epsilon / adaptive, 1 / plain)
-        intercept = intercept.to(device)
-
-        stored = w, m, v
-        if w[0].dtype != scalar_dtype:
-            w, m, v, g = [[x.to(scalar_dtype) for x in xs] for xs in (w, m, v, g)]
-        torch._foreach_lerp_(m, g, 1 - self.beta_1)
-        # A tensor: on the CPU a number would be made into one for each v.
-        torch._foreach_mul_(v, torch.full_like(slope, self.beta_2))
-        torch._foreach_addcmul_(v, g, g, value=1 - self.beta_2)
-        denominator = torch._foreach_sqrt(v)
-        torch._foreach_mul_(denominator, slope)
-        torch._foreach_add_(denominator, intercept)
-        torch._foreach_addcdiv_(w, m, denominator, value=-1)
-        if w is not stored[0]:
-            for target, source in zip(stored, (w, m, v), strict=True):
-                torch._foreach_copy_(target, source)
 
     def _step_sizes(self, learning_rate: Any, dtype: str) -> tuple[Any, Any]:
         """What multiplies `m` in this step: `adaptive / (sqrt(v) + epsilon) + plain`.

@@ -9,11 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-# Of gradients of no more numbers, it takes less to copy several into one and back
-# than to centre each by itself: on two CPU cores, 2.6 against 6.4 microseconds for
-# each of 100 with 2,304 numbers, 5.2 against 7.7 with 9,216, 19 against 13 with 36,864.
-_SMALL = 2**14
-
 
 def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> Any:
     """Subtract from a kernel's gradient its mean over `axes` (Eq. 11).
@@ -52,6 +47,10 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
         Gholamalinejad and Khosravi, 2022, Eq. 11 and 17.
     """
     gradient = ops.convert_to_tensor(gradient)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gradient = tf.convert_to_tensor(gradient)  # of IndexedSlices, too
     shape = tuple(gradient.shape)
     over = _canonical_axes(axes, len(shape))
     if groups == 1:
@@ -67,52 +66,6 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
     runs = ops.reshape(gradient, (*shape[:last], groups, shape[last] // groups))
     over = tuple(axis + 1 if axis == last else axis for axis in over)
     return ops.reshape(_subtract_mean(runs, over), shape)
-
-
-def whiten_(gradients: Sequence[Any], axes: Sequence[int], groups: int = 1) -> None:
-    """`whiten` for PyTorch, in the memory of the gradients.
-
-    A step that makes new gradients spends more on their memory than on the means.
-
-    Args:
-        gradients: Tensors of one shape, dtype and device that may be written to.
-        axes: As for `whiten`, counted from the last; not looked at again.
-        groups: As for `whiten`.
-    """
-    import torch
-
-    if len(gradients) == 1 or gradients[0].numel() > _SMALL:
-        for gradient in gradients:
-            _subtract_mean_(gradient, axes, groups)
-    else:
-        together = torch.stack(gradients)
-        _subtract_mean_(together, axes, groups)
-        torch._foreach_copy_(gradients, together.unbind())
-
-
-def _subtract_mean_(gradient: Any, axes: Sequence[int], groups: int) -> None:
-    if groups > 1:
-        gradient = gradient.unflatten(-1, (groups, -1))
-        axes = [axis if axis == -1 else axis - 1 for axis in axes]
-    gradient.sub_(_mean(gradient, axes))
-
-
-def _mean(gradient: Any, axes: Sequence[int]) -> Any:
-    """The mean, by threads that each read what they will then write.
-
-    PyTorch gives a thread some columns of a mean of all rows and some rows of the
-    subtraction. What one core has read another then writes, which takes ten times as
-    long where the cores share no cache.
-    """
-    import torch
-
-    of_all_rows = len(axes) == gradient.ndim - 1 and -1 not in axes
-    if of_all_rows and gradient.is_cpu and gradient.numel() > _SMALL:
-        rows = gradient.flatten(0, -2)
-        runs = math.gcd(len(rows), torch.get_num_threads())
-        if runs > 1:
-            return rows.unflatten(0, (runs, -1)).mean(1).mean(0)
-    return gradient.mean(axes, keepdim=True)
 
 
 def _subtract_mean(gradient: Any, axes: Sequence[int]) -> Any:
