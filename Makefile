@@ -24,6 +24,7 @@ test: lint types suite keras-own
 lint: $(venv)/dev.stamp
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
+	$(bin)/lint-imports --no-logo
 
 types: $(venv)/dev.stamp
 	$(bin)/mypy
@@ -96,7 +97,7 @@ dist: $(venv)/dist.stamp
 
 clean:
 	rm -rf .venv .venv-oldest .venv-nightly .venv-dist build dist site \
-	    .hypothesis .jax_cache .mypy_cache .pytest_cache .ruff_cache
+	    .hypothesis .jax_cache .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(venv)/bin/python:
 	$(PYTHON) -m venv $(venv)

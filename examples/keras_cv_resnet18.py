@@ -1,8 +1,8 @@
 """The ResNet-18 of KerasCV, trained with WGD(RAdam).
 
 WGD goes by the variables that a model has, wherever the model comes from. KerasCV's own
-ResNet18Backbone() asks a server for its arguments; keras_wgd.models builds the same
-network, with logits on top, without. Prints what is centred and the loss by epoch:
+ResNet18Backbone() asks a server for its arguments; keras_wgd.tasks.models builds the
+same network, with logits on top, without. Prints what is centred and the loss by epoch:
 
     KERAS_BACKEND=torch python examples/keras_cv_resnet18.py
 
@@ -14,7 +14,7 @@ import keras
 from sklearn.datasets import load_digits
 
 from keras_wgd import WGD, RAdam
-from keras_wgd.models import build
+from keras_wgd.tasks.models import build
 
 keras.utils.set_random_seed(0)
 images, labels = load_digits(return_X_y=True)

@@ -23,7 +23,8 @@ KERAS = {
     "max_steps_per_epoch": None,
 }
 
-# The backend that Keras takes where none is named.
+BACKENDS = ("tensorflow", "jax", "torch")
+# The one that Keras takes where none is named.
 DEFAULT_BACKEND = "tensorflow"
 
 # What Keras writes to keras.json where there is none; no choice of the user.

@@ -19,8 +19,9 @@ from test_results import SPEC, result_of
 from test_training import ARMS
 
 from keras_wgd import WGD
-from keras_wgd.study import checkpoint, results, training
-from keras_wgd.study.options import Options
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.store import results
+from keras_wgd.experiments.training import checkpoint, train
 
 RUN = ARMS["filters"]
 WRITES = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
@@ -73,7 +74,7 @@ def save_model(out):
     """A run that is killed while it saves its model."""
     small_study.install()
     keras.Model.save = half(keras.Model.save)
-    training.make(out, RUN, Options(save_model=True))
+    train.make(out, RUN, Options(save_model=True))
 
 
 class KillAt(keras.callbacks.Callback):

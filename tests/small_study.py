@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from keras_wgd import models
+from keras_wgd.tasks import models
 
 SCRIPT = """
 import sys

@@ -3,9 +3,9 @@
 import dataclasses
 import math
 
-from keras_wgd.metrics import confusion_metrics
-from keras_wgd.study.results import Result
-from keras_wgd.study.spec import RunSpec, arm_fields
+from keras_wgd.experiments.metrics import confusion_metrics
+from keras_wgd.experiments.spec import RunSpec, arm_fields
+from keras_wgd.experiments.store.results import Result
 
 SPEC = RunSpec(
     dataset="cifar100",

@@ -15,8 +15,8 @@ from keras_wgd.bench.names import NETWORKS
 from keras_wgd.bench.steps import WARM_UP, Steps
 from keras_wgd.bench.timing import interleaved
 from keras_wgd.environment import environment
+from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
-from keras_wgd.study.optimizers import OPTIMIZERS
 
 BACKEND = keras.backend.backend()
 PEERS = {

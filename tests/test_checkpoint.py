@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from test_results import SPEC
 
-from keras_wgd.study import checkpoint
-from keras_wgd.study.checkpoint import Progress
-from keras_wgd.study.results import CURVES
+from keras_wgd.experiments.metrics import CURVES
+from keras_wgd.experiments.training import checkpoint
+from keras_wgd.experiments.training.checkpoint import Progress
 
 
 def variables(*numbers):

@@ -9,9 +9,9 @@ from hostile import HOSTILE, replaced
 from test_results import SPEC
 
 from keras_wgd import settings
-from keras_wgd.study import claim as claims
-from keras_wgd.study.claim import Shard, claim
-from keras_wgd.study.presets import preset
+from keras_wgd.experiments.store import claim as claims
+from keras_wgd.experiments.store.claim import Shard, claim
+from keras_wgd.paper.presets import preset
 
 pytestmark = pytest.mark.any_backend
 

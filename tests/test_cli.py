@@ -17,10 +17,13 @@ from test_results import SPEC, result_of
 
 from keras_wgd import cli
 from keras_wgd.cli import options, studies
-from keras_wgd.datasets import cifar100
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.launch.events import Event, failure
+from keras_wgd.experiments.spec import Grid, RunSpec, StudySpec
+from keras_wgd.experiments.store import claim, results
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.study import claim, presets, results, runner
-from keras_wgd.study.spec import Grid, RunSpec, StudySpec
+from keras_wgd.paper import presets
+from keras_wgd.tasks.datasets import cifar100
 
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
 RUN = ["run", "--dataset", "digits", *SMALL]
@@ -172,10 +175,10 @@ def made_up(monkeypatch):
 
     def run_all(out, specs, jobs, options):
         for spec in specs:
-            yield runner.Event("start", spec)
+            yield Event("start", spec)
             result = result_of(spec, {"backend": keras.backend.backend()})
             results.write(out, result)
-            yield runner.Event("finish", spec, result)
+            yield Event("finish", spec, result)
 
     monkeypatch.setattr(runner, "run_all", run_all)
 
@@ -409,7 +412,7 @@ def test_a_full_disk_is_one_line_and_says_how_to_go_on(
     capsys, tmp_path, tiny_study, monkeypatch
 ):
     def full(*arguments):
-        yield runner.failure(None, OSError(errno.ENOSPC, "No space left on device"))
+        yield failure(None, OSError(errno.ENOSPC, "No space left on device"))
 
     monkeypatch.setattr(runner, "run_all", full)
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]

@@ -7,8 +7,9 @@ import sys
 import pytest
 import test_runner
 
-from keras_wgd.study import cluster, results, runner
-from keras_wgd.study.options import Options
+from keras_wgd.experiments.launch import cluster, runner
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.store import results
 
 # Long enough to be killed in the middle.
 RUNS = [dataclasses.replace(spec, epochs=20) for spec in test_runner.RUNS[:2]]
@@ -20,7 +21,7 @@ import json, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_cluster import RUNS
-from keras_wgd.study import cluster
+from keras_wgd.experiments.launch import cluster
 
 processes, victim, kinds = {{}}, None, []
 for event in cluster.run_all(Path({out!r}), RUNS, jobs=2):

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from studies import SPEC, result_of, study
 
-from keras_wgd.study import curves, tables
-from keras_wgd.study.results import CURVES
+from keras_wgd.experiments.analysis import curves, frames
+from keras_wgd.experiments.metrics import CURVES
 
 pytestmark = pytest.mark.any_backend
 
@@ -19,8 +19,8 @@ def test_a_row_is_an_epoch_of_a_run():
     results = study()
     epochs = curves.frame(results)
     assert len(epochs) == sum(result.spec.epochs for result in results)
-    keys = list(tables.KEYS)
-    runs = tables.frame(results).select(keys)
+    keys = list(frames.KEYS)
+    runs = frames.frame(results).select(keys)
     parts = epochs.partition_by(keys, maintain_order=True)
     assert pl.concat(part.select(keys).head(1) for part in parts).equals(runs)
     for result, part in zip(results, parts, strict=True):
@@ -35,8 +35,8 @@ def test_a_row_is_an_epoch_of_a_run():
 
 def test_the_last_epoch_and_all_seconds_are_in_the_runs():
     results = study()
-    epochs, runs = curves.frame(results), tables.frame(results)
-    keys = list(tables.KEYS)
+    epochs, runs = curves.frame(results), frames.frame(results)
+    keys = list(frames.KEYS)
     last = epochs.group_by(keys, maintain_order=True).agg(
         pl.col(*CURVES, "norm_ratio").last(), pl.col("seconds").sum()
     )

@@ -12,10 +12,10 @@ from PIL import Image
 from scipy.stats import chisquare
 from sklearn.datasets import load_digits
 
-from keras_wgd import datasets
-from keras_wgd.datasets import animals10, cifar100
-from keras_wgd.datasets.dataset import Dataset, balanced
-from keras_wgd.datasets.images import ArrayImages, FileImages
+from keras_wgd.tasks import datasets
+from keras_wgd.tasks.datasets import animals10, cifar100
+from keras_wgd.tasks.datasets.dataset import Dataset, balanced
+from keras_wgd.tasks.datasets.images import ArrayImages, FileImages
 
 # Training and test images of each class in the paper's Table 2. It prints 186 test
 # images of sheep, which would make 26,183 images of the 26,179 that there are.
@@ -246,7 +246,7 @@ def test_an_image_size_that_makes_no_sense_is_refused(size):
 
 def test_listing_data_loads_neither_keras_nor_pillow():
     program = (
-        "import sys; from keras_wgd import datasets; datasets.load('digits');"
+        "import sys; from keras_wgd.tasks import datasets; datasets.load('digits');"
         "print({'keras', 'PIL'} & set(sys.modules))"
     )
     done = subprocess.run(

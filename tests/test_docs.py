@@ -20,7 +20,7 @@ from studies import study
 import keras_wgd
 from keras_wgd import cli
 from keras_wgd.cli.studies import with_ray_address
-from keras_wgd.study import curves, tables
+from keras_wgd.experiments.analysis import curves, frames
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -279,8 +279,8 @@ def described(page, head):
 @any_backend
 def test_every_column_is_described(tmp_path):
     page = ROOT / "docs/reference/results.md"
-    runs, epochs = tables.frame(study()), curves.frame(study())
-    files = tables.write(tmp_path, runs, epochs, tables.summarize(runs))
+    runs, epochs = frames.frame(study()), curves.frame(study())
+    files = frames.write(tmp_path, runs, epochs, frames.summarize(runs))
     keys = described(page, "What identifies a run")
     for path in files:
         written = path.read_text("utf-8").partition("\n")[0].split(",")
@@ -288,7 +288,7 @@ def test_every_column_is_described(tmp_path):
         if path.name == "summary.csv":
             expected = [key for key in keys if key != "seed"]
             for name in columns:
-                metrics = tables.MEASURES if "METRIC" in name else [""]
+                metrics = frames.MEASURES if "METRIC" in name else [""]
                 expected += [name.replace("METRIC", metric) for metric in metrics]
             assert sorted(written) == sorted(expected)
         else:

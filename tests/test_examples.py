@@ -6,8 +6,12 @@ from pathlib import Path
 import keras
 import pytest
 
+from keras_wgd import pictures
 from keras_wgd.bench import growth
-from keras_wgd.study import charts, pictures, presets, report, tables
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.store import collection
+from keras_wgd.paper import presets
+from keras_wgd.report import markdown
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -134,15 +138,15 @@ def test_what_wgd_removes(tmp_path):
 
 @pytest.mark.parametrize("name", ["cpu", "cpu-sweep"])
 def test_the_results_that_are_kept_are_those_of_their_study(name):
-    found, problems = report.collect([KEPT / name])
+    found, problems = collection.collect([KEPT / name])
     assert problems == []
     assert {result.spec for result in found} == set(presets.preset(name).runs())
 
 
 def test_the_tables_that_are_kept_are_those_of_the_results():
-    found, _ = report.collect([KEPT / "cpu"])
-    runs = tables.frame(found)
-    text = tables.markdown(runs, tables.summarize(runs))
+    found, _ = collection.collect([KEPT / "cpu"])
+    runs = frames.frame(found)
+    text = markdown.tables(runs, frames.summarize(runs))
     assert (KEPT / "tables.md").read_text("utf-8") == text
 
 
@@ -150,6 +154,6 @@ def test_the_plot_of_growth_that_is_kept_is_that_of_the_measurements(tmp_path):
     rows = growth.read(KEPT / "growth")
     assert {row["backend"] for row in rows} == {"jax", "tensorflow", "torch"}
     drawn = {"growth": growth.chart(rows).to_dict()}
-    pictures.write(tmp_path, drawn, charts.VEGA_LITE)
+    pictures.write(tmp_path, drawn, pictures.vega_lite())
     kept = (KEPT / "growth" / "growth.svg").read_text("utf-8")
     assert (tmp_path / "growth.svg").read_text("utf-8") == kept

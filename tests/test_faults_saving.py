@@ -13,9 +13,11 @@ from networks import compiled, convnet, images, values
 from small_study import build
 from test_results import SPEC, result_of
 
-from keras_wgd import WGD, datasets, models
-from keras_wgd.study import checkpoint, results, training
-from keras_wgd.study.options import Options
+from keras_wgd import WGD
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.store import results
+from keras_wgd.experiments.training import checkpoint, train
+from keras_wgd.tasks import datasets, models
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +68,19 @@ def test_a_model_that_was_half_saved_is_not_there_and_is_saved_again(
 ):
     monkeypatch.setattr(models, "build", build)
     out, keep = left / "save", Options(save_model=True)
-    assert not list(out.rglob(training.MODEL))
+    assert not list(out.rglob(train.MODEL))
     (draft,) = out.rglob(".draft-*-model.keras")
     with pytest.raises(Exception, match=r".+"):
-        keras.saving.load_model(draft.rename(tmp_path / training.MODEL))
+        keras.saving.load_model(draft.rename(tmp_path / train.MODEL))
     assert results.read_all(out) == ([], [])
     told = []
-    result = training.make(out, killed.RUN, keep, lambda epoch, *_: told.append(epoch))
+    result = train.make(out, killed.RUN, keep, lambda epoch, *_: told.append(epoch))
     data = datasets.load("digits", None, killed.RUN.train_size, killed.RUN.test_size)
-    whole = training.train(killed.RUN, data, folder=tmp_path / "whole", options=keep)
+    whole = train.train(killed.RUN, data, folder=tmp_path / "whole", options=keep)
     for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
         assert getattr(result, name) == getattr(whole, name)
     folders = results.path_of(out, killed.RUN), tmp_path / "whole"
-    one, other = (keras.saving.load_model(f / training.MODEL) for f in folders)
+    one, other = (keras.saving.load_model(f / train.MODEL) for f in folders)
     for a, b in zip(
         values(one.variables + one.optimizer.variables),
         values(other.variables + other.optimizer.variables),

@@ -18,8 +18,12 @@ import pytest
 from small_study import build, command, options
 from test_training import ARMS
 
-from keras_wgd import cli, datasets, files, models
-from keras_wgd.study import claim, results, runner, training
+from keras_wgd import cli, files
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.launch.events import failure
+from keras_wgd.experiments.store import claim, results
+from keras_wgd.experiments.training import train
+from keras_wgd.tasks import datasets, models
 
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
@@ -42,7 +46,7 @@ def small():
 @pytest.fixture(scope="module")
 def whole(small):
     data = datasets.load("digits", None, SPEC.train_size, SPEC.test_size)
-    return training.train(SPEC, data)
+    return train.train(SPEC, data)
 
 
 def wait_for_epochs(out, process, epochs):
@@ -95,7 +99,7 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
         assert results.read_all(out) == ([], [])
         assert not list(out.rglob(f"{files.DRAFT}*"))
     told = []
-    resumed = training.make(out, SPEC, on_epoch=lambda epoch, *_: told.append(epoch))
+    resumed = train.make(out, SPEC, on_epoch=lambda epoch, *_: told.append(epoch))
     assert told == list(range(1, SPEC.epochs + 1))
     assert_same(resumed, whole)
 
@@ -131,7 +135,7 @@ def test_sigterm_leaves_nothing_behind_and_is_one_line(
             time.sleep(10)
         sys.exit(status)
 
-    monkeypatch.setattr(training, "make", make)
+    monkeypatch.setattr(train, "make", make)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = signal.getsignal(signal.SIGTERM)
     assert cli.app(RUN) == 143
@@ -153,7 +157,7 @@ def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
             time.sleep(0.01)
             done.append(True)
 
-    monkeypatch.setattr(training, "make", make)
+    monkeypatch.setattr(train, "make", make)
     assert cli.app(RUN) == 143
     assert done == [True]
 
@@ -173,7 +177,7 @@ def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
         time.sleep(10)
         return "not ended"
 
-    monkeypatch.setattr(training, "make", make)
+    monkeypatch.setattr(train, "make", make)
     hook = sys.unraisablehook
     assert cli.app(RUN) == 143
     assert capsys.readouterr().err == "keras-wgd: stopped by SIGTERM\n"
@@ -221,7 +225,7 @@ def hungry(out, spec, options):
     models.build = build
     if spec.seed == 1:
         return _real_run(out, spec, options)
-    real = training.make
+    real = train.make
     if spec.seed == 0:
 
         def make(*arguments):
@@ -238,11 +242,11 @@ def hungry(out, spec, options):
         def make(*arguments):
             raise Unsendable("first", "second")
 
-    training.make = make
+    train.make = make
     try:
         return _real_run(out, spec, options)
     finally:
-        training.make = real
+        train.make = real
 
 
 _real_run = runner._run
@@ -301,9 +305,9 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
     try:
         ask()
     except Exception as error:
-        told = runner.failure(SPEC, error).detail
+        told = failure(SPEC, error).detail
     assert told.startswith("memory ran out (")
-    monkeypatch.setattr(training, "make", lambda *arguments: ask())
+    monkeypatch.setattr(train, "make", lambda *arguments: ask())
     assert cli.app([*RUN, "--out", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert err.startswith("keras-wgd: error: memory ran out; smaller batches")
@@ -313,7 +317,7 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
 @pytest.mark.any_backend
 @pytest.mark.parametrize("error", [ValueError("mistaken"), OSError(5, "no memory")])
 def test_other_errors_are_not_lack_of_memory(error):
-    detail = runner.failure(SPEC, error).detail
+    detail = failure(SPEC, error).detail
     assert detail == f"{type(error).__name__}: {error}"
 
 
@@ -325,7 +329,7 @@ def test_a_clock_that_jumps_is_not_looked_at(monkeypatch, tmp_path, whole):
     monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
     start = time.monotonic()
     with claim.claim(tmp_path, [SPEC], BACKEND):
-        result = training.make(tmp_path, SPEC)
+        result = train.make(tmp_path, SPEC)
         assert 0 < sum(result.seconds) < time.monotonic() - start
         assert min(result.seconds) > 0
         with (

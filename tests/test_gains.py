@@ -10,7 +10,9 @@ import pytest
 from scipy import stats
 from studies import SPEC, runs_of
 
-from keras_wgd.study import figures, gains, report, tables, verdict
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.store import collection
+from keras_wgd.report import figures, gains, verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -49,7 +51,7 @@ def expected(values):
 
 @pytest.fixture(scope="module")
 def found():
-    results, problems = report.collect([RESULTS])
+    results, problems = collection.collect([RESULTS])
     assert problems == []
     return results
 
@@ -107,7 +109,7 @@ def test_rows_are_grouped_by_optimizer(points):
 
 
 def test_the_table_has_the_numbers_of_the_plot_and_of_the_words(found, points):
-    runs = tables.frame(found)
+    runs = frames.frame(found)
     table = gains.table(verdict.judged(runs, "accuracy"))
     words = verdict.words(runs)[1:]
     rows = [row for block in table.blocks for row in block]
@@ -131,7 +133,7 @@ def test_results_of_the_table_are_those_of_the_verdict():
         ("radam", "fan_in"): [0.48, 0.485, 0.505],
         ("radam", "kernels"): [0.50, 0.53, 0.50],
     }
-    judged = verdict.judged(tables.frame(runs_of(rows)), "accuracy")
+    judged = verdict.judged(frames.frame(runs_of(rows)), "accuracy")
     ((*cells,),) = gains.table(judged).blocks
     found = {row[0].text: (row[4].text, row[1].bold, row[4].bold) for row in cells}
     assert found == {

@@ -10,8 +10,10 @@ import pytest
 from test_runner import RUNS
 
 from keras_wgd import cli
-from keras_wgd.study import display, gpus, presets, runner
-from keras_wgd.study.options import Options
+from keras_wgd.cli import display
+from keras_wgd.experiments.launch import gpus, runner
+from keras_wgd.experiments.options import Options
+from keras_wgd.paper import presets
 
 BACKEND = keras.backend.backend()
 # Each in place of the library: it counts three GPUs.

@@ -6,7 +6,7 @@ import pytest
 
 from keras_wgd import cli
 from keras_wgd.cli.help import FIELDS
-from keras_wgd.study import presets
+from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
 

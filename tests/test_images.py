@@ -8,9 +8,10 @@ import pytest
 import small_study
 from PIL import Image, ImageOps
 
-from keras_wgd import cli, datasets, models
-from keras_wgd.datasets import animals10
-from keras_wgd.datasets.images import check, decode
+from keras_wgd import cli
+from keras_wgd.tasks import datasets, models
+from keras_wgd.tasks.datasets import animals10
+from keras_wgd.tasks.datasets.images import check, decode
 
 pytestmark = pytest.mark.any_backend
 

@@ -54,7 +54,17 @@ def test_one_backend_is_enough_and_importing_is_light():
 
 
 def test_the_command_line_settles_the_backend_before_keras_is_imported():
-    modules = "claim cluster display inputs presets report results runner tensorboard"
-    imports = ", ".join(f"keras_wgd.study.{name}" for name in modules.split())
+    modules = (
+        "experiments.launch.cluster",
+        "experiments.launch.runner",
+        "experiments.store.claim",
+        "experiments.store.results",
+        "experiments.training.inputs",
+        "experiments.training.tensorboard",
+        "cli.display",
+        "paper.presets",
+        "report.report",
+    )
+    imports = ", ".join(f"keras_wgd.{name}" for name in modules)
     code = f"import sys, keras_wgd.cli, {imports}; assert 'keras' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

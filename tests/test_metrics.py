@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from keras_wgd import metrics
+from keras_wgd.experiments import metrics
 
 pytestmark = pytest.mark.any_backend
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from keras import layers
 
-from keras_wgd import models
-from keras_wgd.models import applications
-from keras_wgd.models.names import MODELS, STEMS
+from keras_wgd.tasks import models
+from keras_wgd.tasks.models import applications
+from keras_wgd.tasks.models.names import MODELS, STEMS
 
 build = functools.cache(models.build)
 
@@ -267,7 +267,7 @@ def test_a_package_that_is_absent_is_named(package, monkeypatch):
 def test_names_and_checks_do_without_keras():
     code = (
         "import sys\n"
-        "from keras_wgd import models\n"
+        "from keras_wgd.tasks import models\n"
         "models.check('densenet121', (32, 32, 3), 'small')\n"
         "assert 'keras' not in sys.modules"
     )

@@ -1,19 +1,19 @@
 import pytest
 
-from keras_wgd.metrics import METRICS
-from keras_wgd.study import paper
-from keras_wgd.study.optimizers import OPTIMIZERS
+from keras_wgd.experiments.metrics import METRICS
+from keras_wgd.experiments.optimizers import OPTIMIZERS
+from keras_wgd.paper import published
 
 pytestmark = pytest.mark.any_backend
 
 
 def test_tables_3_to_8_hold_48_experiments():
-    assert [table.number for table in paper.TABLES] == [3, 4, 5, 6, 7, 8]
-    pairs = [(table.dataset, table.model) for table in paper.TABLES]
-    assert pairs == [(d, m) for d in paper.DATASETS for m in paper.MODELS]
-    for table in paper.TABLES:
+    assert [table.number for table in published.TABLES] == [3, 4, 5, 6, 7, 8]
+    pairs = [(table.dataset, table.model) for table in published.TABLES]
+    assert pairs == [(d, m) for d in published.DATASETS for m in published.MODELS]
+    for table in published.TABLES:
         assert list(table.rows) == [
-            (o, w) for o in paper.OPTIMIZERS for w in (False, True)
+            (o, w) for o in published.OPTIMIZERS for w in (False, True)
         ]
         assert {len(row) for row in table.rows.values()} == {len(METRICS)}
 
@@ -34,15 +34,15 @@ def test_tables_3_to_8_hold_48_experiments():
     ],
 )
 def test_figures_are_those_printed(names, expected):
-    assert paper.figures_of(*names) == dict(zip(METRICS, expected, strict=True))
+    assert published.figures_of(*names) == dict(zip(METRICS, expected, strict=True))
 
 
 def test_what_the_paper_has_not_run_has_no_figures():
-    assert paper.figures_of("digits", "resnet8", "adam", True) == {}
-    assert paper.table_of("cifar100", "resnet20") is None
+    assert published.figures_of("digits", "resnet8", "adam", True) == {}
+    assert published.table_of("cifar100", "resnet20") is None
 
 
-@pytest.mark.parametrize("table", paper.TABLES, ids=lambda table: str(table.number))
+@pytest.mark.parametrize("table", published.TABLES, ids=lambda table: str(table.number))
 def test_each_row_goes_with_itself_but_for_the_misprints(table):
     # CIFAR-100's test images are 100 of each class: the mean recall is the accuracy
     # there, and kappa is (accuracy - 1/100) / (1 - 1/100). Elsewhere kappa is lower
@@ -76,12 +76,12 @@ def test_each_row_goes_with_itself_but_for_the_misprints(table):
 
 
 def test_losses_and_accuracies_that_do_not_gain_are_noted():
-    table = paper.table_of("cifar100", "resnet50")
+    table = published.table_of("cifar100", "resnet50")
     assert table.rows["sgdm", True][1] > table.rows["sgdm", False][1]
     assert any("2.1040, in bold" in note for note in table.notes)
     gains = [
         t.rows[o, True][0] - t.rows[o, False][0]
-        for t in paper.TABLES
-        for o in paper.OPTIMIZERS
+        for t in published.TABLES
+        for o in published.OPTIMIZERS
     ]
     assert sum(gain > 0 for gain in gains) == 23

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from test_datasets import cifar_arrays
 
-from keras_wgd.datasets import animals10, cifar100
-from keras_wgd.study import results, training
-from keras_wgd.study.options import Options
-from keras_wgd.study.presets import preset
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.store import results
+from keras_wgd.experiments.training import train
+from keras_wgd.paper.presets import preset
+from keras_wgd.tasks.datasets import animals10, cifar100
 
 RUNS = preset("paper").runs()
 # Eight to a data set and network.
@@ -49,10 +50,10 @@ def test_a_run_of_the_paper_builds_trains_two_steps_and_saves(spec, data_dir, tm
     small = dataclasses.replace(
         spec, image_size=32, epochs=1, batch_size=4, train_size=8, test_size=4
     )
-    result = training.make(tmp_path, small, Options(str(data_dir), save_model=True))
+    result = train.make(tmp_path, small, Options(str(data_dir), save_model=True))
     folder = results.path_of(tmp_path, small)
     np.testing.assert_equal(results.read(folder).metrics, result.metrics)  # NaN, too
-    assert (folder / training.MODEL).stat().st_size > 10**7
+    assert (folder / train.MODEL).stat().st_size > 10**7
     assert (result.centred > 0) == (spec.mean_over is not None)
     assert np.isfinite(result.curves["train_loss"]).all()
 

@@ -11,7 +11,7 @@ import pytest
 import small_study
 from rich.console import Console
 
-from keras_wgd.study.progress import Bar, is_live
+from keras_wgd.cli.progress import Bar, is_live
 
 pytestmark = pytest.mark.any_backend
 

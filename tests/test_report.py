@@ -13,9 +13,12 @@ from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
+from keras_wgd.cli import display
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.store import collection, results
 from keras_wgd.files import printable
-from keras_wgd.study import display, report, results, tables, verdict
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.report import report, verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -106,7 +109,7 @@ def read_with(folder, text):
             (run / name).write_text(json.dumps(tree))
             with contextlib.suppress(ValueError, OSError):  # no run, or no name
                 run = run.rename(folder / RunSpec.from_dict(tree).id)
-            read, lines = report.collect([folder])
+            read, lines = collection.collect([folder])
             assert len(read) + len(lines) == 1
             problems += lines
             for result in read:  # each as another run, so that all are on one page
@@ -152,7 +155,7 @@ def test_no_name_of_a_strangers_folder_is_more_than_text(tmp_path, capsys, text)
     folder = Path(os.fsdecode(bytes(tmp_path / "study") + file_name(text)))
     run = folder / os.fsdecode(file_name(text))
     run.mkdir(parents=True)
-    found, problems = report.collect([folder])
+    found, problems = collection.collect([folder])
     assert found == []
     assert problems == [printable(f"{run}/spec.json is missing")]
     assert terminal(capsys, display.print_problems, problems).isprintable()
@@ -188,11 +191,11 @@ def test_the_same_results_give_the_same_bytes(out, tmp_path):
 
 def test_who_reads_results_loads_neither_keras_nor_what_draws():
     code = (
-        "import sys, keras_wgd.study.tables;"
+        "import sys, keras_wgd.experiments.analysis.frames;"
         "heavy = {'altair', 'vl_convert', 'scipy', 'jinja2', 'keras'};"
         "assert not heavy & {*sys.modules};"
-        "import keras_wgd.study.report; assert 'keras' not in sys.modules;"
-        "import keras_wgd.study.pictures; assert 'keras' not in sys.modules"
+        "import keras_wgd.report.report; assert 'keras' not in sys.modules;"
+        "import keras_wgd.pictures; assert 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -206,7 +209,7 @@ def test_folders_of_several_machines_are_read_as_one(tmp_path):
     results.write(there, result_of(confusion=[[1, 4], [4, 1]]))
     results.write(there, result_of(other, confusion=[[1, 1], [1, 1]]))
     (there / "holiday").mkdir()
-    found, problems = report.collect([here, there, here])
+    found, problems = collection.collect([here, there, here])
     assert [r.spec for r in found] == [SPEC, other]
     assert found[0].metrics["accuracy"] == 0.1
     assert problems == [
@@ -221,7 +224,7 @@ def test_the_same_runs_on_two_backends_are_both_in_the_report(tmp_path):
         folder.mkdir()
         environment = {"backend": folder.name}
         results.write(folder, result_of(environment=environment, confusion=[[1]]))
-    found, problems = report.collect(folders)
+    found, problems = collection.collect(folders)
     assert [r.backend for r in found] == ["jax", "torch"]
     assert problems == []
 
@@ -232,7 +235,7 @@ def test_the_same_runs_with_two_settings_are_both_in_the_report(tmp_path):
         folder.mkdir()
         environment = {"backend": "jax", "settings": record}
         results.write(folder, result_of(environment=environment, confusion=[[1]]))
-    found, problems = report.collect(folders)
+    found, problems = collection.collect(folders)
     assert [r.settings for r in found] == [{}, {"JAX_ENABLE_X64": "1"}]
     assert problems == []
 
@@ -241,7 +244,7 @@ def test_what_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for name in ("nope\x1b", "file"):
         with pytest.raises(ValueError, match=r"^folders must be.*, which is no folder"):
-            report.collect([tmp_path, tmp_path / name])
+            collection.collect([tmp_path, tmp_path / name])
 
 
 def test_a_report_is_not_written_through_a_link(tmp_path):
@@ -267,7 +270,7 @@ PLACE = "DenseNet121 on CIFAR-100 at the paper's learning rate"
 
 
 def test_the_verdict_is_for_it_against_it_or_neither():
-    first, filters, fan_in, _ = verdict.words(tables.frame(runs_of(STEADY)))
+    first, filters, fan_in, _ = verdict.words(frames.frame(runs_of(STEADY)))
     assert first == (
         f"With {PLACE}, WGD filters gains accuracy in these runs, WGD fan_in loses "
         "accuracy in these runs and these runs do not tell whether WGD kernels helps."
@@ -293,7 +296,7 @@ def test_the_verdict_is_one_for_each_group():
     same = {("radam", "plain"): [0.5, 0.5], ("radam", "filters"): [0.49, 0.51]}
     found = [*runs_of(more), *runs_of(lost, tuned), *runs_of(same, short)]
     found.append(result_of(arm="kernels"))  # one pair, and so no test
-    first, *rest = verdict.words(tables.frame(found))
+    first, *rest = verdict.words(frames.frame(found))
     assert first == (
         "WGD gains accuracy in 1 of 4 comparisons and loses accuracy in 1; in the "
         "other 2 these runs do not tell."
@@ -330,7 +333,7 @@ def test_a_gain_that_one_test_alone_would_show_is_not_shown():
     p = [stats.ttest_rel(row, plain).pvalue for row in arms]
     adjusted = stats.false_discovery_control(p)
     assert p[0] < 0.05 < adjusted[0] < 0.5
-    first, filters, *_ = verdict.words(tables.frame(runs_of(NEARLY)))
+    first, filters, *_ = verdict.words(frames.frame(runs_of(NEARLY)))
     assert first == (
         f"With {PLACE}, these runs do not tell whether WGD filters, WGD fan_in or WGD "
         "kernels helps."
@@ -369,7 +372,7 @@ def test_smoothness_is_judged_as_accuracy_is():
     adjusted = stats.false_discovery_control(p)
     assert adjusted[0] < 0.001
     assert p[1] < 0.05 < adjusted[1]
-    _, filters, fan_in, kernels = verdict.words(tables.frame(rough_runs(ROUGH)))
+    _, filters, fan_in, kernels = verdict.words(frames.frame(rough_runs(ROUGH)))
     assert "The loss in training is smoother with it in 4 of 4 pairs; its" in filters
     assert "its roughness changes by -0.0993 nats per epoch (n = 4 seeds;" in filters
     assert filters.endswith(
@@ -388,7 +391,7 @@ def test_smoothness_is_judged_as_accuracy_is():
 
 def test_rougher_training_is_said_to_be_rougher():
     turned = {"plain": ROUGH["filters"], "filters": ROUGH["plain"]}
-    _, filters = verdict.words(tables.frame(rough_runs(turned)))
+    _, filters = verdict.words(frames.frame(rough_runs(turned)))
     assert (
         "smoother with it in 0 of 4 pairs; its roughness changes by +0.0993" in filters
     )
@@ -398,7 +401,7 @@ def test_rougher_training_is_said_to_be_rougher():
 
 def test_one_seed_gives_no_verdict():
     rows = {key: row[:1] for key, row in STEADY.items()}
-    first, filters, *_ = verdict.words(tables.frame(runs_of(rows)))
+    first, filters, *_ = verdict.words(frames.frame(runs_of(rows)))
     assert first.endswith(
         ", these runs do not tell whether WGD filters, WGD fan_in or WGD kernels helps."
     )
@@ -412,20 +415,20 @@ def test_seeds_with_nothing_in_common_have_no_mean():
         for seed, optimizer in enumerate(("adam", "radam"))
         for arm in ("plain", "filters")
     ]
-    _, filters = verdict.words(tables.frame(found))
+    _, filters = verdict.words(frames.frame(found))
     assert "No optimizer and learning rate has a pair for every seed." in filters
     assert "its roughness changes by an unknown amount" in filters
 
 
 def test_without_pairs_there_is_nothing_to_compare():
-    (words,) = verdict.words(tables.frame([result_of()]))
+    (words,) = verdict.words(frames.frame([result_of()]))
     assert words.startswith("No run with WGD has beside it the plain run")
 
 
 def test_several_groups_without_a_significant_difference():
     short = dataclasses.replace(SPEC, epochs=2)
     rows = {("radam", "plain"): [0.5, 0.6], ("radam", "filters"): [0.6, 0.5]}
-    first, *_ = verdict.words(tables.frame([*runs_of(rows), *runs_of(rows, short)]))
+    first, *_ = verdict.words(frames.frame([*runs_of(rows), *runs_of(rows, short)]))
     assert first == (
         "These runs do not tell whether WGD changes the accuracy: in none of 2 "
         "comparisons is the difference significant (p adjusted below 0.05)."
@@ -433,7 +436,7 @@ def test_several_groups_without_a_significant_difference():
 
 
 def test_runs_that_diverged_are_in_the_verdict():
-    words = verdict.words(tables.frame(study()))
+    words = verdict.words(frames.frame(study()))
     assert words[-1] == (
         "1 of 15 runs diverged: a loss of theirs is not finite (1 plain)."
     )

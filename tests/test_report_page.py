@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 from studies import study
 
-from keras_wgd.study import figures, report
-from keras_wgd.study.presets import preset
+from keras_wgd.experiments.store import collection
+from keras_wgd.paper.presets import preset
+from keras_wgd.report import figures, report
 
 pytestmark = pytest.mark.any_backend
 
@@ -105,7 +106,7 @@ def test_every_chart_is_drawn(open_page, path):
 
 
 def test_the_committed_results_make_a_page(open_page, tmp_path):
-    found, problems = report.collect(sorted(RESULTS.glob("cpu*")))
+    found, problems = collection.collect(sorted(RESULTS.glob("cpu*")))
     assert problems == []
     wanted = {spec for name in ("cpu", "cpu-sweep") for spec in preset(name).runs()}
     assert {result.spec for result in found} == wanted
@@ -217,7 +218,7 @@ BOX = "element => element.getBoundingClientRect().toJSON()"
 def kept(tmp_path_factory):
     """The page of the results that are kept: the widest tables, eight panels a row."""
     folder = tmp_path_factory.mktemp("kept")
-    results, problems = report.collect([RESULTS / "cpu"])
+    results, problems = collection.collect([RESULTS / "cpu"])
     report.write(folder, results, problems)
     return folder / "report.html"
 

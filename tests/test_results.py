@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from keras_wgd import files, settings
-from keras_wgd.metrics import confusion_metrics
-from keras_wgd.study import results
-from keras_wgd.study.results import Result
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.experiments.metrics import confusion_metrics
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.store import results
+from keras_wgd.experiments.store.results import Result
 
 pytestmark = pytest.mark.any_backend
 

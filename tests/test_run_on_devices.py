@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 from small_study import build, die_or_wait, options
 
-from keras_wgd import cli, models
-from keras_wgd.datasets import load
-from keras_wgd.datasets.dataset import Dataset
-from keras_wgd.study import devices, inputs, processes, results, training
-from keras_wgd.study.options import Options
-from keras_wgd.study.spec import RunSpec
+from keras_wgd import cli
+from keras_wgd.experiments.launch import processes
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.store import results
+from keras_wgd.experiments.training import devices, inputs, train
+from keras_wgd.tasks import models
+from keras_wgd.tasks.datasets import load
+from keras_wgd.tasks.datasets.dataset import Dataset
 
 BACKEND = keras.backend.backend()
 # 41 test images are no whole number for two devices; resnet8 has batch normalisation.
@@ -93,7 +96,7 @@ def train_on_two():
 
     models.build = build
     engine = devices.start(2)
-    training.train(SPEC, inputs.load(SPEC, Options()), on_epoch, devices=engine)
+    train.train(SPEC, inputs.load(SPEC, Options()), on_epoch, devices=engine)
     print(json.dumps(counts))
 
 
@@ -121,16 +124,16 @@ def begin_on_two(out):
     with contextlib.suppress(Stopped):
         if BACKEND == "torch":
             processes.make(out, SPEC, how, stop)
-        training.make(out, SPEC, how, stop, engine)
+        train.make(out, SPEC, how, stop, engine)
 
 
 def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_path):
-    one = training.train(SPEC, inputs.load(SPEC, Options()))
+    one = train.train(SPEC, inputs.load(SPEC, Options()))
 
     out = tmp_path / "one-to-two"
     results.prepare(out, [SPEC])
     with pytest.raises(Stopped):
-        training.make(out, SPEC, on_epoch=stop)
+        train.make(out, SPEC, on_epoch=stop)
     two = finish(start(out, "--devices", "2"))
     assert two["environment"]["devices"] == 2
     assert_same_run(two, one)
@@ -144,7 +147,7 @@ def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_pat
         timeout=300,
     )
     assert list(out.glob("*/progress.json"))
-    assert_same_run(results.to_dict(training.make(out, SPEC)), one)
+    assert_same_run(results.to_dict(train.make(out, SPEC)), one)
 
 
 @pytest.mark.parametrize("count", ["3", "0", "-2"])
@@ -197,7 +200,7 @@ def test_a_second_process_trains_on_its_part_and_writes_nothing(monkeypatch, tmp
     monkeypatch.setattr(Dataset, "epoch", see)
     second = devices.OneDevice(2)
     second.rank, second.ranks = 1, 2
-    training.make(tmp_path, SPEC, Options(save_model=True), devices=second)
+    train.make(tmp_path, SPEC, Options(save_model=True), devices=second)
     assert seen == [(1, 2)] * 2
     assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,9 @@ import time
 import pytest
 from test_training import ARMS, SPEC
 
-from keras_wgd.study import results, runner
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.launch.events import Event, failure
+from keras_wgd.experiments.store import results
 
 RUNS = [
     dataclasses.replace(spec, epochs=1, train_size=32, batch_size=16, seed=seed)
@@ -46,8 +48,8 @@ def test_runs_are_made_once_and_failures_stop_nobody(tmp_path):
 STUDY = """
 import json
 from pathlib import Path
-from keras_wgd.study import runner
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.spec import RunSpec
 
 if __name__ == "__main__":
     out = Path({out!r})
@@ -129,24 +131,24 @@ def test_a_study_killed_many_times_ends_as_one_that_was_not(tmp_path):
 def test_a_full_disk_ends_the_study_and_not_the_run_alone():
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
-        runner.failure(RUNS[0], full)
-    event = runner.failure(RUNS[0], ValueError("mistaken"))
-    assert event == runner.Event("fail", RUNS[0], "ValueError: mistaken")
+        failure(RUNS[0], full)
+    event = failure(RUNS[0], ValueError("mistaken"))
+    assert event == Event("fail", RUNS[0], "ValueError: mistaken")
 
 
 @pytest.mark.any_backend
 def test_what_a_run_says_after_its_end_is_not_heard():
-    late, other = runner.Event("epoch", RUNS[0]), runner.Event("epoch", RUNS[1])
+    late, other = Event("epoch", RUNS[0]), Event("epoch", RUNS[1])
     events = queue.Queue()
     tasks = {futures.Future(): spec for spec in RUNS[:2]}
     first, second = tasks
     heard = runner._follow(events, tasks)
     first.set_result("result")
-    assert next(heard) == runner.Event("finish", RUNS[0], "result")
+    assert next(heard) == Event("finish", RUNS[0], "result")
     events.put(late)
     events.put(other)
     second.set_result("result")
-    assert list(heard) == [other, runner.Event("finish", RUNS[1], "result")]
+    assert list(heard) == [other, Event("finish", RUNS[1], "result")]
 
 
 @pytest.mark.any_backend
@@ -203,8 +205,8 @@ def test_leaving_early_ends_the_workers(tmp_path):
 
 
 def test_runs_do_not_depend_on_the_process_they_are_made_in(tmp_path):
-    from keras_wgd import datasets
-    from keras_wgd.study.training import train
+    from keras_wgd.experiments.training.train import train
+    from keras_wgd.tasks import datasets
 
     spec = RUNS[1]
     list(runner.run_all(tmp_path, [spec], jobs=1))

@@ -16,9 +16,12 @@ from test_results import SPEC, result_of
 
 import keras_wgd
 from keras_wgd import WGD, cli, conv_kernels
+from keras_wgd.cli import display
+from keras_wgd.experiments.launch import runner
+from keras_wgd.experiments.launch.events import failure
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.store import claim, results
 from keras_wgd.optimizers.kernels import ConvKernel
-from keras_wgd.study import claim, display, results, runner
-from keras_wgd.study.options import Options
 
 SOURCES = sorted(Path(keras_wgd.__file__).parent.rglob("*.py"))
 NEVER = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
@@ -269,7 +272,7 @@ def test_a_folder_of_a_stranger_is_told_in_text(tmp_path, capsys):
 
 
 def test_the_reason_of_a_failure_is_text(tmp_path, capsys, monkeypatch):
-    event = runner.failure(SPEC, ValueError("a\x1b[2J\n[red]\u202eb"))
+    event = failure(SPEC, ValueError("a\x1b[2J\n[red]\u202eb"))
     monkeypatch.setattr(runner, "run_all", lambda *_: (e for e in [event]))
     console = Console()
     assert display.make_runs(console, tmp_path, [SPEC], 1, Options()) == 1

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import statistics, tables
-from keras_wgd.study.tables import summarize
+from keras_wgd.experiments.analysis import comparisons, frames, pairing, statistics
+from keras_wgd.experiments.analysis.frames import summarize
 
 pytestmark = pytest.mark.any_backend
 
@@ -157,16 +157,16 @@ def test_only_runs_that_differ_in_the_arm_are_paired(other):
         result_of(spec, accuracy=0.2),
         result_of(spec, "filters", accuracy=0.3),
     ]
-    pairs = statistics.paired(tables.frame(found), ["accuracy"])
+    pairs = pairing.paired(frames.frame(found), ["accuracy"])
     assert pairs["accuracy_plain"].to_list() == [None, None, 0.2]
-    alone = statistics.paired(tables.frame([found[0], found[2]]), ["accuracy"])
+    alone = pairing.paired(frames.frame([found[0], found[2]]), ["accuracy"])
     assert alone["accuracy_plain"].to_list() == [None, None]
 
 
 @pytest.mark.parametrize("arm", ["plain", "filters"])
 def test_a_run_that_is_there_twice_is_refused(arm):
-    runs = tables.frame([result_of(), result_of(arm="filters"), result_of(arm=arm)])
-    for count in (lambda: statistics.paired(runs, ["loss"]), lambda: summarize(runs)):
+    runs = frames.frame([result_of(), result_of(arm="filters"), result_of(arm=arm)])
+    for count in (lambda: pairing.paired(runs, ["loss"]), lambda: summarize(runs)):
         with pytest.raises(ValueError, match=f"each run once.*twice .*'arm': '{arm}'"):
             count()
 
@@ -176,12 +176,12 @@ def test_runs_on_different_backends_are_not_paired():
         result_of(environment={"backend": "torch"}),
         result_of(arm="filters", environment={"backend": "jax"}),
     ]
-    pairs = statistics.paired(tables.frame(found), ["accuracy"])
+    pairs = pairing.paired(frames.frame(found), ["accuracy"])
     assert pairs["accuracy_plain"].null_count() == 2
 
 
 def test_the_verdict_averages_over_optimizers_within_a_seed_first():
-    runs = tables.frame(
+    runs = frames.frame(
         runs_of(
             {
                 ("sgdm", "plain"): [0.50, 0.50, 0.50],
@@ -191,7 +191,7 @@ def test_the_verdict_averages_over_optimizers_within_a_seed_first():
             }
         )
     )
-    (found,) = statistics.verdicts(runs, "accuracy")
+    (found,) = comparisons.verdicts(runs, "accuracy")
     assert (found.arm, found.at_paper_rate, found.blocks) == ("filters", True, 2)
     assert (found.pairs, found.higher, found.lower, found.equal) == (6, 4, 1, 1)
     means = [0.02, 0.01, 0.03]
@@ -215,7 +215,7 @@ def test_the_verdict_is_over_what_every_seed_has():
             ("adam", "filters"): [0.90],
         }
     )
-    (verdict,) = statistics.verdicts(tables.frame(found), "accuracy")
+    (verdict,) = comparisons.verdicts(frames.frame(found), "accuracy")
     assert (verdict.pairs, verdict.blocks, verdict.difference.n) == (3, 1, 2)
     assert verdict.difference.mean == pytest.approx(0.02)
 
@@ -228,25 +228,25 @@ def test_settings_and_the_papers_rate_are_judged_apart():
         for spec in (other, own, SPEC)
         for arm in ("fan_in", "plain", "filters")
     ]
-    verdicts = statistics.verdicts(tables.frame(found), "accuracy")
+    verdicts = comparisons.verdicts(frames.frame(found), "accuracy")
     groups = [(v.setting["image_size"], v.at_paper_rate, v.arm) for v in verdicts]
     assert groups == [
         *((32, True, "filters"), (32, True, "fan_in")),
         *((32, False, "filters"), (32, False, "fan_in")),
         *((None, True, "filters"), (None, True, "fan_in")),
     ]
-    assert all(tuple(v.setting) == statistics.SETTING for v in verdicts)
+    assert all(tuple(v.setting) == pairing.SETTING for v in verdicts)
     assert {v.pairs for v in verdicts} == {1}
-    assert statistics.verdicts(tables.frame([]), "accuracy") == []
+    assert comparisons.verdicts(frames.frame([]), "accuracy") == []
 
 
 def test_the_verdict_counts_what_diverged():
-    runs = tables.frame(study()).filter(dataset="cifar100", seed=1)
-    filters = [v for v in statistics.verdicts(runs, "loss") if v.arm == "filters"]
+    runs = frames.frame(study()).filter(dataset="cifar100", seed=1)
+    filters = [v for v in comparisons.verdicts(runs, "loss") if v.arm == "filters"]
     # RAdam's pair is equal; that of SGDM at 0.1 has a plain run without a loss.
     assert [(v.pairs, v.undecided, v.equal) for v in filters] == [(1, 0, 1), (1, 1, 0)]
     assert [(v.blocks, v.difference.n) for v in filters] == [(1, 1), (0, 0)]
-    assert all(v.undecided == 0 for v in statistics.verdicts(runs, "accuracy"))
+    assert all(v.undecided == 0 for v in comparisons.verdicts(runs, "accuracy"))
 
 
 def test_what_has_the_most_pairs_comes_first():
@@ -268,7 +268,7 @@ def test_what_has_the_most_pairs_comes_first():
         for arm in ("plain", "filters")
         if arm == "plain" or seed < pairs
     ]
-    ordered = statistics.by_evidence(tables.frame(found))
+    ordered = pairing.by_evidence(frames.frame(found))
     settings = ordered.select("place", "dataset", "image_size").unique(
         maintain_order=True
     )
@@ -281,4 +281,4 @@ def test_what_has_the_most_pairs_comes_first():
         (5, "animals10", 32),
     ]
     assert len(ordered) == len(found)
-    assert statistics.by_evidence(tables.frame([])).is_empty()
+    assert pairing.by_evidence(frames.frame([])).is_empty()

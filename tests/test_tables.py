@@ -8,9 +8,12 @@ from rich.console import Console
 from scipy import stats
 from studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.study import cells, curves, labels, layout, statistics, tables, verdict
-from keras_wgd.study.optimizers import OPTIMIZERS
-from keras_wgd.study.spec import ARMS, RunSpec
+from keras_wgd.cli import tables
+from keras_wgd.experiments.analysis import curves, frames, statistics
+from keras_wgd.experiments.optimizers import OPTIMIZERS
+from keras_wgd.experiments.spec import ARMS, RunSpec
+from keras_wgd.paper import cells, labels, layout
+from keras_wgd.report import markdown, verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -25,7 +28,7 @@ DIGITS = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 @pytest.fixture
 def runs():
-    return tables.frame(runs_of(ACCURACY, DIGITS))
+    return frames.frame(runs_of(ACCURACY, DIGITS))
 
 
 def text_of(runs, width=80):
@@ -36,7 +39,7 @@ def text_of(runs, width=80):
 
 
 def test_a_run_is_a_row_with_its_setting():
-    row = tables.frame([result_of(arm="filters", accuracy=0.75)]).row(0, named=True)
+    row = frames.frame([result_of(arm="filters", accuracy=0.75)]).row(0, named=True)
     assert {**row, "train_roughness": None, "test_roughness": None} == {
         "dataset": "cifar100",
         "model": "densenet121",
@@ -77,7 +80,7 @@ def test_a_run_is_a_row_with_its_setting():
 @pytest.mark.parametrize("backend", [None, 3, ["jax"], "<b>jax</b>", "x" * 9000])
 def test_a_backend_that_is_none_is_unknown(backend):
     found = result_of(environment={"backend": backend})
-    assert tables.frame([found])["backend"].to_list() == ["unknown"]
+    assert frames.frame([found])["backend"].to_list() == ["unknown"]
 
 
 def test_runs_with_other_settings_are_no_seeds_of_one_arm():
@@ -92,9 +95,9 @@ def test_runs_with_other_settings_are_no_seeds_of_one_arm():
         for seed, record in enumerate(({}, {"JAX_ENABLE_X64": "1"}))
         for arm, accuracy in (("plain", 0.5), ("filters", 0.5 + 0.1 * seed))
     ]
-    runs = tables.frame(found)
+    runs = frames.frame(found)
     assert runs["settings"].to_list() == ["", "", *["JAX_ENABLE_X64=1"] * 2]
-    summary = tables.summarize(runs)
+    summary = frames.summarize(runs)
     assert summary["seeds"].to_list() == [1] * 4
     assert summary["pairs"].to_list() == [0, 1, 0, 1]
     gains = summary.filter(arm="filters")["accuracy_gain"].to_list()
@@ -104,12 +107,12 @@ def test_runs_with_other_settings_are_no_seeds_of_one_arm():
     _, usual, other = verdict.words(runs)
     assert "digits (with JAX_ENABLE_X64=1) at" in other
     assert "JAX_ENABLE_X64" not in usual
-    alone = tables.frame(found[1:3])  # of seed 0 the arm, of seed 1 the plain run
+    alone = frames.frame(found[1:3])  # of seed 0 the arm, of seed 1 the plain run
     assert "nothing to compare" in verdict.words(alone)[0]
 
 
 def test_mean_interval_and_paired_gain(runs):
-    summary = tables.summarize(runs)
+    summary = frames.summarize(runs)
     order = list(zip(summary["optimizer"], summary["arm"], strict=True))
     assert order == [
         ("sgdm", "plain"),
@@ -150,7 +153,7 @@ def test_p_values_are_adjusted_within_a_setting():
     more = rows | {("adam", "filters"): [0.6, 0.5, 0.7]}
     rate = dataclasses.replace(DIGITS, learning_rate=0.1)
     found = [*runs_of(rows, DIGITS), *runs_of(rows, rate), *runs_of(more, other)]
-    summary = tables.summarize(tables.frame(found))
+    summary = frames.summarize(frames.frame(found))
     families = summary.filter(pl.col("arm") != "plain").group_by("epochs")
     adjusted = {epochs: part for (epochs,), part in families}
     assert {epochs: len(part) for epochs, part in adjusted.items()} == {2: 6, 3: 3}
@@ -167,7 +170,7 @@ def test_learning_rates_are_blocks_of_their_own():
         for arm in ("plain", "filters")
         for seed in range(2)
     ]
-    (table,) = layout.metric_tables(tables.summarize(tables.frame(found)))
+    (table,) = layout.metric_tables(frames.summarize(frames.frame(found)))
     assert [[cells[1].text for cells in block] for block in table.blocks] == [
         ["0.01", "0.01"],
         ["0.1", "0.1"],
@@ -175,7 +178,7 @@ def test_learning_rates_are_blocks_of_their_own():
 
 
 def test_the_paper_stands_beside_ours():
-    (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
+    (table, *_) = layout.metric_tables(frames.summarize(frames.frame(study())))
     assert table.title == (
         "Table 6: DenseNet121 on CIFAR-100; 10,000 training images, 32 px, 4 epochs, "
         "on jax"
@@ -207,7 +210,7 @@ def test_the_paper_stands_beside_ours():
 
 
 def test_what_has_no_paper_has_no_number():
-    *_, table = layout.metric_tables(tables.summarize(tables.frame(study())))
+    *_, table = layout.metric_tables(frames.summarize(frames.frame(study())))
     assert table.title == "resnet8 on digits; 2 epochs, on jax"
     assert not any(
         cell.paper for block in table.blocks for row in block for cell in row
@@ -235,8 +238,8 @@ def test_what_has_no_paper_has_no_number():
     ],
 )
 def test_a_title_names_what_differs_from_table_1(fields, words):
-    runs = tables.frame([result_of(dataclasses.replace(SPEC, **fields))])
-    (table,) = layout.metric_tables(tables.summarize(runs))
+    runs = frames.frame([result_of(dataclasses.replace(SPEC, **fields))])
+    (table,) = layout.metric_tables(frames.summarize(runs))
     assert table.title == f"Table 6: DenseNet121 on CIFAR-100; {words}"
 
 
@@ -247,7 +250,7 @@ def test_the_photos_of_animals10_have_the_papers_size_by_default(size, words):
     spec = RunSpec(
         dataset="animals10", model="resnet18", optimizer="adam", image_size=size
     )
-    setting = tables.frame([result_of(spec)]).row(0, named=True)
+    setting = frames.frame([result_of(spec)]).row(0, named=True)
     assert labels.title(setting) == f"Table 4: ResNet18 on Animals-10; {words}on jax"
 
 
@@ -258,7 +261,7 @@ def test_names_tell_settings_apart_where_they_must():
         DIGITS,
         dataclasses.replace(DIGITS, image_size=224),
     ]
-    runs = tables.frame([result_of(spec) for spec in specs])
+    runs = frames.frame([result_of(spec) for spec in specs])
     assert labels.distinct_names(runs.to_dicts()) == [
         "DenseNet121 on CIFAR-100 (4 epochs)",
         "DenseNet121 on CIFAR-100 (1 epoch)",
@@ -270,12 +273,12 @@ def test_names_tell_settings_apart_where_they_must():
 
 def test_whole_numbers_are_numbers_too():
     spec = dataclasses.replace(SPEC, learning_rate=10**29, weight_decay=0)
-    row = tables.frame([result_of(spec)]).row(0, named=True)
+    row = frames.frame([result_of(spec)]).row(0, named=True)
     assert (row["learning_rate"], row["weight_decay"]) == (1e29, 0.0)
 
 
 def test_what_diverged_is_told():
-    (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
+    (table, *_) = layout.metric_tables(frames.summarize(frames.frame(study())))
     plain, filters = table.blocks[1]
     assert [cell.text for cell in plain[:4]] == ["SGDM", "0.1", "1", "1.00"]
     assert plain[8].text == "diverged"
@@ -286,14 +289,14 @@ def test_what_diverged_is_told():
         for seed, losses in enumerate([[3.0] * 4, [1.0] * 4, [float("nan")] * 4])
     ]
     better = result_of(arm="filters", losses=[2.5] * 4)
-    (table,) = layout.metric_tables(tables.summarize(tables.frame([*some, better])))
+    (table,) = layout.metric_tables(frames.summarize(frames.frame([*some, better])))
     ((plain, filters),) = table.blocks
     assert plain[8].text == "2.0000 ± 12.7062 (2 of 3)"
 
 
 def bold(rows, spec=SPEC):
     """Of the cells of each row: the heads of those that are bold."""
-    (table,) = layout.metric_tables(tables.summarize(tables.frame(rows)))
+    (table,) = layout.metric_tables(frames.summarize(frames.frame(rows)))
     (block,) = table.blocks
     return [
         {head for head, cell in zip(table.heads, row, strict=True) if cell.bold}
@@ -362,7 +365,7 @@ def test_a_loss_is_better_where_it_is_lower():
 def test_where_all_diverged_none_is_better():
     nan = [float("nan")] * 4
     found = [result_of(arm=arm, losses=nan) for arm in ("plain", "filters")]
-    (table,) = layout.metric_tables(tables.summarize(tables.frame(found)))
+    (table,) = layout.metric_tables(frames.summarize(frames.frame(found)))
     assert [row[8].text for row in table.blocks[0]] == ["diverged"] * 2
     assert bold(found) == [set(), set()]
     assert table.blocks[0][1][4].text == "+0.00"
@@ -391,7 +394,7 @@ def test_the_widest_table_is_not_cut():
             for place, arm in enumerate(ARMS)
         }
     )
-    text = text_of(tables.frame(found))
+    text = text_of(frames.frame(found))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
@@ -406,26 +409,26 @@ def test_one_seed_has_no_interval_and_no_plain_run_no_gain(runs):
 
 
 def test_the_files_hold_the_numbers(tmp_path):
-    runs, epochs = tables.frame(study()), curves.frame(study())
-    frames = {"runs.csv": runs, "epochs.csv": epochs}
-    frames["summary.csv"] = tables.summarize(runs)
-    written = tables.write(tmp_path, *frames.values())
-    assert written == [tmp_path / name for name in frames]
-    for path, frame in zip(written, frames.values(), strict=True):
+    runs, epochs = frames.frame(study()), curves.frame(study())
+    found = {"runs.csv": runs, "epochs.csv": epochs}
+    found["summary.csv"] = frames.summarize(runs)
+    written = frames.write(tmp_path, *found.values())
+    assert written == [tmp_path / name for name in found]
+    for path, frame in zip(written, found.values(), strict=True):
         assert pl.read_csv(path, schema=frame.schema).equals(frame)
-    assert {path.name for path in tmp_path.iterdir()} == set(frames)
+    assert {path.name for path in tmp_path.iterdir()} == set(found)
 
 
 def test_markdown_has_every_cell_and_the_papers():
-    runs = tables.frame(study())
-    text = tables.markdown(runs, tables.summarize(runs))
+    runs = frames.frame(study())
+    text = markdown.tables(runs, frames.summarize(runs))
     lines = text.splitlines()
     row = next(line for line in lines if line.startswith("| WGD RAdam (filters)"))
     assert "| 62.67 ± 2.87 (70.35) |" in row
     assert lines[0] == "### Gain in accuracy, by comparison"
     place = "DenseNet121 on CIFAR-100 at the paper's learning rate"
     assert any(line.startswith(f"| WGD filters ({place}) | +1.33 |") for line in lines)
-    (table, *_) = layout.metric_tables(tables.summarize(tables.frame(study())))
+    (table, *_) = layout.metric_tables(frames.summarize(frames.frame(study())))
     assert row.count("|") == len(table.heads) + 1
     assert "### Roughness: DenseNet121 on CIFAR-100" in text
     assert "### Roughness: resnet8" not in text
@@ -440,7 +443,7 @@ def test_roughness_is_compared_pair_by_pair():
             "filters": [1.0, 0.5, 1.0 - seed / 8, 0.5],
         }.items()
     ]
-    summary = tables.summarize(tables.frame(found))
+    summary = frames.summarize(frames.frame(found))
     row = summary.filter(arm="filters").row(0, named=True)
     rough = [statistics.roughness(r.curves["train_loss"]) for r in found]
     expected = stats.ttest_rel([rough[1], rough[3]], [rough[0], rough[2]])
@@ -463,7 +466,7 @@ def test_what_is_significantly_smoother_is_bold():
         for seed, value in enumerate(row)
     ]
     assert stats.ttest_rel(*roughness.values()).pvalue < 0.01
-    (table,) = layout.roughness_tables(tables.summarize(tables.frame(found)))
+    (table,) = layout.roughness_tables(frames.summarize(frames.frame(found)))
     ((plain, filters),) = table.blocks
     half = stats.t.ppf(0.975, 2) * stats.sem(roughness["filters"])
     assert [cell.text for cell in filters[3:5]] == [f"0.9000 ± {half:.4f}", "-0.2000"]
@@ -472,5 +475,5 @@ def test_what_is_significantly_smoother_is_bold():
 
 
 def test_no_run_is_an_empty_frame():
-    assert tables.frame([]).is_empty()
-    assert tables.summarize(tables.frame([])).is_empty()
+    assert frames.frame([]).is_empty()
+    assert frames.summarize(frames.frame([])).is_empty()

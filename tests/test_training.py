@@ -11,10 +11,11 @@ import pytest
 from networks import values
 from small_study import build
 
-from keras_wgd import WGD, datasets, environment, models
-from keras_wgd.study import training
-from keras_wgd.study.options import Options
-from keras_wgd.study.spec import RunSpec
+from keras_wgd import WGD, environment
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.training import train
+from keras_wgd.tasks import datasets, models
 
 SPEC = RunSpec(
     dataset="digits",
@@ -38,7 +39,7 @@ def data():
 
 
 def test_the_initial_weights_are_those_of_keras_for_the_seed(data):
-    ours = values(training.build_model(SPEC, data).variables)
+    ours = values(train.build_model(SPEC, data).variables)
     keras.utils.set_random_seed(SPEC.seed)
     theirs = models.build(SPEC.model, data.image_shape, data.classes)
     for a, b in zip(ours, values(theirs.variables), strict=True):
@@ -59,12 +60,12 @@ def test_a_run_on_another_backend_leaves_tensorflow_out():
 
 def test_all_arms_start_from_the_same_weights_and_other_seeds_do_not(data):
     plain, *others = (
-        values(training.build_model(spec, data).variables) for spec in ARMS.values()
+        values(train.build_model(spec, data).variables) for spec in ARMS.values()
     )
     for other in others:
         for a, b in zip(plain, other, strict=True):
             np.testing.assert_array_equal(a, b)
-    seeded = training.build_model(dataclasses.replace(SPEC, seed=1), data)
+    seeded = train.build_model(dataclasses.replace(SPEC, seed=1), data)
     assert any(
         (a != b).any() for a, b in zip(plain, values(seeded.variables), strict=True)
     )
@@ -72,11 +73,11 @@ def test_all_arms_start_from_the_same_weights_and_other_seeds_do_not(data):
 
 @pytest.fixture(scope="module")
 def plain(data):
-    return training.train(SPEC, data)
+    return train.train(SPEC, data)
 
 
 def test_the_same_run_twice_is_the_same_run(data, plain):
-    again = training.train(SPEC, data)
+    again = train.train(SPEC, data)
     assert again.metrics == plain.metrics
     assert again.curves == plain.curves
     assert again.confusion == plain.confusion
@@ -85,7 +86,7 @@ def test_the_same_run_twice_is_the_same_run(data, plain):
 def test_the_arms_differ_and_say_what_they_centred(data, plain):
     epochs = []
     spec = ARMS["filters"]
-    result = training.train(spec, data, lambda epoch, *_: epochs.append(epoch))
+    result = train.train(spec, data, lambda epoch, *_: epochs.append(epoch))
     assert epochs == [1, 2]
     assert plain.centred == 0
     assert result.centred == 9
@@ -104,12 +105,12 @@ def test_the_training_loss_leaves_the_l2_out(data):
     spec = dataclasses.replace(
         SPEC, epochs=1, learning_rate=1e-12, weight_decay=10.0, batch_size=64
     )
-    loss = training.train(spec, data).curves["train_loss"][0]
+    loss = train.train(spec, data).curves["train_loss"][0]
     assert 2 < loss < 5  # nats, of ten classes; the L2 alone is hundreds
 
 
 def test_l2_is_on_every_weight(data):
-    model = training.build_model(dataclasses.replace(SPEC, weight_decay=1.0), data)
+    model = train.build_model(dataclasses.replace(SPEC, weight_decay=1.0), data)
     expected = sum(
         0.5 * np.sum(array.astype("float64") ** 2)
         for array in values(model.trainable_variables)
@@ -124,7 +125,7 @@ def test_weight_decay_enters_the_gradient_of_every_weight(data):
     steps = {}
     for decay in (0.0, 0.5):
         spec = dataclasses.replace(SPEC, optimizer="sgdm", weight_decay=decay)
-        model = training.build_model(spec, data)
+        model = train.build_model(spec, data)
         model.compile(keras.optimizers.SGD(1.0), loss="mse")
         before = values(model.trainable_variables)
         x = data.normalized(data.train[np.arange(16)])
@@ -159,11 +160,11 @@ def stopping(after):
 def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, after):
     spec = ARMS[arm]
     keep = Options(save_model=True)
-    whole = training.train(spec, data, folder=tmp_path / "whole", options=keep)
+    whole = train.train(spec, data, folder=tmp_path / "whole", options=keep)
     with pytest.raises(Stop):
-        training.train(spec, data, stopping(after), tmp_path / "stopped")
+        train.train(spec, data, stopping(after), tmp_path / "stopped")
     epochs = []
-    resumed = training.train(
+    resumed = train.train(
         spec,
         data,
         lambda *epoch: epochs.append(epoch),
@@ -177,7 +178,7 @@ def test_a_run_that_is_stopped_ends_as_if_it_had_not_been(data, tmp_path, arm, a
     for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
         assert getattr(resumed, name) == getattr(whole, name)
     saved = [
-        keras.saving.load_model(tmp_path / name / training.MODEL)
+        keras.saving.load_model(tmp_path / name / train.MODEL)
         for name in ("whole", "stopped")
     ]
     for a, b in zip(*(values(m.variables) for m in saved), strict=True):
@@ -200,21 +201,21 @@ def test_the_images_of_an_epoch_go_by_seed_epoch_and_sampler(
     monkeypatch.setattr(datasets.Dataset, "epoch", epoch)
     spec = dataclasses.replace(SPEC, seed=7, epochs=3, batch_size=16, sampler=sampler)
     expected = [(7, number, 16, sampler, 0, 1) for number in range(3)]
-    training.train(spec, data)
+    train.train(spec, data)
     assert asked == expected
     asked.clear()
     with pytest.raises(Stop):
-        training.train(spec, data, stopping(1), tmp_path)
+        train.train(spec, data, stopping(1), tmp_path)
     assert asked == expected[:1]
-    training.train(spec, data, folder=tmp_path)
+    train.train(spec, data, folder=tmp_path)
     assert asked == expected
 
 
 def test_the_saved_model_is_one_that_the_library_alone_can_load(data, tmp_path):
-    result = training.train(
+    result = train.train(
         ARMS["filters"], data, folder=tmp_path, options=Options(save_model=True)
     )
-    model = keras.saving.load_model(tmp_path / training.MODEL)
+    model = keras.saving.load_model(tmp_path / train.MODEL)
     assert type(model.optimizer) is WGD
     logits = model.predict(data.evaluation(40)["x"], verbose=0)
     accuracy = np.mean(logits.argmax(axis=1) == data.y_test)
@@ -225,7 +226,7 @@ def test_the_saved_model_is_one_that_the_library_alone_can_load(data, tmp_path):
 @pytest.mark.usefixtures("small")
 def test_tensorboard_gets_every_curve(data, tmp_path):
     options = Options(tensorboard=True)
-    training.train(ARMS["filters"], data, folder=tmp_path, options=options)
+    train.train(ARMS["filters"], data, folder=tmp_path, options=options)
     logs = b"".join(
         path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*")
     )
@@ -239,16 +240,16 @@ def test_nothing_is_kept_through_a_link(data, tmp_path):
     folder = tmp_path / "run"
     board = folder / "tensorboard"
     board.mkdir(parents=True)
-    (folder / training.MODEL).symlink_to(elsewhere)
+    (folder / train.MODEL).symlink_to(elsewhere)
     begin = f"events.out.tfevents.{{}}.{socket.gethostname()}.1"
     for second in range(int(time.time()), int(time.time()) + 300):
         (board / begin.format(second)).symlink_to(elsewhere)
     spec = dataclasses.replace(SPEC, epochs=1)
     keep = Options(save_model=True, tensorboard=True)
-    training.train(spec, data, folder=folder, options=keep)
+    train.train(spec, data, folder=folder, options=keep)
     assert not elsewhere.exists()
-    assert not (folder / training.MODEL).is_symlink()
-    assert keras.saving.load_model(folder / training.MODEL)
+    assert not (folder / train.MODEL).is_symlink()
+    assert keras.saving.load_model(folder / train.MODEL)
     (events,) = (path for path in board.iterdir() if not path.is_symlink())
     assert events.read_bytes().count(b"train/loss") == 1
     assert not list(folder.glob(".draft*"))
@@ -261,15 +262,15 @@ def test_a_link_in_the_place_of_the_curves_is_refused(data, tmp_path):
     (tmp_path / "run" / "tensorboard").symlink_to(tmp_path / "elsewhere")
     keep = Options(tensorboard=True)
     with pytest.raises(ValueError, match=r"tensorboard must be .*Received: .*, a link"):
-        training.train(SPEC, data, folder=tmp_path / "run", options=keep)
+        train.train(SPEC, data, folder=tmp_path / "run", options=keep)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.usefixtures("small")
 def test_tensorboard_gets_the_epochs_before_a_stop(data, tmp_path):
     with pytest.raises(Stop):
-        training.train(SPEC, data, stopping(1), tmp_path)
-    training.train(SPEC, data, folder=tmp_path, options=Options(tensorboard=True))
+        train.train(SPEC, data, stopping(1), tmp_path)
+    train.train(SPEC, data, folder=tmp_path, options=Options(tensorboard=True))
     logs = b"".join(
         path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*")
     )
@@ -282,14 +283,14 @@ def test_tensorboard_gets_the_epochs_before_a_stop(data, tmp_path):
 )
 def test_the_optimizers_are_those_of_the_paper(data, optimizer, name):
     spec = dataclasses.replace(SPEC, optimizer=optimizer, epsilon=1e-6, momentum=0.75)
-    model = training.build_model(spec, data)
-    plain = training.build_optimizer(spec, model)
+    model = train.build_model(spec, data)
+    plain = train.build_optimizer(spec, model)
     assert type(plain).__name__ == name
     config = plain.get_config()
     assert config["learning_rate"] == pytest.approx(1e-3)
     key = "momentum" if optimizer == "sgdm" else "epsilon"
     assert config[key] == (0.75 if optimizer == "sgdm" else 1e-6)
-    wrapped = training.build_optimizer(
+    wrapped = train.build_optimizer(
         dataclasses.replace(spec, mean_over="kernels", placement="update"), model
     )
     assert isinstance(wrapped, WGD)
@@ -351,10 +352,10 @@ def weights_of_a_linear_run(optimizer, data, folder):
         batch_size=8,
         weight_decay=0.1,
     )
-    weights = values(training.build_model(spec, data).trainable_variables)
+    weights = values(train.build_model(spec, data).trainable_variables)
     keep = Options(save_model=True)
-    result = training.train(spec, data, folder=folder, options=keep)
-    model = keras.saving.load_model(folder / training.MODEL)
+    result = train.train(spec, data, folder=folder, options=keep)
+    model = keras.saving.load_model(folder / train.MODEL)
     return spec, weights, values(model.trainable_variables), result
 
 
@@ -363,7 +364,7 @@ def test_a_plain_run_is_that_of_torch(data, tmp_path, monkeypatch, optimizer):
     """With its L2: `weight_decay` is an argument of torch's optimizers here."""
     import torch
 
-    monkeypatch.setattr(training.models, "build", linear)
+    monkeypatch.setattr(train.models, "build", linear)
     spec, weights, ours, result = weights_of_a_linear_run(optimizer, data, tmp_path)
     name, options = TORCH[optimizer]
     theirs, curve = trained_by_torch(
@@ -378,7 +379,7 @@ def test_a_plain_run_is_that_of_torch(data, tmp_path, monkeypatch, optimizer):
 def test_nadam_is_not_that_of_torch_as_it_comes(data, tmp_path, monkeypatch):
     import torch
 
-    monkeypatch.setattr(training.models, "build", linear)
+    monkeypatch.setattr(train.models, "build", linear)
     spec, weights, ours, _ = weights_of_a_linear_run("nadam", data, tmp_path)
     theirs, _ = trained_by_torch(spec, data, weights, torch.optim.NAdam, eps=1e-10)
     moved = np.linalg.norm(theirs[0] - weights[0])
@@ -386,13 +387,13 @@ def test_nadam_is_not_that_of_torch_as_it_comes(data, tmp_path, monkeypatch):
 
 
 def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
-    monkeypatch.setattr(training.models, "build", linear)
+    monkeypatch.setattr(train.models, "build", linear)
     spec = dataclasses.replace(ARMS["filters"], model="linear")
     with (
         pytest.warns(UserWarning, match="found nothing to centre"),
         pytest.raises(RuntimeError, match="linear has no kernel to centre"),
     ):
-        training.train(spec, data)
+        train.train(spec, data)
 
 
 def test_the_commit_is_that_of_the_file_and_of_nothing_around_it(tmp_path, monkeypatch):

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_wgd.experiments import optimizers
+from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
-from keras_wgd.study import optimizers
-from keras_wgd.study.optimizers import OPTIMIZERS
 
 # So small that weights stay what they are through any number of steps.
 _RATE = 1e-9

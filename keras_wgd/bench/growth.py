@@ -8,10 +8,10 @@ from typing import Any
 import altair as alt
 import keras
 
+from keras_wgd import pictures
 from keras_wgd.bench import measurements, networks
 from keras_wgd.bench.contenders import contenders
 from keras_wgd.files import read_json, write_text
-from keras_wgd.study import charts, pictures
 
 _NAME = "growth"
 # Kernels and the filters of each: 20 kernels of 10,000 to 100,000,000 numbers in
@@ -75,7 +75,7 @@ def write(
         f'{{"environment": {json.dumps(environment)},\n"points": [\n{lines}\n]}}\n',
     )
     drawn = {_NAME: chart(read(out)).to_dict()}
-    return [path, *pictures.write(out, drawn, charts.VEGA_LITE)]
+    return [path, *pictures.write(out, drawn, pictures.vega_lite())]
 
 
 def read(out: Path) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_wgd import models
 from keras_wgd.bench.names import NETWORKS
 from keras_wgd.choices import check_choice
+from keras_wgd.tasks import models
 
 
 def build(name: str, image_size: int = 224) -> keras.Model:

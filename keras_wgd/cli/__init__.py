@@ -13,8 +13,8 @@ import typer
 import keras_wgd
 from keras_wgd.cli import benchmarks, help, networks, options, reports, runs, studies
 from keras_wgd.cli.examples import epilog
+from keras_wgd.experiments.launch.events import FULL
 from keras_wgd.files import printable
-from keras_wgd.study.runner import FULL
 
 # What a shell says of what a signal has ended.
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM

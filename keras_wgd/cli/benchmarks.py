@@ -9,6 +9,7 @@ from rich.console import Console
 
 from keras_wgd.bench.names import NETWORKS
 from keras_wgd.choices import check_choice
+from keras_wgd.cli import display
 from keras_wgd.cli.options import (
     Backend,
     choose_backend,
@@ -16,9 +17,8 @@ from keras_wgd.cli.options import (
     one_of,
     user_errors,
 )
+from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
-from keras_wgd.study import display
-from keras_wgd.study.optimizers import OPTIMIZERS
 
 # The step of nadam is that of adam, but for some scalars.
 _USUAL = ("sgdm", "adam", "radam")

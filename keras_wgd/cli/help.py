@@ -7,9 +7,9 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from keras_wgd.datasets.names import SIZES
-from keras_wgd.study.presets import PRESETS
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.paper.presets import PRESETS
+from keras_wgd.tasks.datasets.names import SIZES
 
 # A longer list of values is told by its ends.
 _MOST_VALUES = 4

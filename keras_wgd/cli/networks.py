@@ -24,10 +24,10 @@ def kernels(
         means.get(mean_over)
     choose_backend(backend)
     from keras_wgd.environment import keras_defaults
-    from keras_wgd.models.applications import load
     from keras_wgd.optimizers.plan import WhiteningPlan
     from keras_wgd.optimizers.selection import KernelSelection
     from keras_wgd.optimizers.summary import Summary
+    from keras_wgd.tasks.models.applications import load
 
     with user_errors(), keras_defaults():
         model = load(network)

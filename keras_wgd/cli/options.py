@@ -14,9 +14,9 @@ import typer
 
 from keras_wgd import settings
 from keras_wgd.choices import check_choice
-from keras_wgd.datasets.names import SAMPLERS
-from keras_wgd.models.names import STEMS
-from keras_wgd.study.results import BACKENDS
+from keras_wgd.settings import BACKENDS
+from keras_wgd.tasks.datasets.names import SAMPLERS
+from keras_wgd.tasks.models.names import STEMS
 
 PROGRAM = "keras-wgd"
 

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from keras_wgd.cli.options import UserError, folder, user_errors
+from keras_wgd.experiments.store import collection
 
 
 def report(
@@ -30,13 +31,14 @@ def report(
     ] = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
-    from keras_wgd.study import display, progress, tables
-    from keras_wgd.study import report as reports
-    from keras_wgd.study.results import REPORT
+    from keras_wgd.cli import display, progress
+    from keras_wgd.experiments.analysis import frames
+    from keras_wgd.experiments.store.results import REPORT
+    from keras_wgd.report import report as reports
 
     console = Console(stderr=as_json)
     with user_errors():
-        results, problems = reports.collect(folders)
+        results, problems = collection.collect(folders)
         display.print_problems(console, problems)
         if not results:
             raise UserError(
@@ -46,9 +48,9 @@ def report(
         place = out or folders[0] / REPORT
         with progress.status(console, "drawing the figures"):
             written = reports.write(place, results, problems)
-        runs = tables.frame(results)
+        runs = frames.frame(results)
         if not as_json:
             display.print_tables(console, runs)
         display.print_report(console, written)
     if as_json:
-        print(tables.summarize(runs).write_json())
+        print(frames.summarize(runs).write_json())

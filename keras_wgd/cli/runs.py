@@ -13,11 +13,11 @@ from rich.console import Console
 from keras_wgd.choices import check_choice
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
-from keras_wgd.datasets.names import SIZES
-from keras_wgd.models.names import MODELS
+from keras_wgd.experiments.optimizers import OPTIMIZERS
+from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
-from keras_wgd.study.optimizers import OPTIMIZERS
-from keras_wgd.study.spec import RunSpec
+from keras_wgd.tasks.datasets.names import SIZES
+from keras_wgd.tasks.models.names import MODELS
 
 
 def run(
@@ -92,10 +92,13 @@ def run(
             "Received: none"
         )
     backend = options.choose_backend(backend)
-    from keras_wgd.study import claim, display, inputs, results, tables
-    from keras_wgd.study import devices as engines
-    from keras_wgd.study import tensorboard as boards
-    from keras_wgd.study.options import Options
+    from keras_wgd.cli import display
+    from keras_wgd.experiments.analysis import frames
+    from keras_wgd.experiments.options import Options
+    from keras_wgd.experiments.store import claim, results
+    from keras_wgd.experiments.training import devices as engines
+    from keras_wgd.experiments.training import inputs
+    from keras_wgd.experiments.training import tensorboard as boards
 
     how = Options(options.text_of(data_dir), save_model, tensorboard, devices)
     console = Console(file=sys.stderr if as_json else sys.stdout)
@@ -122,14 +125,16 @@ def run(
     if as_json:
         print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
     else:
-        display.print_tables(console, tables.frame([result]))
+        display.print_tables(console, frames.frame([result]))
 
 
 def _make(console, out, spec, how, engine):
     import keras
 
-    from keras_wgd.study import display, processes, runner, training
-    from keras_wgd.study.progress import Bar
+    from keras_wgd.cli import display
+    from keras_wgd.cli.progress import Bar
+    from keras_wgd.experiments.launch import events, processes
+    from keras_wgd.experiments.training import train
 
     with Bar(console, "training", spec.epochs) as bar:
 
@@ -142,9 +147,9 @@ def _make(console, out, spec, how, engine):
         try:
             if engine.count > 1 and keras.backend.backend() == "torch":
                 return processes.make(out, spec, how, on_epoch)
-            return training.make(out, spec, how, on_epoch, engine)
+            return train.make(out, spec, how, on_epoch, engine)
         except Exception as error:
-            if not runner.is_lack_of_memory(error):
+            if not events.is_lack_of_memory(error):
                 raise
             raise UserError(
                 "memory ran out; smaller batches, images or networks need less. "

@@ -14,14 +14,14 @@ from rich.console import Console
 
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
-from keras_wgd.datasets.names import SIZES
-from keras_wgd.models.names import MODELS
-from keras_wgd.study import presets
-from keras_wgd.study.claim import Shard, check_plan, claim, recorded
-from keras_wgd.study.cluster import LOCAL
-from keras_wgd.study.optimizers import OPTIMIZERS
-from keras_wgd.study.options import Options
-from keras_wgd.study.spec import ARMS
+from keras_wgd.experiments.launch.cluster import LOCAL
+from keras_wgd.experiments.optimizers import OPTIMIZERS
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.spec import ARMS
+from keras_wgd.experiments.store.claim import Shard, check_plan, claim, recorded
+from keras_wgd.paper import presets
+from keras_wgd.tasks.datasets.names import SIZES
+from keras_wgd.tasks.models.names import MODELS
 
 
 def _part(names: Collection[str], text: str) -> Any:
@@ -173,8 +173,11 @@ def study(
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number of at least 1. Received: {jobs}")
     backend = options.choose_backend(backend)
-    from keras_wgd.study import cluster, display, gpus, inputs, results
-    from keras_wgd.study import tensorboard as boards
+    from keras_wgd.cli import display
+    from keras_wgd.experiments.launch import cluster, gpus
+    from keras_wgd.experiments.store import results
+    from keras_wgd.experiments.training import inputs
+    from keras_wgd.experiments.training import tensorboard as boards
 
     how = Options(options.text_of(data_dir), save_model, tensorboard)
     console = Console(file=sys.stderr if as_json else sys.stdout)
@@ -206,7 +209,7 @@ def study(
 
 
 def _list(specs, as_json, states=()):
-    from keras_wgd.study import display
+    from keras_wgd.cli import display
 
     if not specs:
         display.print_no_run(Console(stderr=as_json))

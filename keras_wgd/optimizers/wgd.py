@@ -234,17 +234,7 @@ class WGDWrapper(OptimizerWrapper):
         grads: Sequence[Any],
         trainable_variables: Sequence[Any],
     ) -> tuple[list[Any], list[Any]]:
-        """The stateless version of `apply`, for JAX.
-
-        Args:
-            optimizer_variables: The values of `variables`.
-            grads: A gradient, or `None`, for each variable.
-            trainable_variables: The values of the variables that the optimizer
-                was built with, in that order.
-
-        Returns:
-            The new values of the trainable and of the optimizer's variables.
-        """
+        """The stateless version of `apply`, for JAX, with the norms among the variables."""
         if self._norms is None:
             return super().stateless_apply(
                 optimizer_variables, grads, trainable_variables

@@ -1,0 +1,65 @@
+"""The tables of a study in a terminal."""
+
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.analysis.pairing import SETTING
+from keras_wgd.experiments.metrics import METRICS
+from keras_wgd.paper import cells, labels, layout
+
+
+def rich_tables(runs: pl.DataFrame) -> list[Table]:
+    """A `rich` table for each setting, for a terminal of 80 columns.
+
+    A mean is bold where it is significantly better: see `cells.is_better`.
+    """
+    tables = []
+    for _, part in frames.summarize(runs).group_by(SETTING, maintain_order=True):
+        table = Table(
+            title=f"{labels.title(part.row(0, named=True))}: {_seeds(part)}",
+            caption="All but the loss in percent; recall and precision are means over "
+            "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
+            "that of a paired t test; *: of the runs that did not diverge.",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=0,
+            title_justify="left",
+            caption_justify="left",
+        )
+        table.add_column("optimizer")
+        for head in ("accuracy", "loss", "recall", "prec.", "kappa", "gain", "p"):
+            table.add_column(head, justify="right", no_wrap=True)
+        for rows in layout.blocks(part):
+            for row in rows:
+                table.add_row(*_terminal_cells(row, rows))
+            table.add_section()
+        tables.append(table)
+    return tables
+
+
+def _seeds(part):
+    """What the means of a setting are over, in words."""
+    seeds = part["seeds"].unique().sort().to_list()
+    if seeds == [1]:
+        return "one seed"
+    return f"mean±half of the 95 % interval over {' or '.join(map(str, seeds))} seeds"
+
+
+def _terminal_cells(row, rows):
+    """The cells of a line of 80 columns: intervals where most depends on them."""
+    plain = row["arm"] == "plain"
+    label = labels.block_name(row) if plain else labels.arm_name(row["arm"])
+    found = [label]
+    for name in METRICS:
+        digits = 3 if name == "loss" else None
+        text = cells.spread(row, name, digits, "±", "*")
+        if name not in ("accuracy", "loss"):
+            text = text.partition("±")[0]
+        better = cells.is_better(row, rows, name)
+        found.append(f"[bold]{text}[/bold]" if better else text)
+    if plain:
+        return [*found, "", ""]
+    gain = cells.spread(row, "accuracy_gain", None, "±")
+    return [*found, gain, cells.p_text(row["accuracy_gain_p"]).replace("0.", ".")]

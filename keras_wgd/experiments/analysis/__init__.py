@@ -1,0 +1,1 @@
+"""Frames of all runs, and what statistics say of them; without Keras."""

@@ -1,0 +1,1 @@
+"""Many runs: worker processes, GPUs and Ray."""

@@ -1,0 +1,159 @@
+"""Many runs on many machines, with Ray."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import socket
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from keras_wgd import settings
+from keras_wgd.experiments.launch.events import Event, failure
+from keras_wgd.experiments.launch.worker import make_and_tell, prepare_libraries
+from keras_wgd.experiments.options import Options
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.store import results
+
+LOCAL = "local"
+# How often a run is made again whose worker has died.
+RETRIES = 3
+# Seconds.
+_PATIENCE = 10
+
+
+def check(address: str) -> None:
+    """See that there is Ray, and something at the address.
+
+    Ray itself would try for minutes.
+
+    Args:
+        address: As for `run_all`.
+
+    Raises:
+        ValueError: If there is not. The message says what to do.
+    """
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"--ray needs ray: pip install 'keras-wgd[ray]'. Received: {error}"
+        ) from error
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in (LOCAL, "auto"):
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
+            pass
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "--ray must be the address of a cluster that answers, such as "
+            f"host:6379 or ray://host:10001, or nothing for one of this machine's own. "
+            f"Received: {address!r}: {error}"
+        ) from error
+
+
+def run_all(
+    out: Path,
+    specs: list[RunSpec],
+    jobs: int,
+    address: str = LOCAL,
+    options: Options = Options(),
+) -> Generator[Event, None, None]:
+    """Run each spec as a task of a Ray cluster, and say what happens as it does.
+
+    A task whose worker dies is made again, on any machine; where the machines
+    share `out` it goes on from its last whole epoch. The results come back to
+    this process, which keeps those that are not in `out` yet. On the machines of
+    the cluster, keras_wgd and the data set must be where they are here.
+
+    Args:
+        out: The folder of the study.
+        specs: The runs.
+        jobs: How many run at a time on a local cluster; another has its own
+            resources, and each run asks for one core, and for one GPU where
+            there are any.
+        address: As `ray.init` takes it; `"local"` starts a cluster here.
+        options: How to make the runs.
+
+    Yields:
+        An `Event` for each start, epoch and end.
+
+    Raises:
+        ConnectionError: If there is no cluster at the address.
+        OSError: If the disk is full.
+    """
+    import ray
+    from ray.util.queue import Queue
+
+    local = address == LOCAL
+    backend = os.environ.get("KERAS_BACKEND", "")
+    kept = {*_KEPT, *settings.names(backend)} - _OF_THIS_MACHINE
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    # Ray tells of workers that have died on standard output, which may be read by a
+    # program.
+    with contextlib.redirect_stdout(sys.stderr):
+        ray.init(
+            address=address,
+            num_cpus=jobs if local else None,
+            include_dashboard=False if local else None,
+            runtime_env={"env_vars": environment},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        try:
+            events = Queue(actor_options={"num_cpus": 0})
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+            task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
+            if options.data_dir is not None:
+                folder = os.path.abspath(options.data_dir)
+                options = dataclasses.replace(options, data_dir=folder)
+            wanted = settings.of_process(backend)
+            tasks = {
+                task.remote(events, out.absolute(), spec, options, wanted): spec
+                for spec in specs
+            }
+            yield from _follow(ray, events, tasks, out)
+        finally:
+            ray.shutdown()
+
+
+_KEPT = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
+# They name devices of the machine that a worker is on; Ray gives it its own.
+_OF_THIS_MACHINE = {"CUDA_VISIBLE_DEVICES", "KERAS_TORCH_DEVICE"}
+
+
+def _follow(ray, events, tasks, out) -> Iterator[Event]:
+    pending = list(tasks)
+    ended: set[RunSpec] = set()
+    while pending:
+        done, pending = ray.wait(pending, num_returns=1, timeout=0.2)
+        said = events.get_nowait_batch(events.qsize())
+        yield from (event for event in said if event.spec not in ended)
+        ended |= {tasks[task] for task in done}
+        for task in done:
+            spec = tasks[task]
+            try:
+                result = ray.get(task)
+            except ray.exceptions.RayTaskError as error:
+                yield failure(spec, error.cause)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[0]
+                yield Event("fail", spec, f"{type(error).__name__}: {reason}")
+            else:
+                if not results.is_finished(out, spec):
+                    results.write(out, result)
+                yield Event("finish", spec, result)
+
+
+def _run(
+    events, out: Path, spec: RunSpec, options: Options, wanted: dict[str, str]
+) -> results.Result:
+    here = settings.of_process(os.environ.get("KERAS_BACKEND", ""))
+    difference = settings.difference(wanted, here)
+    if difference:  # set on this machine of the cluster alone
+        raise ValueError(f"{socket.gethostname()} has other settings: {difference}")
+    out.mkdir(parents=True, exist_ok=True)
+    prepare_libraries(threads=1)
+    return make_and_tell(events.put, out, spec, options)

@@ -1,0 +1,72 @@
+"""Whether what is read from a result is what a run leaves: types, lengths, ranges."""
+
+import sys
+from typing import Any
+
+from keras_wgd.experiments.metrics import CURVES, METRICS
+
+_ANY = (-sys.float_info.max, sys.float_info.max)
+_RANGES = {
+    **dict.fromkeys(("accuracy", "mean_recall", "mean_precision"), (0, 1)),
+    **dict.fromkeys(("train_accuracy", "test_accuracy"), (0, 1)),
+    **dict.fromkeys(("loss", "train_loss", "test_loss"), _ANY),
+    "kappa": (-1, 1),
+    "norm_ratios": (0, 1 + 1e-3),  # but for rounding, a mean removed adds nothing
+    "seconds": (0, sys.float_info.max),
+    "confusion": (0, 2**53),
+}
+# Null stands for what is not finite.
+_NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios")
+
+
+def is_whole(fields: dict[str, Any], epochs: int) -> bool:
+    """Whether the types, lengths and ranges of the fields are those of a whole run.
+
+    Args:
+        fields: Those of a `Result` but for its spec, as read from JSON.
+        epochs: How many epochs the run has.
+    """
+    metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
+    ratios = fields["norm_ratios"]
+    return (
+        _has_names(metrics, METRICS)
+        and all(_is_number(name, value) for name, value in metrics.items())
+        and _has_names(curves, CURVES)
+        and all(is_row(name, row, epochs) for name, row in curves.items())
+        and is_row("seconds", fields["seconds"], epochs)
+        and is_row("norm_ratios", ratios, epochs if ratios else 0)
+        and isinstance(confusion, list)
+        and confusion != []
+        and all(is_row("confusion", row, len(confusion)) for row in confusion)
+        and all(type(count) is int for row in confusion for count in row)
+        and any(map(any, confusion))
+        and type(fields["centred"]) is int
+        and 0 <= fields["centred"] < 2**31
+        and isinstance(fields["environment"], dict)
+        and _is_shallow(fields["environment"])
+    )
+
+
+def is_row(name: str, row: Any, length: int) -> bool:
+    """Whether what was read is a list of that length, of numbers that `name` may be."""
+    whole = isinstance(row, list) and len(row) == length
+    return whole and all(_is_number(name, value) for value in row)
+
+
+def _is_shallow(tree, levels=8):
+    """Whether what walks through it need not fear for its stack."""
+    parts = tree.values() if isinstance(tree, dict) else tree
+    return not isinstance(tree, dict | list) or (
+        levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
+    )
+
+
+def _has_names(tree, names):
+    return isinstance(tree, dict) and set(tree) == set(names)
+
+
+def _is_number(name, value):
+    if value is None:
+        return name in _NULLABLE
+    least, most = _RANGES[name]
+    return type(value) in (int, float) and least <= value <= most

@@ -1,0 +1,1 @@
+"""One run: its data, its network, its epochs."""

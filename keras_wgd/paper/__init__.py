@@ -1,0 +1,1 @@
+"""The paper: its runs, its numbers and the layout of its tables."""

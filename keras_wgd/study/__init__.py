@@ -1,1 +1,0 @@
-"""The study: from the spec of a run to its result, and to tables."""

@@ -1,0 +1,45 @@
+"""Data sets of the study, by name."""
+
+import importlib
+
+from keras_wgd.choices import check_choice
+from keras_wgd.tasks.datasets.dataset import Dataset
+from keras_wgd.tasks.datasets.names import SIZES
+
+_SMALLEST = 8
+
+
+def load(
+    name: str,
+    data_dir: str | None = None,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    image_size: int | None = None,
+) -> Dataset:
+    """Load a data set of the study.
+
+    Args:
+        name: A key of `SIZES`.
+        data_dir: The folder with its files, where it needs some.
+        train_size: How many training images to keep, the classes in balance;
+            `None` keeps all.
+        test_size: The same for the test images.
+        image_size: Height and width in pixels that images are resized to, 8 or
+            more; `None` is the data set's own.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        ValueError: If there is no data set of that name, or it cannot be read.
+    """
+    check_choice("dataset", name, SIZES)
+    if image_size is not None and not (
+        type(image_size) is int and image_size >= _SMALLEST
+    ):
+        raise ValueError(
+            f"image_size must be a whole number of at least {_SMALLEST}, or None. "
+            f"Received: {image_size!r}"
+        )
+    module = importlib.import_module(f"{__name__}.{name}")
+    return module.load(data_dir, image_size).subset(train_size, test_size)
