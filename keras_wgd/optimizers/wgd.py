@@ -234,7 +234,7 @@ class WGDWrapper(OptimizerWrapper):
         grads: Sequence[Any],
         trainable_variables: Sequence[Any],
     ) -> tuple[list[Any], list[Any]]:
-        """The stateless version of `apply`, for JAX, with the norms among the variables."""
+        """The stateless version of `apply`; the norms are among the variables."""
         if self._norms is None:
             return super().stateless_apply(
                 optimizer_variables, grads, trainable_variables
