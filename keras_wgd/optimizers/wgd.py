@@ -181,10 +181,10 @@ class WGDWrapper(OptimizerWrapper):
         if not gradients or not (variables or self.inner_optimizer.built):
             return gradients  # the inner optimizer does or says what Keras does
         plan = self._current_plan(variables or ())
+        if self.placement == "update" and self._norms is None:
+            return gradients
         places = plan.places(gradients, variables or self._held(plan))
         if self._norms is None:
-            if self.placement == "update":
-                return gradients
             return plan.whiten_all(gradients, places)
         gradients = list(gradients)
         before = {index: gradients[at] for at, index in places.items()}
@@ -210,9 +210,9 @@ class WGDWrapper(OptimizerWrapper):
         if self.placement == "gradient" or not grads or not optimizer.built:
             return super()._step(take, grads, variables, **kwargs)
         plan = self._current_plan(variables or ())
+        places = plan.places(grads, variables or self._held(plan))
         with updates.centred_steps(plan) as centred:
             result = super()._step(take, grads, variables, **kwargs)
-        places = plan.places(grads, variables or self._held(plan))
         missed = set(places.values()) - centred
         for index in centred:
             plan.calls_missed.pop(index, None)
