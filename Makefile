@@ -51,7 +51,7 @@ suite: $(venv)/$(environment).stamp
 keras-own: $(venv)/dev.stamp
 	@for backend in $(BACKENDS); do \
 	    printf "\n== Keras's own tests, %s\n" $$backend; \
-	    KERAS_BACKEND=$$backend $(bin)/python tests/keras_own.py \
+	    KERAS_BACKEND=$$backend $(bin)/python tests/support/keras_own.py \
 	        $(keras_own) --numprocesses $(JOBS) --dist worksteal || exit 1; \
 	done
 

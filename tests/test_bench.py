@@ -5,7 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from networks import convnet, values
+from support.networks import convnet, values
 
 from keras_wgd import WhiteningMonitor, cli
 from keras_wgd.bench import contenders as bench_contenders

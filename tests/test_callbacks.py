@@ -6,8 +6,8 @@ import re
 import keras
 import numpy as np
 import pytest
-import reference
-from networks import compiled, convnet, images, values
+from support import reference
+from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, WhiteningMonitor
 from keras_wgd.optimizers.means import MEANS

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_results import SPEC
+from support.runs import SPEC, progress
 
 from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.training import checkpoint
@@ -16,16 +16,6 @@ from keras_wgd.experiments.training.checkpoint import Progress
 
 def variables(*numbers):
     return [keras.Variable(np.full((2, 3), number, "float32")) for number in numbers]
-
-
-def progress(epochs, loss=0.5):
-    return Progress(
-        curves={
-            name: [loss if "loss" in name else 0.5] * epochs
-            for name in Progress().curves
-        },
-        seconds=[1.0] * epochs,
-    )
 
 
 def numbers_of(state):

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from test_results import SPEC
+from support.runs import SPEC
 
 from keras_wgd import cli
 from keras_wgd.bench import networks

@@ -5,8 +5,8 @@ import sys
 from collections import defaultdict
 
 import pytest
-from hostile import HOSTILE, replaced
-from test_results import SPEC
+from support.hostile import HOSTILE, replaced
+from support.runs import SPEC
 
 from keras_wgd import settings
 from keras_wgd.experiments.store import claim as claims

@@ -12,8 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from test_datasets import cifar_arrays
-from test_results import SPEC, result_of
+from support.runs import SPEC, cifar_arrays, result_of
 
 from keras_wgd import cli
 from keras_wgd.cli import options, studies

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from test_results import result_of
+from support.runs import result_of
 
 import keras_wgd
 from keras_wgd import cli

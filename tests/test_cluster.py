@@ -1,18 +1,14 @@
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 
 import pytest
-import test_runner
+from support.runs import LONG_RUNS as RUNS
 
 from keras_wgd.experiments.launch import cluster, runner
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
-
-# Long enough to be killed in the middle.
-RUNS = [dataclasses.replace(spec, epochs=20) for spec in test_runner.RUNS[:2]]
 
 # A process of its own, as the command line's: Ray forks, which a process that has
 # imported JAX must not.
@@ -20,7 +16,7 @@ STUDY = """
 import json, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_cluster import RUNS
+from support.runs import LONG_RUNS as RUNS
 from keras_wgd.experiments.launch import cluster
 
 processes, victim, kinds = {{}}, None, []

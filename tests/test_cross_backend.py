@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import optimizers
-from networks import compiled, convnet, images, values
+from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from studies import SPEC, result_of, study
+from support.studies import SPEC, result_of, study
 
 from keras_wgd.experiments.analysis import curves, frames
 from keras_wgd.experiments.metrics import CURVES

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy.stats import chisquare
 from sklearn.datasets import load_digits
+from support.runs import cifar_arrays
 
 from keras_wgd.tasks import datasets
 from keras_wgd.tasks.datasets import animals10, cifar100
@@ -31,17 +32,6 @@ TABLE_2 = {
     "ragno": (4339, 482),
     "scoiattolo": (1676, 186),
 }
-
-
-def cifar_arrays(samples=40):
-    generator = np.random.default_rng(0)
-    arrays = {"fine_label_names": np.array([f"class{i}" for i in range(100)])}
-    for part in ("train", "test"):
-        arrays[f"x_{part}"] = generator.integers(
-            0, 256, (samples, 32, 32, 3), dtype="uint8"
-        )
-        arrays[f"y_{part}"] = generator.integers(0, 100, (samples, 1))
-    return arrays
 
 
 @pytest.fixture(scope="module")

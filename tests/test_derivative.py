@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import optimizers
+from support import reference
 
 from keras_wgd import WGD, RAdam
 from keras_wgd.optimizers.means import MEANS

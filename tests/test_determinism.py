@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import layers
-from networks import compiled, convnet, images, values
 from numpy.lib.stride_tricks import sliding_window_view
+from support import reference
+from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 

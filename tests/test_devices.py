@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from many_devices import CASES, STEPS
+from support.many_devices import CASES, STEPS
 
 BACKEND = keras.backend.backend()
-SCRIPT = Path(__file__).with_name("many_devices.py")
+SCRIPT = Path(__file__).parent / "support" / "many_devices.py"
 # On JAX one process has all devices, on TensorFlow too; on PyTorch each has one.
 ENGINES = {"jax": ["data", "model"], "tensorflow": ["mirrored"], "torch": ["ddp"]}
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 import typer.main
-from studies import study
+from support.studies import study
 
 import keras_wgd
 from keras_wgd import cli

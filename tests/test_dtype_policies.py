@@ -5,9 +5,9 @@ import contextlib
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import ops, optimizers
-from networks import compiled, convnet, images, values
+from support import reference
+from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 

@@ -6,12 +6,12 @@ import sys
 import warnings
 
 import keras
-import killed
 import numpy as np
 import pytest
-from networks import compiled, convnet, images, values
-from small_study import build
-from test_results import SPEC, result_of
+from support import killed
+from support.networks import compiled, convnet, images, values
+from support.runs import SPEC, result_of
+from support.small_study import build
 
 from keras_wgd import WGD
 from keras_wgd.experiments.options import Options

@@ -16,8 +16,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from small_study import build, command, options
-from test_training import ARMS
+from support.runs import ARMS
+from support.small_study import build, command, options
 
 from keras_wgd import cli, files
 from keras_wgd.experiments.launch import runner

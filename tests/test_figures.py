@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
-from studies import SPEC, result_of, runs_of, study
+from support.studies import SPEC, result_of, runs_of, study
 
 from keras_wgd import pictures
 from keras_wgd.experiments.spec import ARMS, RunSpec

@@ -11,13 +11,13 @@ import re
 import keras
 import numpy as np
 import pytest
-import reference
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
-from networks import values
-from random_networks import CONVOLUTIONS, build, networks
-from random_optimizers import CLASSES, inner_optimizers
+from support import reference
+from support.networks import values
+from support.random_networks import CONVOLUTIONS, build, networks
+from support.random_optimizers import CLASSES, inner_optimizers
 
 from keras_wgd import WGD, conv_kernels
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS

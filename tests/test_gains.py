@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from studies import SPEC, runs_of
+from support.studies import SPEC, runs_of
 
 from keras_wgd.experiments.analysis import frames
 from keras_wgd.experiments.store import collection

@@ -7,7 +7,7 @@ import time
 
 import keras
 import pytest
-from test_runner import RUNS
+from support.runs import RUNS
 
 from keras_wgd import cli
 from keras_wgd.cli import display

@@ -5,8 +5,8 @@ import zlib
 
 import numpy as np
 import pytest
-import small_study
 from PIL import Image, ImageOps
+from support import small_study
 
 from keras_wgd import cli
 from keras_wgd.tasks import datasets, models

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import ops, optimizers
-from networks import convnet, float64, values
+from support import reference
+from support.networks import convnet, float64, values
 
 from keras_wgd import WGD, RAdam
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import values
+from support.networks import values
 
 from keras_wgd import WGD, conv_kernels
 

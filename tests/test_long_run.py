@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import pytest
 from keras import layers
-from networks import compiled, images
+from support.networks import compiled, images
 
 from keras_wgd import WGD, RAdam
 

@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from test_datasets import cifar_arrays
+from support.runs import cifar_arrays
 
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-import small_study
 from rich.console import Console
+from support import small_study
 
 from keras_wgd.cli.progress import Bar, is_live
 

@@ -4,9 +4,9 @@ from decimal import Decimal
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import ops
-from networks import float64, graphs_are_whole
+from support import reference
+from support.networks import float64, graphs_are_whole
 
 from keras_wgd.optimizers import radam
 from keras_wgd.optimizers.radam import RAdam

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import layers, ops, optimizers
-from networks import compiled, images, values
+from support import reference
+from support.networks import compiled, images, values
 
 from keras_wgd import WGD, WhiteningMonitor, conv_kernels
 

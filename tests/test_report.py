@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile import HOSTILE, file_name, replaced
 from rich.console import Console
 from scipy import stats
-from studies import SPEC, result_of, runs_of, study
+from support.hostile import HOSTILE, file_name, replaced
+from support.studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.cli import display
 from keras_wgd.experiments.analysis import frames

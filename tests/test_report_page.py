@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from studies import study
+from support.studies import study
 
 from keras_wgd.experiments.store import collection
 from keras_wgd.paper.presets import preset

@@ -7,30 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.runs import SPEC, result_of
 
 from keras_wgd import files, settings
-from keras_wgd.experiments.metrics import confusion_metrics
-from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
-from keras_wgd.experiments.store.results import Result
 
 pytestmark = pytest.mark.any_backend
-
-SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
-
-
-def result_of(spec=SPEC, environment=None, confusion=((1, 2), (3, 4)), loss=1.0):
-    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    return Result(
-        spec=spec,
-        metrics={**confusion_metrics(confusion), "loss": loss},
-        curves={name: [0.25] * spec.epochs for name in names},
-        seconds=[1.5] * spec.epochs,
-        norm_ratios=[] if spec.mean_over is None else [0.9] * spec.epochs,
-        confusion=[list(row) for row in confusion],
-        centred=0 if spec.mean_over is None else 9,
-        environment=environment or {"backend": "none"},
-    )
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from small_study import build, die_or_wait, options
+from support.small_study import build, die_or_wait, options
 
 from keras_wgd import cli
 from keras_wgd.experiments.launch import processes

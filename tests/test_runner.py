@@ -12,17 +12,11 @@ import sys
 import time
 
 import pytest
-from test_training import ARMS, SPEC
+from support.runs import RUNS, SPEC
 
 from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import Event, failure
 from keras_wgd.experiments.store import results
-
-RUNS = [
-    dataclasses.replace(spec, epochs=1, train_size=32, batch_size=16, seed=seed)
-    for seed in (0, 1)
-    for spec in (ARMS["plain"], ARMS["filters"])
-]
 
 
 def kinds(events):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import keras
 import pytest
-from networks import compiled, convnet, images
 from rich.console import Console
-from test_results import SPEC, result_of
+from support.networks import compiled, convnet, images
+from support.runs import SPEC, result_of
 
 import keras_wgd
 from keras_wgd import WGD, cli, conv_kernels

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import keras
 import pytest
-from hostile import HOSTILE
-from small_study import SCRIPT, build, options
+from support.hostile import HOSTILE
+from support.small_study import SCRIPT, build, options
 
 from keras_wgd import settings
 from keras_wgd.environment import environment, keras_defaults

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from studies import SPEC, result_of, runs_of, study
+from support.studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.experiments.analysis import comparisons, frames, pairing, statistics
 from keras_wgd.experiments.analysis.frames import summarize

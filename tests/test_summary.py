@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import keras
 import pytest
 from keras import layers
-from networks import every_layer_type
+from support.networks import every_layer_type
 
 from keras_wgd import WGD, conv_kernels
 from keras_wgd.optimizers.summary import Summary

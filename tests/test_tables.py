@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 from scipy import stats
-from studies import SPEC, result_of, runs_of, study
+from support.studies import SPEC, result_of, runs_of, study
 
 from keras_wgd.cli import tables
 from keras_wgd.experiments.analysis import curves, frames, statistics

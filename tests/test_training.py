@@ -8,29 +8,14 @@ import time
 import keras
 import numpy as np
 import pytest
-from networks import values
-from small_study import build
+from support.networks import values
+from support.runs import ARMS, SPEC
+from support.small_study import build
 
 from keras_wgd import WGD, environment
 from keras_wgd.experiments.options import Options
-from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.training import train
 from keras_wgd.tasks import datasets, models
-
-SPEC = RunSpec(
-    dataset="digits",
-    model="resnet8",
-    optimizer="adam",
-    epochs=2,
-    learning_rate=1e-3,
-    train_size=64,
-    test_size=40,
-)
-ARMS = {
-    "plain": SPEC,
-    "filters": dataclasses.replace(SPEC, mean_over="filters"),
-    "fan_in": dataclasses.replace(SPEC, mean_over="fan_in", optimizer="sgdm"),
-}
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ import json
 import keras
 import numpy as np
 import pytest
-import reference
 from keras import ops
-from networks import (
+from support import reference
+from support.networks import (
     compiled,
     convnet,
     every_layer_type,

@@ -1,10 +1,10 @@
 import keras
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from support import reference
 
 from keras_wgd import whiten
 from keras_wgd.optimizers.kernels import ConvKernel

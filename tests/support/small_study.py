@@ -16,7 +16,7 @@ SCRIPT = """
 import sys
 
 sys.path.insert(0, {tests!r})
-import small_study
+from support import small_study
 
 small_study.install()
 if __name__ == "__main__":
@@ -67,7 +67,7 @@ def options(fields):
 def command(folder, *arguments):
     """Start a command line, in a process group of its own."""
     script = folder / "command.py"
-    script.write_text(SCRIPT.format(tests=os.path.dirname(__file__)))
+    script.write_text(SCRIPT.format(tests=os.path.dirname(os.path.dirname(__file__))))
     return subprocess.Popen(
         [sys.executable, str(script), *arguments],
         stdout=subprocess.PIPE,

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import small_study
-from networks import compiled, convnet, images
-from test_checkpoint import progress
-from test_results import SPEC, result_of
-from test_training import ARMS
 
 from keras_wgd import WGD
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import checkpoint, train
+from support import small_study
+from support.networks import compiled, convnet, images
+from support.runs import ARMS, SPEC, progress, result_of
 
 RUN = ARMS["filters"]
 WRITES = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")

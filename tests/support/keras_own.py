@@ -4,7 +4,7 @@ Keras ships its tests in its wheel. This runs those of the optimizers, the train
 the callbacks and the files as they are; only the names of the optimizers in them
 mean `WGD` around the optimizer of that name.
 
-    KERAS_BACKEND=jax python tests/keras_own.py [--plain] [--few] [options of pytest]
+    KERAS_BACKEND=jax python tests/support/keras_own.py [--plain] [--few] [OPTIONS]
 """
 
 import fnmatch
