@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_wgd.optimizers.norms import WhiteningNorms
+from keras_wgd.norms import WhiteningNorms
 from keras_wgd.optimizers.wgd import WGDWrapper
 
 

@@ -49,7 +49,7 @@ def test_the_ratios_are_those_of_numpy(mean_over, placement):
     optimizer = WGD(keras.optimizers.SGD(1e-30), mean_over, placement)
     monitor = monitored(model, optimizer, epochs=2)
     g = [gradients[0], gradients[2]]
-    h = [reference.whiten(gradient, "ordinary", mean_over) for gradient in g]
+    h = [reference.whiten(gradient, "standard", mean_over) for gradient in g]
     history = monitor.history
     for layer, *pair in zip(("first", "second"), g, h, strict=True):
         (path,) = [p for p in history if p.endswith(f"/{layer}/kernel")]
@@ -76,7 +76,7 @@ def test_the_ratio_of_an_epoch_is_over_all_its_steps():
     squares = np.zeros(2)
     for gradients in halves:
         for gradient in (gradients[0], gradients[2]):
-            whitened = reference.whiten(gradient, "ordinary", "filters")
+            whitened = reference.whiten(gradient, "standard", "filters")
             squares += np.sum(gradient**2), np.sum(whitened**2)
     wanted = np.sqrt(squares[1] / squares[0])
     assert monitor.history["whitening_ratio"] == pytest.approx([wanted], rel=1e-4)
@@ -195,7 +195,7 @@ def test_norms_are_asked_for_after_build():
 
 def test_where_nothing_is_centred_the_ratios_are_nan():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    with pytest.warns(UserWarning, match="found nothing to centre"):
+    with pytest.warns(UserWarning, match="found nothing to center"):
         monitor = monitored(model, WGD("sgd"), epochs=2)
     assert np.isnan(monitor.history["whitening_ratio"]).all()
     assert list(monitor.history) == ["whitening_ratio", "whitening_residual"]

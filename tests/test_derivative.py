@@ -28,7 +28,7 @@ def centring(mean_over):
     """The matrix that centres a kernel written as a vector."""
     size = np.prod(SHAPE)
     columns = [
-        reference.whiten(row.reshape(SHAPE), "ordinary", mean_over).ravel()
+        reference.whiten(row.reshape(SHAPE), "standard", mean_over).ravel()
         for row in np.eye(size)
     ]
     return np.stack(columns, axis=1)
@@ -87,5 +87,5 @@ def test_steps_can_be_batched(placement):
 
     got = np.asarray(jax.vmap(step)(weights, gradients))
     for new, old, gradient in zip(got, weights, gradients, strict=True):
-        wanted = old - 0.5 * reference.whiten(gradient, "ordinary", "filters")
+        wanted = old - 0.5 * reference.whiten(gradient, "standard", "filters")
         np.testing.assert_allclose(new, wanted, rtol=0, atol=1e-6)

@@ -86,7 +86,7 @@ def numpy_losses(start, x, y, mean_over):
         losses.append(loss)
         seen.append(
             [
-                reference.whiten(g, "ordinary", mean_over) if g.ndim == 4 else g
+                reference.whiten(g, "standard", mean_over) if g.ndim == 4 else g
                 for g in gradients
             ]
         )

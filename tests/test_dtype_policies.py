@@ -62,7 +62,7 @@ def test_a_step_is_numpys_within_the_resolution_of_the_dtype(dtype, placement):
     optimizer.apply(gradients, variables)
     assert set(dtypes(variables)) == {dtype}
     for w, g, after in zip(before, drawn, doubles(variables), strict=True):
-        h = reference.whiten(g, "ordinary", "fan_in") if g.ndim == 4 else g
+        h = reference.whiten(g, "standard", "fan_in") if g.ndim == 4 else g
         largest = np.abs(w).max() + np.abs(g).max()
         error = np.abs(after - (w - 0.5 * h)).max()
         assert error <= 2 * UNIT_ROUNDOFF[dtype] * largest

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from keras_wgd.optimizers.folding import fold
+from keras_wgd.summary.folding import fold
 
 pytestmark = pytest.mark.any_backend
 

@@ -79,8 +79,8 @@ def by_name(kernel):
     if kernel.variable.name != "kernel" or kernel.kind == "transposed":
         return kernel.kind, 1
     if kernel.kind == "depthwise":
-        return ("ordinary", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
-    return ("ordinary", 1) if shape[-1] > 1 else None
+        return ("standard", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
+    return ("standard", 1) if shape[-1] > 1 else None
 
 
 class Case:
@@ -121,7 +121,7 @@ class Case:
         centred = self.centred(arrays, self.variables, mean_over)
         if any((a != c).any() for a, c in zip(arrays, centred, strict=True)):
             return contextlib.nullcontext()
-        return pytest.warns(UserWarning, match="found nothing to centre")
+        return pytest.warns(UserWarning, match="found nothing to center")
 
     def some_variables(self):
         """Most of the variables, in another order."""

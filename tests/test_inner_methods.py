@@ -90,7 +90,7 @@ def test_apply_gradients_takes_and_returns_what_the_inner_one_does(placement):
     optimizer = WGD(WithTape(1.0), placement=placement)
     pairs = zip([ops.convert_to_tensor(gradient)], [variable], strict=True)
     assert optimizer.apply_gradients(pairs, tape="tape") == "stepped"
-    wanted = start - reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
@@ -104,7 +104,7 @@ def test_apply_takes_and_returns_what_the_inner_one_does():
     optimizer = WGD(Scaled(1.0))
     tensor = ops.convert_to_tensor(gradient)
     assert optimizer.apply([tensor], [variable], scale=0.5) == 0.5
-    wanted = start - reference.whiten(gradient, "ordinary", "filters") / 2
+    wanted = start - reference.whiten(gradient, "standard", "filters") / 2
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
@@ -170,7 +170,7 @@ def test_a_wrapper_with_its_own_apply_is_centred(placement):
     optimizer.build([variable])
     assert [v.path for v in optimizer.whitened_variables] == ["conv2d/kernel"]
     optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
@@ -190,7 +190,7 @@ def test_several_optimizers_in_a_list_are_centred():
     optimizer = WGD(inner, placement="update")
     for _ in range(2):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - 1.5 * reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - 1.5 * reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
@@ -207,7 +207,7 @@ def test_an_update_that_cannot_be_centred_is_refused(accumulated):
     variable.assign(start)
     plain = WGD(Hidden(optimizers.SGD(1.0)))
     plain.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
@@ -217,7 +217,7 @@ def test_an_accumulating_optimizer_is_not_refused_between_its_steps():
     optimizer = WGD(inner, placement="update")
     for _ in range(6):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - 2 * reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - 2 * reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=2e-6)
 
 
@@ -262,5 +262,5 @@ def test_each_kernel_that_is_missed_is_told():
     gradient = ops.convert_to_tensor(gradient)
     for variable in (conv, other, other):
         optimizer.apply([gradient], [variable])
-    with pytest.raises(ValueError, match="Received: conv2d/kernel, not centred"):
+    with pytest.raises(ValueError, match="Received: conv2d/kernel, not centered"):
         optimizer.apply([gradient], [conv])

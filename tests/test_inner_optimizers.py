@@ -90,7 +90,7 @@ def step(optimizer, variables, gradients):
 
 def centred(arrays, mean_over="filters"):
     return [
-        a if a.ndim < 4 else reference.whiten(a, "ordinary", mean_over).astype(a.dtype)
+        a if a.ndim < 4 else reference.whiten(a, "standard", mean_over).astype(a.dtype)
         for a in arrays
     ]
 

@@ -285,7 +285,7 @@ def test_copies_of_an_unbuilt_model(how, tmp_path):
     again = COPIES[how](model, tmp_path)
     assert bool(again.compiled) == bool(plain.compiled)
     if again.compiled:
-        is_own = again.optimizer._selection._kernels is model
+        is_own = again.optimizer._selection.model is model
         if not is_own:
             with pytest.warns(UserWarning, match="Pass kernels=model again"):
                 again.fit(IMAGES, targets, verbose=0)
@@ -326,13 +326,13 @@ class Pair(keras.Model):
 def test_model_that_is_never_built_itself():
     pair = Pair()
     assert not pair.built
-    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "ordinary"]
+    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "standard"]
     optimizer = WGD("sgd", kernels=pair)
     again = through_json(optimizer)
     for one in (optimizer, again):
         one.build(pair.trainable_variables)
-        kinds = [row.kernel.kind for row in one._plan.whitened.values()]
-        assert kinds == ["transposed", "ordinary"]
+        kinds = [kernel.kind for kernel in one._plan.centered.values()]
+        assert kinds == ["transposed", "standard"]
     before = values(pair.trainable_variables)
     pair.train_on(optimizer, np.random.default_rng(0))
     after = values(pair.trainable_variables)

@@ -75,7 +75,7 @@ if BACKEND == "tensorflow":
         returned = optimizer.apply_gradients(
             [(tf.constant(gradient), variable), (tf.constant(np.ones(4, "f")), other)]
         )
-        wanted = start - reference.whiten(gradient, "ordinary", "filters")
+        wanted = start - reference.whiten(gradient, "standard", "filters")
         np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(other.numpy(), np.zeros(4))
         assert int(returned) == 1
@@ -87,7 +87,7 @@ if BACKEND == "tensorflow":
         sparse = tf.IndexedSlices(rows, [2, 0], tf.constant([3, 3, 2, 4]))
         optimizer.apply_gradients([(sparse, variable)])
         dense = np.stack([rows[1], np.zeros_like(rows[0]), rows[0]])
-        wanted = -reference.whiten(dense, "ordinary", "filters")
+        wanted = -reference.whiten(dense, "standard", "filters")
         np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=1e-6)
 
 
@@ -138,7 +138,7 @@ if BACKEND == "torch":
         optimizer = WGD("sgd")
         optimizer.build([kernel])
         gradient = torch.tensor(np.random.default_rng(0).normal(size=(3, 3, 2, 4)))
-        wanted = reference.whiten(gradient.numpy(), "ordinary", "filters")
+        wanted = reference.whiten(gradient.numpy(), "standard", "filters")
         kernel.value.grad = gradient = gradient.float()
         optimizer.apply([kernel.value.grad], [kernel])
         assert kernel.value.grad is gradient
@@ -157,7 +157,7 @@ if BACKEND == "torch":
         assert gradients[0].data_ptr() == gradients[1].data_ptr()
         plain = gradients[0].numpy().copy()
         optimizer.apply(gradients, [kernel, other])
-        wanted = reference.whiten(plain, "ordinary", "filters")
+        wanted = reference.whiten(plain, "standard", "filters")
         np.testing.assert_allclose(values([kernel])[0], -wanted, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(values([other])[0], -plain.ravel())
 
@@ -175,7 +175,7 @@ if BACKEND == "torch":
         gradient.requires_grad_(kind == "in a graph")
         optimizer.apply([gradient], [kernel])
         np.testing.assert_equal(gradient.detach().numpy()[0, 0, 0], [1, 2, 6])
-        wanted = -reference.whiten(gradient.detach().numpy(), "ordinary", "filters")
+        wanted = -reference.whiten(gradient.detach().numpy(), "standard", "filters")
         np.testing.assert_allclose(values([kernel])[0], wanted, rtol=0, atol=1e-6)
 
     @placements

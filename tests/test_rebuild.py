@@ -96,7 +96,7 @@ def assert_one_centred_step(optimizer, variables):
     gradients = [drawn(v.shape, seed) for seed, v in enumerate(variables)]
     optimizer.apply([ops.convert_to_tensor(g) for g in gradients], variables)
     for value, gradient in zip(values(variables), gradients, strict=True):
-        wanted = -reference.whiten(gradient, "ordinary", "filters")
+        wanted = -reference.whiten(gradient, "standard", "filters")
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
 
 
@@ -183,7 +183,7 @@ def test_build_for_other_variables_changes_nothing():
     assert optimizer.whitened_variables == first
     gradient = drawn((3, 3, 2, 4))
     optimizer.apply([ops.convert_to_tensor(gradient)])
-    wanted = -reference.whiten(gradient, "ordinary", "filters")
+    wanted = -reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values(first)[0], wanted, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="Unknown variable"):
         optimizer.apply([ops.convert_to_tensor(gradient)], second)

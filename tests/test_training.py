@@ -375,7 +375,7 @@ def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
     monkeypatch.setattr(train.models, "build", linear)
     spec = dataclasses.replace(ARMS["filters"], model="linear")
     with (
-        pytest.warns(UserWarning, match="found nothing to centre"),
+        pytest.warns(UserWarning, match="found nothing to center"),
         pytest.raises(RuntimeError, match="linear has no kernel to centre"),
     ):
         train.train(spec, data)

@@ -15,11 +15,11 @@ if keras.backend.backend() == "torch":
 
 # Every kernel shape of the library's table, with odd ones among them.
 KERNELS = [
-    ("ordinary", (3, 4, 6), 1),
-    ("ordinary", (3, 3, 4, 6), 1),
-    ("ordinary", (3, 1, 2, 4, 6), 1),
-    ("ordinary", (3, 3, 2, 6), 3),
-    ("ordinary", (1, 1, 5, 3), 1),
+    ("standard", (3, 4, 6), 1),
+    ("standard", (3, 3, 4, 6), 1),
+    ("standard", (3, 1, 2, 4, 6), 1),
+    ("standard", (3, 3, 2, 6), 3),
+    ("standard", (1, 1, 5, 3), 1),
     ("transposed", (3, 6, 4), 1),
     ("transposed", (3, 3, 6, 4), 1),
     ("transposed", (2, 2, 2, 6, 4), 1),
@@ -66,7 +66,7 @@ def test_every_mean_equals_the_loops(kind, shape, groups, mean_over):
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch")
 @pytest.mark.parametrize("count", [1, 3])
-@every_mean_of([*KERNELS, ("ordinary", (5, 5, 32, 32), 1)])
+@every_mean_of([*KERNELS, ("standard", (5, 5, 32, 32), 1)])
 def test_every_mean_in_place_equals_the_loops(kind, shape, groups, count, mean_over):
     import torch
 
@@ -92,7 +92,7 @@ def test_a_large_mean_in_place_is_the_same_for_any_number_of_threads(
     gradient = drawn((3, 3, 16, 128))
     tensor = torch.tensor(gradient)
     whiten_([tensor], (-4, -3, -2))
-    expected = reference.whiten(gradient, "ordinary", "fan_in", 1)
+    expected = reference.whiten(gradient, "standard", "fan_in", 1)
     np.testing.assert_allclose(tensor.numpy(), expected, rtol=0, atol=1e-6)
 
 
@@ -169,7 +169,7 @@ def test_the_dtype_is_kept_and_its_precision_reached(dtype):
         ops.convert_to_numpy(x).astype("float64") for x in (gradient, whitened)
     )
     # Two roundings, of the mean and of the difference, and those of the sum.
-    error = whitened - reference.whiten(gradient, "ordinary", "filters")
+    error = whitened - reference.whiten(gradient, "standard", "filters")
     assert np.abs(error).max() <= 3 * UNIT_ROUNDOFF[dtype] * np.abs(gradient).max()
 
 

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import keras
 
@@ -18,6 +19,7 @@ from keras_wgd.experiments.training.checkpoint import Progress
 from keras_wgd.experiments.training.devices import OneDevice
 from keras_wgd.files import atomic
 from keras_wgd.optimizers import inner
+from keras_wgd.optimizers.means import MeanOver, Placement
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.tasks import datasets, models
 
@@ -221,4 +223,6 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
     )
     if spec.mean_over is None:
         return inner.get(config)
-    return WGD(config, spec.mean_over, spec.placement, kernels=model)
+    mean_over = cast("MeanOver", spec.mean_over)
+    placement = cast("Placement", spec.placement)
+    return WGD(config, mean_over, placement, kernels=model)
