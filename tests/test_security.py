@@ -226,7 +226,7 @@ def test_the_names_in_a_model_are_text(capsys, name):
     ]
     optimizer = WGD("sgd", kernels=kernels)
     optimizer.build(model.trainable_variables)
-    summary = optimizer._summary("summary")
+    summary = optimizer._summary()
     reason = f"{name}: not a convolution kernel"
     summary._rows = [
         row._replace(path=f"x/{name}/kernel", reason=row.reason and reason)

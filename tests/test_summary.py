@@ -99,7 +99,7 @@ def test_blocks_that_are_alike_are_folded_and_it_is_said():
     # 19 kernels, of which 6 are depthwise, and as many biases.
     assert notes[0] == "13 of 38 trainable variables centered"
     assert notes[-1] == "[1-3] in a name: a row for kernels 1 to 3, equal in all else"
-    assert len(optimizer._summary("").to_dict()["variables"]) == 38
+    assert len(optimizer._summary().to_dict()["variables"]) == 38
     _, other = built()
     assert "[1-3]" not in other._repr_html_()
 
@@ -149,7 +149,7 @@ def test_in_a_notebook_the_summary_is_shown_below_the_cell(monkeypatch, capsys):
 @pytest.mark.parametrize("mean_over", ["filters", "fan_in", "kernels"])
 def test_a_program_is_told_of_every_variable(mean_over):
     model, optimizer = built(mean_over)
-    told = json.loads(json.dumps(optimizer._summary("").to_dict()))
+    told = json.loads(json.dumps(optimizer._summary().to_dict()))
     assert told["mean_over"] == mean_over
     variables = model.trainable_variables
     assert [row["path"] for row in told["variables"]] == [v.path for v in variables]

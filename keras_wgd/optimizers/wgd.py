@@ -163,15 +163,14 @@ class WGDWrapper(OptimizerWrapper):
         if plan.warning:
             warnings.warn(plan.warning, stacklevel=3)
         if not plan.centered:
-            hint = ""
-            if self._selection.is_by_name:
-                hint = "Pass kernels=model if the model has convolutions; "
-            warnings.warn(
+            message = (
                 f"{type(self).__name__} found nothing to center among "
                 f"{len(plan.variables)} trainable variables: training goes as with the "
-                f"inner optimizer alone. {hint}summary() gives the reasons.",
-                stacklevel=3,
+                "inner optimizer alone. summary() gives the reasons."
             )
+            if self._selection.is_by_name:
+                message += " Pass kernels=model if the model has convolutions."
+            warnings.warn(message, stacklevel=3)
         return plan
 
     def _prepare(self, variables: Sequence[Any] | None) -> None:
@@ -183,7 +182,7 @@ class WGDWrapper(OptimizerWrapper):
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
         if self._plan is None or self.placement == "update":
-            return gradients
+            return gradients  # `_take_step` centers the step instead
         return self._plan.whiten_all(gradients, self._selected(gradients, variables))
 
     def _take_step(
@@ -257,17 +256,15 @@ class WGDWrapper(OptimizerWrapper):
         Raises:
             ValueError: If the optimizer is not built yet.
         """
-        self._summary("summary").print(print_fn)
+        self._summary().print(print_fn)
 
-    def _summary(self, wanted: str) -> Summary:
-        plan = self._built_plan(wanted)
-        return plan.summary(
-            f'{type(self.inner_optimizer).__name__}, mean_over="{self.mean_over}", '
-            f'placement="{self.placement}"'
-        )
+    def _summary(self) -> Summary:
+        name = type(self.inner_optimizer).__name__
+        title = f'{name}, mean_over="{self.mean_over}", placement="{self.placement}"'
+        return self._built_plan("summary").summary(title)
 
     def _repr_html_(self) -> str | None:
-        return self._summary("summary")._repr_html_() if self.built else None
+        return self._summary()._repr_html_() if self.built else None
 
     def _built_plan(self, wanted: str) -> WhiteningPlan:
         if not self.built:

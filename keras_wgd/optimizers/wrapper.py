@@ -11,13 +11,15 @@ from keras_wgd.optimizers import inner
 
 
 class _Inner:
-    """An attribute of the inner optimizer that Keras reads on the optimizer."""
+    """An attribute or method of the inner optimizer, read and set there."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, wrapper: Any, owner: type | None = None) -> Any:
-        return getattr(wrapper.inner_optimizer, self._name) if wrapper else self
+        if wrapper is None:
+            return self
+        return getattr(wrapper.inner_optimizer, self._name)
 
     def __set__(self, wrapper: Any, value: Any) -> None:
         # Until there is an inner optimizer, the base class's __init__ sets its own
@@ -26,23 +28,12 @@ class _Inner:
             setattr(wrapper.inner_optimizer, self._name, value)
 
 
-def _delegated(name: str) -> Callable[..., Any]:
-    """A method of `keras.optimizers.Optimizer` that is the inner optimizer's own."""
-
-    @functools.wraps(getattr(keras.optimizers.Optimizer, name))
-    def method(self: "OptimizerWrapper", *args: Any, **kwargs: Any) -> Any:
-        return getattr(self.inner_optimizer, name)(*args, **kwargs)
-
-    return method
-
-
 class OptimizerWrapper(keras.optimizers.Optimizer):
     """Hands transformed gradients to another optimizer, which does all the rest.
 
-    A subclass transforms the gradients in `_transform`. Every method of Keras on the
-    way of a step (`apply`, `apply_gradients`, `stateless_apply`, `build`) calls the
-    inner optimizer's method of the same name, so an inner optimizer that overrides
-    one is called as without the wrapper.
+    A subclass transforms the gradients in `_transform`. Keras's methods for a step
+    (`apply`, `apply_gradients`, `stateless_apply`, `build`) call the inner optimizer's
+    method of the same name, as Keras does without the wrapper.
 
     The wrapper has no state of its own. Its `variables` are the inner optimizer's, and
     the public attributes of the inner optimizer can be read and set on it.
@@ -209,7 +200,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     iterations = _Inner()
     """The inner optimizer's count of steps."""
 
-    # What Keras's trainers, callbacks and base class read on an optimizer.
+    # The other attributes that Keras's trainers, callbacks and base class read.
     built = _Inner()
     clipnorm = _Inner()
     clipvalue = _Inner()
@@ -226,18 +217,19 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     _trainable_variables = _Inner()
     _trainable_variables_indices = _Inner()
 
-    add_optimizer_variables = _delegated("add_optimizer_variables")
-    add_variable = _delegated("add_variable")
-    add_variable_from_reference = _delegated("add_variable_from_reference")
-    assign = _delegated("assign")
-    assign_add = _delegated("assign_add")
-    assign_sub = _delegated("assign_sub")
-    exclude_from_weight_decay = _delegated("exclude_from_weight_decay")
-    finalize_variable_values = _delegated("finalize_variable_values")
-    load_own_variables = _delegated("load_own_variables")
-    save_own_variables = _delegated("save_own_variables")
-    scale_loss = _delegated("scale_loss")
-    set_weights = _delegated("set_weights")
+    # The base class's methods that have no part in a step.
+    add_optimizer_variables = _Inner()
+    add_variable = _Inner()
+    add_variable_from_reference = _Inner()
+    assign = _Inner()
+    assign_add = _Inner()
+    assign_sub = _Inner()
+    exclude_from_weight_decay = _Inner()
+    finalize_variable_values = _Inner()
+    load_own_variables = _Inner()
+    save_own_variables = _Inner()
+    scale_loss = _Inner()
+    set_weights = _Inner()
 
     def get_config(self) -> dict[str, Any]:
         """Return the name and the inner optimizer's config."""
