@@ -71,7 +71,7 @@ def test_what_is_not_finite_stays_in_the_sets_of_its_mean(
 
 
 @both
-def test_a_nan_in_what_is_not_centred_is_the_plain_steps(placement):
+def test_a_nan_in_what_is_not_centered_is_the_plain_steps(placement):
     steps = []
     for wrap in (lambda inner: inner, lambda inner: WGD(inner, placement=placement)):
         keras.utils.set_random_seed(0)

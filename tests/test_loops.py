@@ -66,7 +66,7 @@ if BACKEND == "tensorflow":
         assert_like_fit(model, placement)
 
     @placements
-    def test_variables_of_tensorflow_itself(placement):
+    def test_native_tensorflow_variables(placement):
         start = np.random.default_rng(0).normal(size=(3, 3, 2, 4)).astype("float32")
         gradient = np.random.default_rng(1).normal(size=start.shape).astype("float32")
         variable = tf.Variable(start, name="conv2d/kernel")
@@ -80,7 +80,7 @@ if BACKEND == "tensorflow":
         np.testing.assert_array_equal(other.numpy(), np.zeros(4))
         assert int(returned) == 1
 
-    def test_a_sparse_gradient_of_a_kernel_is_centred_too():
+    def test_sparse_gradient():
         rows = np.random.default_rng(0).normal(size=(2, 3, 2, 4)).astype("float32")
         variable = tf.Variable(np.zeros((3, 3, 2, 4), "float32"), name="conv2d/kernel")
         optimizer = WGD(optimizers.SGD(1.0))
@@ -95,7 +95,7 @@ if BACKEND == "jax":
     import jax
 
     @placements
-    def test_stateless_apply_under_jit_with_donated_buffers(placement):
+    def test_stateless_apply_with_donated_buffers(placement):
         model, loss, x, y = fresh()
         optimizer = wrapped(placement)
         optimizer.build(model.trainable_variables)
@@ -120,7 +120,7 @@ if BACKEND == "jax":
         assert int(state[0]) == STEPS
         assert_like_fit(model, placement)
 
-    def test_stateless_apply_asks_for_what_keras_asks_for():
+    def test_stateless_apply_checks_its_arguments():
         optimizer = WGD(optimizers.Adam())
         with pytest.raises(ValueError, match="must be built"):
             optimizer.stateless_apply([], [], [])
@@ -133,7 +133,7 @@ if BACKEND == "jax":
 if BACKEND == "torch":
     import torch
 
-    def test_the_gradient_that_torch_keeps_is_centred_where_it_is():
+    def test_grad_is_centered_in_place():
         kernel = keras.Variable(np.zeros((3, 3, 2, 4), "float32"), name="kernel")
         optimizer = WGD("sgd")
         optimizer.build([kernel])
@@ -144,7 +144,7 @@ if BACKEND == "torch":
         assert kernel.value.grad is gradient
         np.testing.assert_allclose(gradient.numpy(), wanted, rtol=0, atol=1e-6)
 
-    def test_a_gradient_that_shares_its_memory_with_another_is_left_as_it_is():
+    def test_gradient_with_shared_memory_is_not_changed():
         """As autograd makes them of weights that meet in a sum."""
         kernel = keras.Variable(np.zeros((3, 3, 3, 8), "float32"), name="kernel")
         other = keras.Variable(np.zeros(216, "float32"), name="delta")
@@ -161,8 +161,17 @@ if BACKEND == "torch":
         np.testing.assert_allclose(values([kernel])[0], -wanted, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(values([other])[0], -plain.ravel())
 
+    def test_gradient_that_is_the_weights():
+        start = np.random.default_rng(0).normal(size=(3, 3, 3, 8)).astype("float32")
+        kernel = keras.Variable(start, name="kernel")
+        kernel.value.grad = kernel.value.detach()
+        with torch.no_grad():
+            WGD(optimizers.SGD(0.5)).apply([kernel.value.grad], [kernel])
+        wanted = start - 0.5 * reference.whiten(start, "standard", "filters")
+        np.testing.assert_allclose(values([kernel])[0], wanted, rtol=0, atol=1e-6)
+
     @pytest.mark.parametrize("kind", ["another", "expanded", "in a graph", "inference"])
-    def test_other_gradients_are_left_as_they_are(kind):
+    def test_other_gradients_are_not_changed(kind):
         kernel = keras.Variable(np.zeros((1, 1, 2, 3), "float32"), name="kernel")
         optimizer = WGD(optimizers.SGD(1.0))
         optimizer.build([kernel])
@@ -194,7 +203,7 @@ if BACKEND == "torch":
             written = [
                 not torch.equal(a, b) for a, b in zip(gradients, kept, strict=True)
             ]
-            centred = [placement == "gradient" and g.ndim == 4 for g in kept]
-            assert written == centred
+            centered = [placement == "gradient" and g.ndim == 4 for g in kept]
+            assert written == centered
         assert all(v.value.is_leaf and v.value.requires_grad for v in variables)
         assert_like_fit(model, placement)

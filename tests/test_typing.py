@@ -97,7 +97,7 @@ def complaints(folder, script):
 
 
 @pytest.mark.any_backend
-def test_right_uses_have_no_type_errors_and_wrong_ones_have(tmp_path):
+def test_type_errors_of_users(tmp_path):
     assert (PACKAGE / "py.typed").is_file()
     assert complaints(tmp_path, RIGHT) == {}
     found = complaints(tmp_path, RIGHT + "\n".join(WRONG) + "\n")

@@ -1,12 +1,13 @@
 """Center the step that an optimizer takes, rather than the gradient it receives."""
 
 import contextlib
+import dataclasses
 import functools
 import types
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
@@ -15,9 +16,11 @@ from keras_wgd.optimizers.inner import optimizers_within
 from keras_wgd.optimizers.plan import WhiteningPlan
 
 
-class _Step(NamedTuple):
+@dataclasses.dataclass
+class _Step:
     plan: WhiteningPlan
-    centered: set[int]  # positions in the plan
+    centered: set[int] = dataclasses.field(default_factory=set)  # positions in the plan
+    accumulates: bool = False
 
 
 # The step that a wrapper is taking; `None` while an inner optimizer steps by itself.
@@ -44,9 +47,8 @@ class UpdateCentering:
         self._calls_missed = Counter[int]()  # since the last centered step, by position
         parts = list(optimizers_within(optimizer))
         for part in parts:
-            # Methods of the instance: they replace those of its class.
-            part._apply_weight_decay = types.MethodType(_apply_weight_decay, part)
-            part._backend_update_step = types.MethodType(_backend_update_step, part)
+            for method in _METHODS:  # of the instance, in place of its class's
+                setattr(part, method.__name__, types.MethodType(method, part))
         # The number of calls in which each variable is stepped once.
         self._calls = max(part.gradient_accumulation_steps or 1 for part in parts)
 
@@ -60,7 +62,7 @@ class UpdateCentering:
         Raises:
             ValueError: If a kernel was stepped without Keras's own `apply`.
         """
-        step = _Step(self._plan, set())
+        step = _Step(self._plan)
         token = _step.set(step)
         try:
             yield
@@ -68,7 +70,7 @@ class UpdateCentering:
             _step.reset(token)
         for index in step.centered:
             self._calls_missed.pop(index, None)
-        missed = set(expected) - step.centered
+        missed = set() if step.accumulates else set(expected) - step.centered
         self._calls_missed.update(missed)
         if any(self._calls_missed[index] >= self._calls for index in missed):
             name = type(self.optimizer).__name__
@@ -106,6 +108,19 @@ def _backend_update_step(
         centered = step.plan.whiten(_value(variable) - before, index)
         optimizer.assign(variable, before + centered)
         step.centered.add(index)
+
+
+def _backend_increment_gradient_accumulators(optimizer: Any, *args: Any) -> None:
+    type(optimizer)._backend_increment_gradient_accumulators(optimizer, *args)
+    if step := _step.get():
+        step.accumulates = True
+
+
+_METHODS = (
+    _apply_weight_decay,
+    _backend_update_step,
+    _backend_increment_gradient_accumulators,
+)
 
 
 def _value(variable: Any) -> Any:
