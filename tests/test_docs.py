@@ -195,7 +195,7 @@ def rows(page):
 
 @any_backend
 def test_results_are_those_of_the_committed_runs():
-    """The page's tables are the report's: tests/test_examples.py makes the report."""
+    """`test_committed_results.py` checks the report's tables, and this the page's."""
     reported = rows(RESULTS / "tables.md")
     page = rows(ROOT / "docs/results.md")
     optimizers = [row for row in page if len(row) == 12]
