@@ -57,7 +57,7 @@ def test_quickstart(tmp_path):
     printed = output(tmp_path, "quickstart")
     assert printed.count("test loss") == 2
     assert "2 of 6 trainable variables centred" in printed
-    assert "loaded at step 225, went on to step 270" in printed
+    assert "loaded at step 225, resumed to step 270" in printed
 
 
 def test_backends(tmp_path):

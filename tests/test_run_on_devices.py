@@ -127,6 +127,7 @@ def begin_on_two(out):
         train.make(out, SPEC, how, stop, engine)
 
 
+@pytest.mark.slow
 def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_path):
     one = train.train(SPEC, inputs.load(SPEC, Options()))
 
