@@ -216,6 +216,7 @@ def test_a_process_that_dies_before_all_have_met_ends_the_others(monkeypatch, tm
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
 def test_a_process_that_is_killed_ends_the_others_with_one_line(tmp_path):
     process = start(tmp_path, "--epochs", "500", "--devices", "2")

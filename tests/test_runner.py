@@ -162,6 +162,7 @@ def killing(events, times):
                 worker.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.any_backend
 def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
     culprit, unlucky, *_ = RUNS[:3]
