@@ -249,6 +249,7 @@ def test_subclassed_model_in_a_file(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_modes_of_compile_agree():
     """On PyTorch `jit_compile` is Inductor."""
     start = convnet().get_weights()

@@ -45,6 +45,9 @@ class WhiteningPlan:
         self.variables = tuple(variables)
         self.mean_over = mean_over
         self._key = key
+        self._workspace = None
+        if keras.backend.backend() == "torch":
+            self._workspace = torch_steps.Workspace()
         self._indices: dict[Any, int] = {}
         for index, variable in enumerate(variables):
             self._indices.setdefault(key(variable), index)
@@ -145,18 +148,18 @@ class WhiteningPlan:
             their own memory.
         """
         gradients = list(gradients)
-        is_torch = keras.backend.backend() == "torch"
-        alike: dict[Any, list[Any]] = {}  # PyTorch tensors that are centered together
-        for at, index in selected.items():
-            gradient = gradients[at]
-            if is_torch and torch_steps.is_writable(gradient, self.variables[index]):
-                arguments = self._arguments[index]
-                key = (gradient.shape, *arguments, gradient.dtype, gradient.device)
-                alike.setdefault(key, []).append(gradient)
-            else:
-                gradients[at] = self.whiten(gradient, index)
-        for (_, axes, groups, _, _), together in alike.items():
-            torch_steps.whiten_(together, axes, groups)
+        if self._workspace is None:
+            for at, index in selected.items():
+                gradients[at] = self.whiten(gradients[at], index)
+            return gradients
+        jobs = [
+            torch_steps.Job(
+                gradients[at], self.variables[index], index, *self._arguments[index]
+            )
+            for at, index in selected.items()
+        ]
+        for at, centered in zip(selected, self._workspace.whiten(jobs), strict=True):
+            gradients[at] = centered
         return gradients
 
     def summary(self, title: str) -> Summary:
