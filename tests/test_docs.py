@@ -240,6 +240,7 @@ def test_the_site_has_every_page():
     ("script", "write", "file"),
     [
         ("commands", "page", "reference/command-line.md"),
+        ("commands", "results", "reference/results.md"),
         ("means", "drawing", "images/means.svg"),
     ],
 )
