@@ -17,11 +17,11 @@ from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.validation import is_row
 from keras_wgd.files import (
     atomic,
-    check_plain,
-    from_json,
+    check_regular_file,
+    nan_to_none,
+    none_to_nan,
     read_json,
     remove_drafts,
-    to_json,
     write_text,
 )
 
@@ -92,7 +92,7 @@ def save(
         "backend": backend,
         "settings": settings.deciding(backend),
         "weights": weights.name,
-        **to_json(dataclasses.asdict(progress)),
+        **nan_to_none(dataclasses.asdict(progress)),
     }
     write_text(folder / PROGRESS, json.dumps(fields, allow_nan=False))
     for old in folder.glob("weights-*.npz"):
@@ -134,7 +134,7 @@ def _read(folder, spec, kinds):
         if not is_row(name, row, len(row)):
             raise ValueError(f"{name} is no list of numbers")
     names = (field.name for field in dataclasses.fields(Progress))
-    progress = Progress(**{name: from_json(fields[name]) for name in names})
+    progress = Progress(**{name: none_to_nan(fields[name]) for name in names})
     backend = keras.backend.backend()
     expected = [spec, backend, settings.of_process(backend)]
     begun = RunSpec.from_dict(fields["spec"])
@@ -143,7 +143,7 @@ def _read(folder, spec, kinds):
     if not progress.is_whole(spec):
         raise ValueError("the state is not that of an epoch")
     weights = folder / Path(fields["weights"]).name  # never outside the folder
-    check_plain(weights)
+    check_regular_file(weights)
     size = sum(8 * math.prod(shape) for shape, _ in kinds)  # of the widest numbers
     arrays = archive.read(weights, archive.names(weights), size)
     if kinds != [(array.shape, array.dtype.name) for array in arrays]:
