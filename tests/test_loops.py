@@ -242,6 +242,24 @@ if BACKEND == "torch":
                 wanted = part(torch.tensor(wanted)).numpy()
                 np.testing.assert_allclose(centered.numpy(), wanted, rtol=0, atol=2e-6)
 
+    @pytest.mark.parametrize("inner", [RAdam, optimizers.Adam])
+    def test_stateless_apply_is_apply_and_leaves_the_variables(inner):
+        variables, gradients = large_kernels()
+        optimizer, other = WGD(inner(0.1)), WGD(inner(0.1))
+        for made in (optimizer, other):
+            made.build(variables)
+        state = [torch.clone(v.value.detach()) for v in optimizer.variables]
+        weights = [torch.clone(v.value.detach()) for v in variables]
+        for _ in range(3):
+            with torch.no_grad():
+                weights, state = optimizer.stateless_apply(state, gradients, weights)
+        assert all(torch.count_nonzero(v.value) == 0 for v in variables)
+        assert int(optimizer.iterations) == 0
+        for _ in range(3):
+            other.apply(gradients, variables)
+        for a, b in zip(weights, values(variables), strict=True):
+            np.testing.assert_allclose(a.numpy(), b, rtol=0, atol=1e-6)
+
     # torch.func uses what it deprecates itself.
     @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
     @pytest.mark.parametrize("transform", ["jvp", "vjp", "vmap", "dual"])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import torch
 from keras import ops
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from keras_wgd.optimizers.whitening import whiten
 
@@ -147,7 +148,7 @@ def is_writable(gradient: Any, variable: Any) -> bool:
         not torch.compiler.is_compiling()
         and isinstance(gradient, torch.Tensor)
         and gradient.layout is torch.strided
-        and variable.value.grad is gradient
+        and getattr(variable, _tensor_attribute()).grad is gradient
         and gradient.is_contiguous()
         and not gradient.requires_grad
         and not gradient.is_inference()
@@ -179,6 +180,16 @@ _USES_OF_ONE = _uses(_one)
 _REFERENCES_OF_ONE = sys.getrefcount(_one)
 
 
+def _tensor_attribute() -> str:
+    """The attribute of a variable that holds its tensor in this step.
+
+    `Variable.value` looks at several scopes in each call, which takes longer than the
+    step of a small weight. Only a stateless scope matters to a step: under an autocast
+    scope it writes to the variable itself, as always.
+    """
+    return "value" if in_stateless_scope() else "_value"
+
+
 def squares(tensors: Sequence[Any]) -> Sequence[Any]:
     """The square of the norm of each tensor, in float32.
 
@@ -200,20 +211,26 @@ def radam_update(
         learning_rate: The learning rate.
     """
     groups: dict[tuple[Any, Any, bool], list[tuple[Any, Any, Any, Any]]] = {}
+    tensor = _tensor_attribute()
     for gradient, variable in zip(grads, variables, strict=True):
         index = optimizer._get_variable_index(variable)
-        w = variable.value
-        m = optimizer._momentums[index].value
-        v = optimizer._velocities[index].value
+        w = getattr(variable, tensor)
+        m = getattr(optimizer._momentums[index], tensor)
+        v = getattr(optimizer._velocities[index], tensor)
         if not isinstance(gradient, torch.Tensor):
             gradient = ops.convert_to_tensor(gradient)
         if gradient.is_sparse:
             gradient = gradient.to_dense()
         if gradient.dtype != w.dtype:
             gradient = gradient.to(w.dtype)
-        step = (w, m, v, gradient)
-        in_order = all(tensor.is_contiguous() for tensor in step)
-        groups.setdefault((w.device, w.dtype, in_order), []).append(step)
+        in_order = (
+            w.is_contiguous()
+            and m.is_contiguous()
+            and v.is_contiguous()
+            and gradient.is_contiguous()
+        )
+        key = (w.device, w.dtype, in_order)
+        groups.setdefault(key, []).append((w, m, v, gradient))
     with torch.no_grad():
         for (device, dtype, in_order), group in groups.items():
             scalar_dtype = torch.promote_types(dtype, torch.float32)
