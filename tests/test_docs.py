@@ -249,6 +249,7 @@ def test_site_navigation_has_every_page():
     ("script", "write", "file"),
     [
         ("commands", "page", "reference/command-line.md"),
+        ("commands", "results", "reference/results.md"),
         ("means", "drawing", "images/means.svg"),
     ],
 )

@@ -137,7 +137,7 @@ def _row(result):
     row = {
         **{name: spec[name] for name in (*SETTING, *BLOCK, "seed") if name in spec},
         "backend": result.backend,
-        "settings": settings.in_words(result.settings),
+        "settings": settings.as_text(result.settings),
         "arm": result.spec.arm,
         **{name: float(result.metrics[name]) for name in METRICS},
         "train_roughness": statistics.roughness(curves["train_loss"]),
