@@ -76,7 +76,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_many_devices_train_as_one_does_and_one_goes_on_from_there(trained):
+def test_many_devices_train_as_one(trained):
     ranks = range(2 if BACKEND == "torch" else 1)
     ones = {case: read(trained, f"one-{case}-0") for case in CASES}
     for engine in ENGINES[BACKEND]:
@@ -99,9 +99,7 @@ def test_many_devices_train_as_one_does_and_one_goes_on_from_there(trained):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="an engine of TensorFlow")
-def test_workers_of_tensorflow_train_as_one_does_in_a_loop_of_ones_own(
-    trained, tmp_path
-):
+def test_tensorflow_workers_train_as_one(trained, tmp_path):
     """Keras's own fit fails there with any optimizer; the script says what it says."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     environments = [

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import re
 import resource
@@ -86,7 +85,7 @@ STUDY += options({"seed": 0, "learning_rate": 1e-3, **SIZES})
 
 @pytest.mark.slow
 @pytest.mark.any_backend
-def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
+def test_resume_after_sigterm(tmp_path, whole):
     """By itself, as `kill` does it, and with its workers, as a supervisor does."""
     out = tmp_path / "out"
     arguments = [*STUDY, "--out", str(out)]
@@ -112,31 +111,12 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     assert_same(resumed, whole)
 
 
-@pytest.mark.slow
-def test_a_run_that_is_terminated_goes_on_to_the_same_end(tmp_path, capsys, whole):
-    out = tmp_path / "out"
-    arguments = ["run", "--out", str(out), *options(SPEC.to_dict())]
-    with command(tmp_path, *arguments) as process:
-        wait_for_epochs(out, process, 2)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    err = LOG_OF_TENSORFLOW.sub("", err)
-    assert (process.returncode, err) == (143, "keras-wgd: stopped by SIGTERM\n")
-    assert results.read_all(out) == ([], [])
-    assert cli.app([*arguments, "--json"]) == 0
-    told, err = capsys.readouterr()
-    for name in ("metrics", "curves", "norm_ratios"):
-        assert json.loads(told)[name] == getattr(whole, name)
-
-
 RUN = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "64"]
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("status", [None, 15])
-def test_sigterm_leaves_nothing_behind_and_is_one_line(
-    monkeypatch, tmp_path, capsys, status
-):
+def test_sigterm_in_a_run(monkeypatch, tmp_path, capsys, status):
     """Ours, or as Ray turns it into an exit."""
 
     def make(*arguments):
@@ -155,7 +135,7 @@ def test_sigterm_leaves_nothing_behind_and_is_one_line(
 
 
 @pytest.mark.any_backend
-def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
+def test_second_sigterm(monkeypatch, tmp_path):
     done = []
 
     def make(*arguments):
@@ -181,7 +161,7 @@ class Closing:
 
 
 @pytest.mark.any_backend
-def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
+def test_sigterm_in_a_destructor(monkeypatch, capsys):
     def make(*arguments):
         Closing()
         time.sleep(10)
@@ -195,7 +175,7 @@ def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
 
 
 @pytest.mark.any_backend
-def test_sigterm_in_a_destructor_does_not_come_after_the_end():
+def test_sigterm_in_a_destructor_at_the_end():
     late = []
     before = signal.signal(signal.SIGTERM, lambda *_: late.append(True))
     try:
@@ -213,7 +193,7 @@ class Failing:
 
 
 @pytest.mark.any_backend
-def test_what_else_python_ignores_is_told_as_before(monkeypatch):
+def test_other_errors_in_a_destructor(monkeypatch):
     told = []
     monkeypatch.setattr(
         sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type)
@@ -263,7 +243,7 @@ _real_run = runner._run
 
 
 @pytest.mark.any_backend
-def test_a_run_without_memory_fails_and_the_others_go_on(tmp_path, monkeypatch):
+def test_run_out_of_memory_among_others(tmp_path, monkeypatch):
     """So does one whose error a process cannot send to another."""
     monkeypatch.setattr(runner, "_run", hungry)
     runs = [dataclasses.replace(SPEC, seed=seed, epochs=1) for seed in (0, 2, 1)]
@@ -311,7 +291,7 @@ def tensorflow_error():
     ],
     ids=["NumPy", "Python", BACKEND],
 )
-def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
+def test_out_of_memory(monkeypatch, capsys, tmp_path, ask):
     try:
         ask()
     except Exception as error:
@@ -326,13 +306,13 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("error", [ValueError("mistaken"), OSError(5, "no memory")])
-def test_other_errors_are_not_lack_of_memory(error):
+def test_errors_that_are_not_out_of_memory(error):
     detail = failure(SPEC, error).detail
     assert detail == f"{type(error).__name__}: {error}"
 
 
 @pytest.mark.any_backend
-def test_a_clock_that_jumps_is_not_looked_at(monkeypatch, tmp_path, whole):
+def test_clock_that_jumps(monkeypatch, tmp_path, whole):
     """Neither the durations of a run nor the claim to its folder come from it."""
     jumps = itertools.cycle([-3600.0, 1e8, -1e9, 0.0])
     real = time.time

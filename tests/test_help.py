@@ -1,11 +1,15 @@
 """What the help says of options: defaults from the presets, and no types of Python."""
 
+import dataclasses
 import re
+from typing import get_args
 
 import pytest
 
 from keras_wgd import cli
 from keras_wgd.cli.fields import COMMON
+from keras_wgd.experiments.fields import info_of, type_of
+from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
@@ -27,7 +31,7 @@ def default_of(text, option):
 
 @pytest.mark.parametrize("columns", ["80", "140"])
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
-def test_no_types_of_python(command, columns, capsys, monkeypatch):
+def test_no_python_types_in_the_help(command, columns, capsys, monkeypatch):
     text = shown(capsys, monkeypatch, *command, columns=columns)
     assert not re.search(r"<|list\[|\b(bool|str|int|float|Path)\b", text)
     assert max(map(len, text.splitlines())) <= int(columns)
@@ -84,3 +88,16 @@ def test_defaults_of_a_run(capsys, monkeypatch):
     table |= {"--sampler": "weighted", "--train-size": "all", "--test-size": "all"}
     table["--image-size"] = "224 for animals10, 32 for cifar100, 8 for digits"
     assert {option: default_of(text, option) for option in table} == table
+
+
+def test_option_of_a_field():
+    """Name, type, range and help of an option are those of the field."""
+    parameters = {p.name: p for p in cli.fields.from_fields(RunSpec)}
+    assert list(parameters) == [field.name for field in dataclasses.fields(RunSpec)]
+    for field in dataclasses.fields(RunSpec):
+        kind, option = get_args(parameters[field.name].annotation)
+        assert kind == type_of(field) | None
+        assert option.help.startswith(info_of(field).help)
+    assert cli.fields.given(RunSpec, {"epochs": 3, "seed": None, "out": "x"}) == {
+        "epochs": 3
+    }
