@@ -56,7 +56,7 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize("other", [b for b in BACKENDS if b != keras.backend.backend()])
-def test_training_goes_on_under_another_backend(saved, other):
+def test_training_continues_under_another_backend(saved, other):
     folder, here = saved
     done = subprocess.run(
         [sys.executable, __file__, str(folder)],

@@ -181,7 +181,7 @@ def test_wrapped_run_without_kernels(data, monkeypatch):
     monkeypatch.setattr(models, "build", linear)
     spec = dataclasses.replace(ARMS["filters"], model="linear")
     with (
-        pytest.warns(UserWarning, match="found nothing to centre"),
+        pytest.warns(UserWarning, match="found nothing to center"),
         pytest.raises(RuntimeError, match="linear has no kernel to center"),
     ):
         train.train(spec, data)

@@ -1,7 +1,7 @@
 """`keras-wgd kernels`."""
 
 import json
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -24,14 +24,14 @@ def kernels(
     from keras_wgd.environment import keras_defaults
     from keras_wgd.optimizers.plan import WhiteningPlan
     from keras_wgd.optimizers.selection import KernelSelection
-    from keras_wgd.optimizers.summary import Summary
     from keras_wgd.tasks.models.applications import load
 
     with user_errors(), keras_defaults():
         model = load(network)
-    selection = KernelSelection(model)
-    plan = WhiteningPlan(model.trainable_variables, mean_over, selection)
-    summary = Summary(plan, f'{model.name}, mean_over="{mean_over}"')
+    selection = KernelSelection(model=model)
+    mean = cast("means.MeanOver", mean_over)
+    plan = WhiteningPlan(model.trainable_variables, mean, selection)
+    summary = plan.summary(f'{model.name}, mean_over="{mean_over}"')
     if as_json:
         print(json.dumps({"model": model.name, **summary.to_dict()}))
     else:

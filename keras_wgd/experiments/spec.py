@@ -17,7 +17,7 @@ from keras_wgd.experiments.fields import (
     whole,
 )
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.optimizers.means import MEANS, PLACEMENTS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS, MeanOver, Placement
 from keras_wgd.tasks.datasets.names import SAMPLERS, SIZES
 from keras_wgd.tasks.models.names import MODELS, STEMS
 
@@ -80,13 +80,13 @@ class RunSpec:
     learning_rate: float = field(
         0.01, check=number(above=0), help="Learning rate; it stays constant."
     )
-    mean_over: str | None = field(
+    mean_over: MeanOver | None = field(
         None,
         choices=MEANS,
         none="the plain optimizer",
         help="The mean that WGD removes.",
     )
-    placement: str = field(
+    placement: Placement = field(
         "gradient", choices=PLACEMENTS, help="What WGD removes the mean from."
     )
     seed: int = field(
