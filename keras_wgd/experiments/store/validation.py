@@ -23,12 +23,7 @@ _NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios")
 
 
 def is_whole(fields: dict[str, Any], epochs: int) -> bool:
-    """Whether the types, lengths and ranges of a result's fields are right.
-
-    Args:
-        fields: The fields of a `Result` except its spec, as read from JSON.
-        epochs: The number of epochs of the run.
-    """
+    """Whether the fields of a result except its spec are right, as read from JSON."""
     metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
     ratios = fields["norm_ratios"]
     return (

@@ -72,12 +72,6 @@ def save(
     The variables go into a file of their own, which counts when `progress.json` names
     it. A run that is killed in between resumes from the epoch before.
 
-    Args:
-        folder: The folder of the run; it is made.
-        spec: The run.
-        progress: What it has measured.
-        variables: The variables of the model and of the optimizer.
-
     Raises:
         OSError: If the disk is full, for example; the state before is kept.
     """
@@ -102,11 +96,6 @@ def save(
 
 def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
     """Set the variables to the state of a run in its folder, if there is one.
-
-    Args:
-        folder: The folder of the run.
-        spec: The run.
-        variables: The variables of the model and of the optimizer, as in `save`.
 
     Returns:
         What the run has measured. Without a state, or with one that is damaged or of
