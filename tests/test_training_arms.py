@@ -60,7 +60,7 @@ def test_weight_decay_in_the_gradient(data):
         model = build_model(spec, data)
         model.compile(keras.optimizers.SGD(1.0), loss="mse")
         before = values(model.trainable_variables)
-        x = data.normalized(data.train[np.arange(16)])
+        x = data.preprocess(data.train[np.arange(16)])
         model.train_on_batch(x, np.zeros((16, 10)))
         after = values(model.trainable_variables)
         steps[decay] = [b - a for b, a in zip(before, after, strict=True)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.bench.names import NETWORKS
+from keras_wgd.bench import NETWORKS
 from keras_wgd.choices import check_choice
 from keras_wgd.cli import display
 from keras_wgd.cli.options import (

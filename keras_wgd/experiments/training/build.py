@@ -1,12 +1,14 @@
 """The network and the optimizer of a run."""
 
 import sys
+from typing import cast
 
 import keras
 
 from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.optimizers import inner
+from keras_wgd.optimizers.means import MeanOver, Placement
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.tasks import models
 from keras_wgd.tasks.datasets import Dataset
@@ -48,4 +50,7 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
     config = optimizers.config(**spec.to_dict())
     if spec.mean_over is None:
         return inner.get(config)
-    return WGD(config, spec.mean_over, spec.placement, kernels=model)
+    # RunSpec has checked that these are names that WGD knows.
+    mean_over = cast("MeanOver", spec.mean_over)
+    placement = cast("Placement", spec.placement)
+    return WGD(config, mean_over, placement, kernels=model)
