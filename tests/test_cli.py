@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from support.runs import SPEC, cifar_arrays, result_of
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli import options, studies
 from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import Event, failure
 from keras_wgd.experiments.spec import Grid, RunSpec, StudySpec
 from keras_wgd.experiments.store import claim, results
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.paper import presets
 from keras_wgd.tasks.datasets import cifar100
 
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]

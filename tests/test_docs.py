@@ -5,22 +5,26 @@ as a compiled `model`, is in `GIVEN`. A block after `<!-- JAX -->` is for that b
 alone.
 """
 
+import json
 import re
 import shlex
 import sys
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import typer.main
+from scipy import stats
 from support.studies import study
 
 import keras_wgd
 from keras_wgd import cli
 from keras_wgd.cli.studies import with_ray_address
-from keras_wgd.experiments.analysis import curves, frames
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.analysis.analysis import Analysis
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -92,7 +96,7 @@ def epochs_of_a_study():
     """The file that a report of `runs/quick` has."""
     folder = Path("runs/quick/report")
     folder.mkdir(parents=True)
-    curves.frame(study()).write_csv(folder / "epochs.csv")
+    Analysis.of(study()).epochs.write_csv(folder / "epochs.csv")
     return {}
 
 
@@ -193,26 +197,64 @@ def rows(page):
     return [[c.strip() for c in li.split("|")[1:-1]] for li in lines if li[:1] == "|"]
 
 
-@any_backend
-def test_results_are_those_of_the_committed_runs():
-    """The page's tables are the report's: tests/test_examples.py makes the report."""
-    reported = rows(RESULTS / "tables.md")
-    page = rows(ROOT / "docs/results.md")
-    optimizers = [row for row in page if len(row) == 12]
-    assert len(optimizers) == 40  # 36 rows, with two heads and two rules
-    assert all(row in reported for row in optimizers)
+@pytest.fixture(scope="module")
+def results():
+    """The script that writes the numbers of the study into the pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        yield __import__("results")
+    sys.modules.pop("results")
 
-    # In the report: gain, interval, p adjusted, result, pairs, higher / same / lower.
-    gains = [row[1:] for row in reported if re.match(r"WGD \w+ \(resnet8", row[0])]
-    compared = []
-    for row in page:
-        row = row[2:]
-        if row and (counts := re.fullmatch(r"(\d+), (\d+), (\d+)", row[0])):
-            higher, lower, same = map(int, counts.groups())
-            pairs = [str(higher + lower + same), f"{higher} / {same} / {lower}"]
-            compared.append([row[1], row[2], row[4], "open", *pairs])
-    assert sorted(compared) == sorted(gains)
-    assert len(compared) == 6
+
+@any_backend
+def test_written_results(results):
+    """Each part of a page is what the script writes, and no part is left out."""
+    analysis = results.read()
+    texts = [(ROOT / "docs" / name).read_text("utf-8") for name in results.PAGES]
+    for name, text in zip(results.PAGES, texts, strict=True):
+        assert text == results.page(name, analysis)
+    marks = re.findall(
+        r"<!-- ([\w-]+) -->\n\n.+?\n\n<!-- end -->", "".join(texts), re.S
+    )
+    assert sorted(marks) == sorted(results.parts(analysis))
+    assert (RESULTS / "tables.md").read_text("utf-8") == results.tables(analysis)
+
+
+@any_backend
+def test_results_are_those_of_the_runs():
+    """The gains on the page, from the files of the runs alone."""
+    accuracies = {}
+    for path in (RESULTS / "cpu").glob("*/result.json"):
+        spec = json.loads(path.with_name("spec.json").read_text("utf-8"))
+        rate = "the paper's" if spec["learning_rate"] == 0.01 else "other"
+        data = {"cifar100": "CIFAR-100", "animals10": "Animals-10"}[spec["dataset"]]
+        task = (data, rate, spec["optimizer"], spec["seed"])
+        result = json.loads(path.read_text("utf-8"))
+        accuracies[*task, spec["mean_over"]] = result["metrics"]["accuracy"]
+    gains = defaultdict(lambda: defaultdict(list))
+    for (data, rate, optimizer, seed, arm), accuracy in accuracies.items():
+        if arm is not None:
+            plain = accuracies[data, rate, optimizer, seed, None]
+            gains[arm, data, rate][seed].append(100 * (accuracy - plain))
+    expected = {}
+    for (arm, data, rate), by_seed in gains.items():
+        means = [np.mean(of_seed) for of_seed in by_seed.values()]
+        interval = stats.ttest_1samp(means, 0).confidence_interval()
+        signs = [np.sign(gain) for of_seed in by_seed.values() for gain in of_seed]
+        expected[arm, data, rate, f"{len(means)} seeds"] = (
+            f"{np.mean(means):+.2f}",
+            f"{interval.low:+.2f} to {interval.high:+.2f}",
+            " / ".join(str(signs.count(sign)) for sign in (1, 0, -1)),
+        )
+    rates = r"(the paper's|other) learning rates?"
+    name = rf"WGD (\w+) \(resnet8 on (\S+) at {rates}, (\d seeds)\)"
+    found = {}
+    for row in rows(ROOT / "docs/results.md"):
+        place = re.fullmatch(name, row[0])
+        if place and "." in row[2] and len(row[2]) == 5:  # points, and not nats
+            found[place.groups()] = (row[2], row[3], row[6])
+    assert found == expected
+    assert len(found) == 6
 
 
 @any_backend
@@ -279,8 +321,7 @@ def described(page, head):
 @any_backend
 def test_every_column_is_described(tmp_path):
     page = ROOT / "docs/reference/results.md"
-    runs, epochs = frames.frame(study()), curves.frame(study())
-    files = frames.write(tmp_path, runs, epochs, frames.summarize(runs))
+    files = Analysis.of(study()).write(tmp_path)
     keys = described(page, "What identifies a run")
     for path in files:
         written = path.read_text("utf-8").partition("\n")[0].split(",")

@@ -6,12 +6,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_wgd import pictures
+from keras_wgd import pictures, presets
 from keras_wgd.bench import growth
-from keras_wgd.experiments.analysis import frames
 from keras_wgd.experiments.store import collection
-from keras_wgd.paper import presets
-from keras_wgd.report import markdown
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -141,13 +138,6 @@ def test_the_results_that_are_kept_are_those_of_their_study(name):
     found, problems = collection.collect([KEPT / name])
     assert problems == []
     assert {result.spec for result in found} == set(presets.preset(name).runs())
-
-
-def test_the_tables_that_are_kept_are_those_of_the_results():
-    found, _ = collection.collect([KEPT / "cpu"])
-    runs = frames.frame(found)
-    text = markdown.tables(runs, frames.summarize(runs))
-    assert (KEPT / "tables.md").read_text("utf-8") == text
 
 
 def test_the_plot_of_growth_that_is_kept_is_that_of_the_measurements(tmp_path):

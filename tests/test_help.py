@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli.help import FIELDS
-from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
 

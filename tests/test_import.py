@@ -62,7 +62,7 @@ def test_the_command_line_settles_the_backend_before_keras_is_imported():
         "experiments.training.inputs",
         "experiments.training.tensorboard",
         "cli.display",
-        "paper.presets",
+        "presets",
         "report.report",
     )
     imports = ", ".join(f"keras_wgd.{name}" for name in modules)

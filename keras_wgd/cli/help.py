@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.paper.presets import PRESETS
+from keras_wgd.presets import PRESETS
 from keras_wgd.tasks.datasets.names import SIZES
 
 # A longer list of values is told by its ends.

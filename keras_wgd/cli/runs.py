@@ -93,7 +93,7 @@ def run(
         )
     backend = options.choose_backend(backend)
     from keras_wgd.cli import display
-    from keras_wgd.experiments.analysis import frames
+    from keras_wgd.experiments.analysis.analysis import Analysis
     from keras_wgd.experiments.options import Options
     from keras_wgd.experiments.store import claim, results
     from keras_wgd.experiments.training import devices as engines
@@ -125,7 +125,7 @@ def run(
     if as_json:
         print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
     else:
-        display.print_tables(console, frames.frame([result]))
+        display.print_tables(console, Analysis.of([result]))
 
 
 def _make(console, out, spec, how, engine):
