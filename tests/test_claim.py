@@ -155,7 +155,7 @@ def test_settings_that_differ_in_number_alone_are_counted(tmp_path):
     ]
     with claim(tmp_path, grid, "jax"):
         pass
-    message = "begun with 4 settings, now 3; then alone: nadam, 0.01, filters$"
+    message = "begun with 4 settings, now 3; then alone: nadam, 0.001, filters$"
     left = [run for run in grid if (run.optimizer, run.arm) != ("nadam", "filters")]
     with pytest.raises(ValueError, match=message), claim(tmp_path, left, "jax"):
         pass

@@ -31,6 +31,7 @@ print(json.dumps([kinds, RUNS.index(victim)]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.any_backend
 def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
     pytest.importorskip("ray")

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from support.many_devices import CASES, STEPS
 
+pytestmark = pytest.mark.slow
+
 BACKEND = keras.backend.backend()
 SCRIPT = Path(__file__).parent / "support" / "many_devices.py"
 # On JAX one process has all devices, on TensorFlow too; on PyTorch each has one.

@@ -1,23 +1,20 @@
-"""What the pages say holds: their Python runs, their commands parse, their links lead.
+"""The pages agree with the code: Python runs, commands parse, links lead to a file.
 
-The blocks of a page run in order, in one namespace. What a page takes for granted, such
-as a compiled `model`, is in `GIVEN`. A block after `<!-- JAX -->` is for that backend
-alone.
+The Python blocks of a page run in order, in one namespace. `GIVEN` provides what a page
+assumes, such as a compiled `model`. A block after `<!-- JAX -->` is for that backend
+only. A text block is what the blocks before it print.
 """
 
-import json
 import re
 import shlex
 import sys
 import tomllib
-from collections import defaultdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import typer.main
-from scipy import stats
 from support.studies import study
 
 import keras_wgd
@@ -41,13 +38,18 @@ _BLOCK = re.compile(
 any_backend = pytest.mark.any_backend
 
 
-def blocks(page, language):
-    """The blocks of a page: for which backend, what, and in which line."""
+def blocks(page, *languages):
+    """The blocks of a page: their backend, language, source and line."""
     text = page.read_text("utf-8")
     return [
-        (found[1] and BACKENDS[found[1]], found[3], text.count("\n", 0, found.start(3)))
+        (
+            found[1] and BACKENDS[found[1]],
+            found[2],
+            found[3],
+            text.count("\n", 0, found.start(3)),
+        )
         for found in _BLOCK.finditer(text)
-        if found[2] == language
+        if found[2] in languages
     ]
 
 
@@ -56,7 +58,7 @@ def name_of(page):
 
 
 def pages_with(language):
-    """One with blocks for each backend runs on each, the others on the first alone."""
+    """Pages with blocks for each backend run on each, the others on the first only."""
     pages = []
     for page in PAGES:
         found = blocks(page, language)
@@ -93,7 +95,7 @@ def model_and_images():
 
 
 def epochs_of_a_study():
-    """The file that a report of `runs/quick` has."""
+    """A file of the report of `runs/quick`."""
     folder = Path("runs/quick/report")
     folder.mkdir(parents=True)
     Analysis.of(study()).epochs.write_csv(folder / "epochs.csv")
@@ -107,14 +109,15 @@ GIVEN = {
 }
 
 
-# What torchrun tells the only process.
+# What torchrun sets for a single process.
 ALONE = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 
 
 @pytest.fixture
 def as_before(tmp_path, monkeypatch):
-    """An empty folder to run in, and Keras's settings as they were."""
+    """Run in an empty folder, number layers from zero, and restore Keras's settings."""
     policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
     monkeypatch.chdir(tmp_path)
     for name, value in ALONE.items():
         monkeypatch.setenv(name, value)
@@ -124,20 +127,22 @@ def as_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
-def test_the_blocks_of_a_page_run(page, as_before):
+def test_python_blocks(page, as_before, capsys):
     namespace = GIVEN.get(name_of(page), model_and_images)()
     namespace["__name__"] = "__main__"
-    for backend, source, line in blocks(page, "python"):
-        if backend in (None, keras.backend.backend()):
-            # As in the page, so that an error names its line.
+    for backend, language, source, line in blocks(page, "python", "text"):
+        if language == "text":
+            assert " ".join(source.split()) in " ".join(capsys.readouterr().out.split())
+        elif backend in (None, keras.backend.backend()):
+            # With the page's line numbers, for tracebacks.
             code = compile("\n" * line + source, str(page), "exec")
             exec(code, namespace)
 
 
 @any_backend
 @pytest.mark.parametrize("page", pages_with("sh"))
-def test_the_commands_of_a_page_are_commands(page, as_before, capsys):
-    for _, source, _ in blocks(page, "sh"):
+def test_shell_commands(page, as_before):
+    for _, _, source, _ in blocks(page, "sh"):
         for line in source.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             while words and re.match(r"[A-Z_]+=", words[0]):
@@ -164,7 +169,7 @@ def check_command(words, line):
 
 
 def check_keras_wgd(arguments):
-    """Read as the command line reads it; a study names its runs, and makes none."""
+    """Parse a command; of a study, list the runs."""
     if arguments[0] == "study":
         assert cli.app([*arguments, "--list"]) == 0
         return
@@ -174,87 +179,21 @@ def check_keras_wgd(arguments):
 
 @any_backend
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_links(page):
     text = page.read_text("utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if "://" in target:
             continue
         figure = re.fullmatch(r"(?:\.\./)*results/([\w-]+\.svg)", target)
-        if figure:  # docs/hooks.py brings it into the site
+        if figure:  # docs/hooks.py copies it into the site
             assert list(RESULTS.rglob(figure[1])), target
         else:
             assert (page.parent / target).exists(), target
 
 
 @any_backend
-def test_readme_fits_on_one_page():
+def test_readme_length():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
-
-
-def rows(page):
-    """The cells of each row of the tables of a page."""
-    lines = page.read_text("utf-8").splitlines()
-    return [[c.strip() for c in li.split("|")[1:-1]] for li in lines if li[:1] == "|"]
-
-
-@pytest.fixture(scope="module")
-def results():
-    """The script that writes the numbers of the study into the pages."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "docs")
-        yield __import__("results")
-    sys.modules.pop("results")
-
-
-@any_backend
-def test_written_results(results):
-    """Each part of a page is what the script writes, and no part is left out."""
-    analysis = results.read()
-    texts = [(ROOT / "docs" / name).read_text("utf-8") for name in results.PAGES]
-    for name, text in zip(results.PAGES, texts, strict=True):
-        assert text == results.page(name, analysis)
-    marks = re.findall(
-        r"<!-- ([\w-]+) -->\n\n.+?\n\n<!-- end -->", "".join(texts), re.S
-    )
-    assert sorted(marks) == sorted(results.parts(analysis))
-    assert (RESULTS / "tables.md").read_text("utf-8") == results.tables(analysis)
-
-
-@any_backend
-def test_results_are_those_of_the_runs():
-    """The gains on the page, from the files of the runs alone."""
-    accuracies = {}
-    for path in (RESULTS / "cpu").glob("*/result.json"):
-        spec = json.loads(path.with_name("spec.json").read_text("utf-8"))
-        rate = "the paper's" if spec["learning_rate"] == 0.01 else "other"
-        data = {"cifar100": "CIFAR-100", "animals10": "Animals-10"}[spec["dataset"]]
-        task = (data, rate, spec["optimizer"], spec["seed"])
-        result = json.loads(path.read_text("utf-8"))
-        accuracies[*task, spec["mean_over"]] = result["metrics"]["accuracy"]
-    gains = defaultdict(lambda: defaultdict(list))
-    for (data, rate, optimizer, seed, arm), accuracy in accuracies.items():
-        if arm is not None:
-            plain = accuracies[data, rate, optimizer, seed, None]
-            gains[arm, data, rate][seed].append(100 * (accuracy - plain))
-    expected = {}
-    for (arm, data, rate), by_seed in gains.items():
-        means = [np.mean(of_seed) for of_seed in by_seed.values()]
-        interval = stats.ttest_1samp(means, 0).confidence_interval()
-        signs = [np.sign(gain) for of_seed in by_seed.values() for gain in of_seed]
-        expected[arm, data, rate, f"{len(means)} seeds"] = (
-            f"{np.mean(means):+.2f}",
-            f"{interval.low:+.2f} to {interval.high:+.2f}",
-            " / ".join(str(signs.count(sign)) for sign in (1, 0, -1)),
-        )
-    rates = r"(the paper's|other) learning rates?"
-    name = rf"WGD (\w+) \(resnet8 on (\S+) at {rates}, (\d seeds)\)"
-    found = {}
-    for row in rows(ROOT / "docs/results.md"):
-        place = re.fullmatch(name, row[0])
-        if place and "." in row[2] and len(row[2]) == 5:  # points, and not nats
-            found[place.groups()] = (row[2], row[3], row[6])
-    assert found == expected
-    assert len(found) == 6
 
 
 @any_backend
@@ -262,7 +201,7 @@ def test_results_are_those_of_the_runs():
     "name", ["README.md", "docs/index.md", "docs/how-to/choose.md"]
 )
 def test_quoted_numbers_are_in_the_results(name):
-    """Gains, p values and accuracies that a page repeats stand in docs/results.md."""
+    """Every gain, p value and accuracy on a page is in docs/results.md."""
     text = (ROOT / name).read_text("utf-8").partition("\n## Speed")[0]
     results = (ROOT / "docs/results.md").read_text("utf-8")
     quoted = re.findall(r"[+-]\d\.\d\d|\b0\.\d{3}\b|\b\d\d\.\d\d\b", text)
@@ -271,7 +210,7 @@ def test_quoted_numbers_are_in_the_results(name):
 
 
 @any_backend
-def test_the_site_has_every_page():
+def test_site_navigation_has_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in DOCS}
     assert sorted(re.findall(r"[\w/-]+\.md", nav)) == sorted(pages)
@@ -285,9 +224,7 @@ def test_the_site_has_every_page():
         ("means", "drawing", "images/means.svg"),
     ],
 )
-def test_what_scripts_have_written_is_as_they_write_it(
-    script, write, file, monkeypatch
-):
+def test_generated_files_are_up_to_date(script, write, file, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     module = __import__(script)
     sys.modules.pop(script)
@@ -295,14 +232,14 @@ def test_what_scripts_have_written_is_as_they_write_it(
 
 
 @any_backend
-def test_every_public_name_is_in_the_reference():
+def test_reference_has_every_public_name():
     page = (ROOT / "docs/reference/python.md").read_text("utf-8")
     named = set(re.findall(r"(?m)^::: keras_wgd\.(\w+)$", page))
     assert named == set(keras_wgd.__all__) - {"WGD"}
 
 
 @any_backend
-def test_the_tests_that_are_named_exist():
+def test_named_tests_exist():
     named = re.findall(
         r"`(test_\w+\.py)(?:::(\w+))?`", (ROOT / "docs/trust.md").read_text()
     )
@@ -313,7 +250,7 @@ def test_the_tests_that_are_named_exist():
 
 
 def described(page, head):
-    """The first cells of the table below a head."""
+    """The first column of the table below a heading."""
     text = page.read_text("utf-8").partition(f"\n## {head}\n")[2].partition("\n## ")[0]
     return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
 

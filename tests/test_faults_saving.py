@@ -35,6 +35,7 @@ def left(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_write_is_whole_or_goes_on(left):
     places = sorted(left.glob("write-*"), key=lambda path: int(path.name[6:]))
     assert len(places) > 12
@@ -63,6 +64,7 @@ def test_a_run_killed_at_any_write_is_whole_or_goes_on(left):
     assert set(epochs) == set(order)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_half_saved_is_not_there_and_is_saved_again(
     left, monkeypatch, tmp_path
 ):
@@ -95,6 +97,7 @@ def whole_fit():
     return killed.fit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", ["fit", "backup"])
 def test_fit_goes_on_from_its_backup_to_the_same_end(left, whole_fit, scene):
     """Killed within an epoch, or while the backup itself is written."""

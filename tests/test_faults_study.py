@@ -84,6 +84,7 @@ STUDY += ["--arm", "filters", "--sampler", "weighted"]
 STUDY += options({"seed": 0, "learning_rate": 1e-3, **SIZES})
 
 
+@pytest.mark.slow
 @pytest.mark.any_backend
 def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     """By itself, as `kill` does it, and with its workers, as a supervisor does."""
@@ -111,6 +112,7 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     assert_same(resumed, whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_terminated_goes_on_to_the_same_end(tmp_path, capsys, whole):
     out = tmp_path / "out"
     arguments = ["run", "--out", str(out), *options(SPEC.to_dict())]

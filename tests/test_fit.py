@@ -249,6 +249,7 @@ def test_a_subclassed_model_keeps_its_plan_under_new_paths(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_every_mode_of_compile_makes_the_same_steps():
     """On PyTorch `jit_compile` is Inductor."""
     start = convnet().get_weights()

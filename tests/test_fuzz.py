@@ -1,17 +1,15 @@
 """Random networks, options and inner optimizers, against NumPy and against Keras.
 
-The suite draws the same examples each time; KERAS_WGD_FUZZ=20 draws others, and
-twenty times as many, and looks for the smallest that fails.
+`tests/conftest.py` sets how many examples there are.
 """
 
 import contextlib
-import os
 import re
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 from support import reference
@@ -22,24 +20,10 @@ from support.random_optimizers import CLASSES, inner_optimizers
 from keras_wgd import WGD, conv_kernels
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 
-LONGER = os.environ.get("KERAS_WGD_FUZZ")
-
-
 # Each new shape is a new program to JAX.
 SHARES = {"torch": 1.0, "tensorflow": 0.5, "jax": 0.33}
-
-
-def fuzz(examples):
-    share = SHARES[keras.backend.backend()]
-    return settings(
-        max_examples=int(examples * share * int(LONGER or 1)),
-        derandomize=LONGER is None,
-        phases=[Phase.generate, *([Phase.shrink] if LONGER else [])],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
+SHARE = SHARES[keras.backend.backend()]
+fuzz = settings(max_examples=int(SHARE * settings.default.max_examples))
 
 drawn = {
     "network": networks(),
@@ -161,7 +145,7 @@ def assign(variables, arrays):
         variable.assign(array)
 
 
-@fuzz(24)
+@fuzz
 @given(**drawn)
 def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
     network, inner, kernels, seed
@@ -183,7 +167,7 @@ def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
                 np.testing.assert_array_equal(g, w)
 
 
-@fuzz(24)
+@fuzz
 @given(**drawn)
 def test_an_update_is_the_plain_update_that_numpy_centres(
     network, inner, kernels, seed
@@ -210,7 +194,7 @@ def test_an_update_is_the_plain_update_that_numpy_centres(
                 np.testing.assert_allclose(g, b + c, rtol=1e-6, atol=2e-6 * largest)
 
 
-@fuzz(20)
+@fuzz
 @given(
     mean_over=st.sampled_from(tuple(MEANS)),
     placement=st.sampled_from(PLACEMENTS),

@@ -103,6 +103,7 @@ def place_of(out, spec, options):
     return place
 
 
+@pytest.mark.slow
 @any_backend
 @pytest.mark.parametrize(
     ("named", "wanted"),

@@ -133,6 +133,8 @@ if BACKEND == "jax":
 if BACKEND == "torch":
     import torch
 
+    from keras_wgd.optimizers import torch_steps
+
     def test_the_gradient_that_torch_keeps_is_centred_where_it_is():
         kernel = keras.Variable(np.zeros((3, 3, 2, 4), "float32"), name="kernel")
         optimizer = WGD("sgd")
@@ -177,6 +179,112 @@ if BACKEND == "torch":
         np.testing.assert_equal(gradient.detach().numpy()[0, 0, 0], [1, 2, 6])
         wanted = -reference.whiten(gradient.detach().numpy(), "ordinary", "filters")
         np.testing.assert_allclose(values([kernel])[0], wanted, rtol=0, atol=1e-6)
+
+    def large_kernels(count=2, filters=64):
+        shape = (3, 3, 64, filters)
+        variables = [
+            keras.Variable(np.zeros(shape), name="kernel") for _ in range(count)
+        ]
+        gradients = [torch.randn(shape) for _ in variables]
+        return variables, gradients
+
+    class Keeps(optimizers.SGD):
+        """An optimizer that keeps each gradient, or a view of it, for later."""
+
+        def __init__(self, part):
+            super().__init__(1.0)
+            self.part, self.kept = part, []
+
+        def apply(self, grads, trainable_variables=None, **kwargs):
+            self.kept.append([self.part(gradient) for gradient in grads])
+            super().apply(grads, trainable_variables, **kwargs)
+
+    @pytest.mark.parametrize("filters", [4, 64])
+    def test_gradients_of_the_caller_are_not_written(filters):
+        variables, gradients = large_kernels(filters=filters)
+        optimizer = WGD(optimizers.SGD(1.0))
+        for step in range(1, 4):
+            kept = [gradient.clone() for gradient in gradients]
+            optimizer.apply(gradients, variables)
+            for variable, gradient, before in zip(
+                variables, gradients, kept, strict=True
+            ):
+                assert torch.equal(gradient, before)
+                wanted = -step * reference.whiten(before.numpy(), "ordinary", "filters")
+                got = values([variable])[0]
+                np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-6)
+
+    def test_centered_copies_use_the_same_memory_in_each_step(monkeypatch):
+        variables, gradients = large_kernels()
+        optimizer = WGD(Keeps(torch.Tensor.data_ptr))
+        optimizer.apply(gradients, variables)
+        monkeypatch.delattr(torch, "empty_like")  # no memory is asked for again
+        optimizer.apply(gradients, variables)
+        first, second = optimizer.kept
+        assert first == second
+        assert not set(first) & {gradient.data_ptr() for gradient in gradients}
+
+    @pytest.mark.parametrize(
+        "part",
+        [lambda g: g, lambda g: g[0], torch.Tensor.detach],
+        ids=["whole", "view", "detached"],
+    )
+    def test_a_centered_copy_that_is_kept_is_not_written_again(part):
+        variables, gradients = large_kernels()
+        optimizer = WGD(Keeps(part))
+        for factor in (1, 2, 3):
+            optimizer.apply([factor * gradient for gradient in gradients], variables)
+        for factor, kept in enumerate(optimizer.kept, start=1):
+            for gradient, centered in zip(gradients, kept, strict=True):
+                wanted = reference.whiten(
+                    factor * gradient.numpy(), "ordinary", "filters"
+                )
+                wanted = part(torch.tensor(wanted)).numpy()
+                np.testing.assert_allclose(centered.numpy(), wanted, rtol=0, atol=2e-6)
+
+    @pytest.mark.parametrize("inner", [RAdam, optimizers.Adam])
+    def test_stateless_apply_is_apply_and_leaves_the_variables(inner):
+        variables, gradients = large_kernels()
+        optimizer, other = WGD(inner(0.1)), WGD(inner(0.1))
+        for made in (optimizer, other):
+            made.build(variables)
+        state = [torch.clone(v.value.detach()) for v in optimizer.variables]
+        weights = [torch.clone(v.value.detach()) for v in variables]
+        for _ in range(3):
+            with torch.no_grad():
+                weights, state = optimizer.stateless_apply(state, gradients, weights)
+        assert all(torch.count_nonzero(v.value) == 0 for v in variables)
+        assert int(optimizer.iterations) == 0
+        for _ in range(3):
+            other.apply(gradients, variables)
+        for a, b in zip(weights, values(variables), strict=True):
+            np.testing.assert_allclose(a.numpy(), b, rtol=0, atol=1e-6)
+
+    # torch.func uses what it deprecates itself.
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+    @pytest.mark.parametrize("transform", ["jvp", "vjp", "vmap", "dual"])
+    def test_transforms_of_torch_see_the_mean(transform):
+        variables, gradients = large_kernels()
+        workspace = torch_steps.Workspace()
+
+        def center(gradient):
+            job = torch_steps.Job(gradient, variables[0], 0, (-1,), 1)
+            return workspace.whiten([job])[0]
+
+        wanted = [g - g.mean(-1, keepdim=True) for g in gradients]
+        if transform == "jvp":
+            got = torch.func.jvp(center, *((g,) for g in gradients))
+        elif transform == "vjp":
+            value, vjp = torch.func.vjp(center, gradients[0])
+            got = value, *vjp(gradients[1])
+        elif transform == "vmap":
+            got = torch.func.vmap(center)(torch.stack(gradients))
+        else:
+            with torch.autograd.forward_ad.dual_level():
+                dual = torch.autograd.forward_ad.make_dual(*gradients)
+                got = torch.autograd.forward_ad.unpack_dual(center(dual))
+        for a, b in zip(got, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
     @placements
     @pytest.mark.parametrize("grad_mode", [torch.no_grad, torch.enable_grad])

@@ -1,11 +1,11 @@
-"""The paper's 48 runs, each two steps long on a handful of small images.
+"""The paper's 48 runs, each two steps long on a few small images.
 
-`make test` takes four with every data set, network, optimizer and arm among them, the
-larger networks on one backend; `make paper` takes all on each.
+`make test` makes four that cover every data set, network, optimizer and arm: one on
+each backend, the others on the first. `make test-all` makes the other 44 on the first
+backend too, and `make paper` makes all of them on each.
 """
 
 import dataclasses
-import os
 
 import numpy as np
 import pytest
@@ -19,8 +19,9 @@ from keras_wgd.presets import preset
 from keras_wgd.tasks.datasets import animals10, cifar100
 
 RUNS = preset("paper").runs()
-# Eight to a data set and network.
+# One of the eight runs of each data set and network.
 SOME = [RUNS[8 * pair + run] for pair, run in ((0, 0), (1, 3), (4, 4), (5, 7))]
+SMALLEST = next(spec for spec in SOME if spec.model == "resnet18")
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +37,19 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def chosen():
-    """`SOME` of the runs, after the first backend one; or all of them on each."""
-    if os.environ.get("KERAS_WGD_ALL_RUNS"):
-        return RUNS
-    (first, *rest) = sorted(SOME, key=lambda spec: spec.model != "resnet18")
-    once = pytest.mark.any_backend  # as compiling takes its time
-    return [first, *(pytest.param(spec, marks=once) for spec in rest)]
+def marks(spec):
+    """The tier of a run, and its backends: large networks take minutes to compile."""
+    if spec == SMALLEST:
+        return ()
+    if spec in SOME:
+        return pytest.mark.any_backend
+    return (pytest.mark.any_backend, pytest.mark.slow)
 
 
-@pytest.mark.parametrize("spec", chosen(), ids=lambda spec: spec.id)
-def test_a_run_of_the_paper_builds_trains_two_steps_and_saves(spec, data_dir, tmp_path):
+@pytest.mark.parametrize(
+    "spec", [pytest.param(spec, id=spec.id, marks=marks(spec)) for spec in RUNS]
+)
+def test_run_of_the_paper(spec, data_dir, tmp_path):
     small = dataclasses.replace(
         spec, image_size=32, epochs=1, batch_size=4, train_size=8, test_size=4
     )
@@ -58,7 +61,7 @@ def test_a_run_of_the_paper_builds_trains_two_steps_and_saves(spec, data_dir, tm
     assert np.isfinite(result.curves["train_loss"]).all()
 
 
-def test_some_runs_have_every_data_set_network_optimizer_and_arm():
+def test_selected_runs_cover_every_choice():
     for name in ("dataset", "model", "optimizer", "arm"):
         values = {getattr(spec, name) for spec in RUNS}
         assert {getattr(spec, name) for spec in SOME} == values

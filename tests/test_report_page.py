@@ -13,7 +13,7 @@ from keras_wgd.experiments.store import collection
 from keras_wgd.presets import preset
 from keras_wgd.report import report
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.slow, pytest.mark.any_backend]
 
 RESULTS = Path(__file__).parents[1] / "examples" / "results"
 

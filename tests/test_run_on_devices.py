@@ -127,6 +127,7 @@ def begin_on_two(out):
         train.make(out, SPEC, how, stop, engine)
 
 
+@pytest.mark.slow
 def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_path):
     one = train.train(SPEC, inputs.load(SPEC, Options()))
 
@@ -215,6 +216,7 @@ def test_a_process_that_dies_before_all_have_met_ends_the_others(monkeypatch, tm
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
 def test_a_process_that_is_killed_ends_the_others_with_one_line(tmp_path):
     process = start(tmp_path, "--epochs", "500", "--devices", "2")

@@ -86,12 +86,10 @@ def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
 
 
 LONG = [dataclasses.replace(spec, epochs=40) for spec in RUNS[:2]]
+KILLS = 20
 
 
-# Each takes ten seconds, most of them to import Keras.
-KILLS = 20 if os.environ.get("KERAS_WGD_LONG") else 3
-
-
+@pytest.mark.slow
 @pytest.mark.any_backend
 def test_a_study_killed_many_times_ends_as_one_that_was_not(tmp_path):
     undisturbed = tmp_path / "undisturbed"
@@ -164,6 +162,7 @@ def killing(events, times):
                 worker.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.any_backend
 def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
     culprit, unlucky, *_ = RUNS[:3]

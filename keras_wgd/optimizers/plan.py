@@ -74,6 +74,9 @@ class WhiteningPlan:
         self.mean_over = mean_over
         self._key = key
         self.calls_missed = Counter[int]()
+        self._workspace = None
+        if keras.backend.backend() == "torch":
+            self._workspace = torch_steps.Workspace()
         self._indices: dict[Any, int] = {}
         for index, variable in enumerate(variables):
             self._indices.setdefault(key(variable), index)
@@ -190,23 +193,17 @@ class WhiteningPlan:
             their own memory.
         """
         gradients = list(gradients)
-        is_torch = keras.backend.backend() == "torch"
-        writable = []
-        for at, index in places.items():
-            gradient = gradients[at]
-            if is_torch and torch_steps.is_writable(gradient, self.variables[index]):
-                writable.append((index, gradient))
-            else:
-                gradients[at] = self.whiten(gradient, index)
-        self._whiten_(writable)
+        if self._workspace is None:
+            for at, index in places.items():
+                gradients[at] = self.whiten(gradients[at], index)
+            return gradients
+        jobs = [
+            torch_steps.Job(
+                gradients[at], self.variables[index], index, row.axes, row.groups
+            )
+            for at, index in places.items()
+            if (row := self.whitened[index]).axes is not None
+        ]
+        for at, centered in zip(places, self._workspace.whiten(jobs), strict=True):
+            gradients[at] = centered
         return gradients
-
-    def _whiten_(self, gradients: Sequence[tuple[int, Any]]) -> None:
-        """Centre PyTorch tensors where they are, those of one shape at once."""
-        alike: dict[Any, list[Any]] = {}
-        for index, gradient in gradients:
-            row = self.whitened[index]
-            key = (row.shape, row.axes, row.groups, gradient.dtype, gradient.device)
-            alike.setdefault(key, []).append(gradient)
-        for (_, axes, groups, _, _), together in alike.items():
-            torch_steps.whiten_(together, axes, groups)

@@ -1,12 +1,16 @@
 """The fast paths on PyTorch; each has a twin in `keras.ops` that other backends use."""
 
 import math
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import torch
 from keras import ops
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+
+from keras_wgd.optimizers.whitening import whiten
 
 # Of gradients of no more numbers, it takes less to copy several into one and back
 # than to centre each by itself: on two CPU cores, 2.6 against 6.4 microseconds for
@@ -17,27 +21,100 @@ _SMALL = 2**14
 def whiten_(gradients: Sequence[Any], axes: Sequence[int], groups: int = 1) -> None:
     """`whiten`, in the memory of the gradients.
 
-    A step that makes new gradients spends more on their memory than on the means.
-
     Args:
         gradients: Tensors of one shape, dtype and device that may be written to.
-        axes: As for `whiten`, counted from the last; not looked at again.
+        axes: As for `whiten`, counted from the last; not checked again.
         groups: As for `whiten`.
     """
     if len(gradients) == 1 or gradients[0].numel() > _SMALL:
         for gradient in gradients:
-            _subtract_mean_(gradient, axes, groups)
+            _subtract_mean(gradient, axes, groups, out=gradient)
     else:
         together = torch.stack(gradients)
-        _subtract_mean_(together, axes, groups)
+        _subtract_mean(together, axes, groups, out=together)
         torch._foreach_copy_(gradients, together.unbind())
 
 
-def _subtract_mean_(gradient: Any, axes: Sequence[int], groups: int) -> None:
+class Job(NamedTuple):
+    """A gradient to center.
+
+    Attributes:
+        gradient: The gradient.
+        variable: Its variable.
+        position: That of the variable in the plan.
+        axes: As for `whiten`, counted from the last; not checked again.
+        groups: As for `whiten`.
+    """
+
+    gradient: Any
+    variable: Any
+    position: int
+    axes: tuple[int, ...]
+    groups: int
+
+
+class Workspace:
+    """Centers the gradients of a step, and keeps the memory that this takes.
+
+    The `.grad` of a variable is centered in its own memory. Any other gradient belongs
+    to the caller and is left as it is. On the CPU, fresh memory for its centered copy
+    costs more than the mean and the subtraction together, so the copies of large
+    gradients use the same memory in each step.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[int, torch.Tensor] = {}
+
+    def whiten(self, jobs: Sequence[Job]) -> list[Any]:
+        """The centered gradients, in the order of the jobs."""
+        results = [job.gradient for job in jobs]
+        alike: dict[Any, list[int]] = {}
+        for at, job in enumerate(jobs):
+            gradient = job.gradient
+            owned = is_writable(gradient, job.variable)
+            if owned or _is_plain(gradient):
+                key = (gradient.shape, job.axes, job.groups, gradient.dtype)
+                alike.setdefault((*key, gradient.device, owned), []).append(at)
+            else:
+                results[at] = whiten(gradient, job.axes, job.groups)
+        for (shape, axes, groups, *_, owned), places in alike.items():
+            gradients = [results[at] for at in places]
+            if owned:
+                whiten_(gradients, axes, groups)
+            elif len(places) > 1 and shape.numel() <= _SMALL:
+                together = torch.stack(gradients)
+                _subtract_mean(together, axes, groups, out=together)
+                for at, centered in zip(places, together.unbind(), strict=True):
+                    results[at] = centered
+            else:
+                for at, gradient in zip(places, gradients, strict=True):
+                    results[at] = self._buffer(jobs[at].position, gradient)
+                    _subtract_mean(gradient, axes, groups, out=results[at])
+        return results
+
+    def _buffer(self, position: int, gradient: Any) -> Any:
+        """Memory for the centered gradient of a variable that nothing else uses."""
+        buffer = self._buffers.pop(position, None)
+        if (
+            buffer is None
+            or (buffer.shape, buffer.dtype) != (gradient.shape, gradient.dtype)
+            or buffer.device != gradient.device
+            # The inner optimizer or its caller may have kept it, or a view of it.
+            or sys.getrefcount(buffer) > _REFERENCES_OF_ONE
+            or _uses(buffer) > _USES_OF_ONE
+        ):
+            buffer = torch.empty_like(gradient, memory_format=torch.contiguous_format)
+        if gradient.is_cpu:
+            self._buffers[position] = buffer
+        return buffer
+
+
+def _subtract_mean(gradient: Any, axes: Sequence[int], groups: int, out: Any) -> None:
+    """Write the gradient less its mean to `out`, which may be the gradient itself."""
     if groups > 1:
-        gradient = gradient.unflatten(-1, (groups, -1))
+        gradient, out = (x.unflatten(-1, (groups, -1)) for x in (gradient, out))
         axes = [axis if axis == -1 else axis - 1 for axis in axes]
-    gradient.sub_(_mean(gradient, axes))
+    torch.sub(gradient, _mean(gradient, axes), out=out)
 
 
 def _mean(gradient: Any, axes: Sequence[int]) -> Any:
@@ -71,11 +148,25 @@ def is_writable(gradient: Any, variable: Any) -> bool:
         not torch.compiler.is_compiling()
         and isinstance(gradient, torch.Tensor)
         and gradient.layout is torch.strided
-        and variable.value.grad is gradient
+        and getattr(variable, _tensor_attribute()).grad is gradient
         and gradient.is_contiguous()
         and not gradient.requires_grad
         and not gradient.is_inference()
         and _uses(gradient) == _USES_OF_ONE
+    )
+
+
+def _is_plain(gradient: Any) -> bool:
+    """Whether nothing is traced or differentiated: operations may have an `out`."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(gradient) is torch.Tensor
+        and gradient.layout is torch.strided
+        and not gradient.requires_grad
+        and not gradient.is_inference()
+        and not torch.is_inference_mode_enabled()
+        and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
     )
 
 
@@ -84,7 +175,19 @@ def _uses(tensor: Any) -> int:
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
-_USES_OF_ONE = _uses(torch.empty(1))
+_one = torch.empty(1)
+_USES_OF_ONE = _uses(_one)
+_REFERENCES_OF_ONE = sys.getrefcount(_one)
+
+
+def _tensor_attribute() -> str:
+    """The attribute of a variable that holds its tensor in this step.
+
+    `Variable.value` looks at several scopes in each call, which takes longer than the
+    step of a small weight. Only a stateless scope matters to a step: under an autocast
+    scope it writes to the variable itself, as always.
+    """
+    return "value" if in_stateless_scope() else "_value"
 
 
 def squares(tensors: Sequence[Any]) -> Sequence[Any]:
@@ -108,20 +211,26 @@ def radam_update(
         learning_rate: The learning rate.
     """
     groups: dict[tuple[Any, Any, bool], list[tuple[Any, Any, Any, Any]]] = {}
+    tensor = _tensor_attribute()
     for gradient, variable in zip(grads, variables, strict=True):
         index = optimizer._get_variable_index(variable)
-        w = variable.value
-        m = optimizer._momentums[index].value
-        v = optimizer._velocities[index].value
+        w = getattr(variable, tensor)
+        m = getattr(optimizer._momentums[index], tensor)
+        v = getattr(optimizer._velocities[index], tensor)
         if not isinstance(gradient, torch.Tensor):
             gradient = ops.convert_to_tensor(gradient)
         if gradient.is_sparse:
             gradient = gradient.to_dense()
         if gradient.dtype != w.dtype:
             gradient = gradient.to(w.dtype)
-        step = (w, m, v, gradient)
-        in_order = all(tensor.is_contiguous() for tensor in step)
-        groups.setdefault((w.device, w.dtype, in_order), []).append(step)
+        in_order = (
+            w.is_contiguous()
+            and m.is_contiguous()
+            and v.is_contiguous()
+            and gradient.is_contiguous()
+        )
+        key = (w.device, w.dtype, in_order)
+        groups.setdefault(key, []).append((w, m, v, gradient))
     with torch.no_grad():
         for (device, dtype, in_order), group in groups.items():
             scalar_dtype = torch.promote_types(dtype, torch.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from keras_wgd import settings
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.validation import is_whole
-from keras_wgd.files import from_json, printable, read_json, to_json, write_json
+from keras_wgd.files import nan_to_none, none_to_nan, printable, read_json, write_json
 
 # Where `keras-wgd report` writes, beside the runs.
 REPORT = "report"
@@ -226,7 +226,7 @@ def to_dict(result: Result) -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(result))
     fields = {name: getattr(result, name) for name in names if name != "spec"}
     return {
-        name: to_json(value) if name in _MEASURED else value
+        name: nan_to_none(value) if name in _MEASURED else value
         for name, value in fields.items()
     }
 
@@ -264,7 +264,7 @@ def _read(folder):
     if not whole or not is_whole(fields, spec.epochs):
         raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
     for name in _MEASURED:
-        fields[name] = from_json(fields[name])
+        fields[name] = none_to_nan(fields[name])
     confusion = np.asarray(fields["confusion"], dtype="float64")
     accuracy = np.trace(confusion) / confusion.sum()
     if abs(fields["metrics"]["accuracy"] - accuracy) > 1e-9:

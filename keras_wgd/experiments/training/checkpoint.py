@@ -17,11 +17,11 @@ from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.validation import is_row
 from keras_wgd.files import (
     atomic,
-    check_plain,
-    from_json,
+    check_regular_file,
+    nan_to_none,
+    none_to_nan,
     read_json,
     remove_drafts,
-    to_json,
     write_text,
 )
 
@@ -91,7 +91,7 @@ def save(
         "backend": keras.backend.backend(),
         "settings": settings.deciding(keras.backend.backend()),
         "weights": weights.name,
-        **to_json(dataclasses.asdict(progress)),
+        **nan_to_none(dataclasses.asdict(progress)),
     }
     write_text(folder / PROGRESS, json.dumps(fields, allow_nan=False))
     for old in folder.glob("weights-*.npz"):
@@ -122,7 +122,7 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
             return Progress()
         progress = Progress(
             **{
-                field.name: from_json(fields[field.name])
+                field.name: none_to_nan(fields[field.name])
                 for field in dataclasses.fields(Progress)
             }
         )
@@ -132,7 +132,7 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
         begun = [fields["spec"], fields["backend"], settings.of_record(fields)]
         if known != begun or not progress.is_whole(spec):
             return Progress()
-        check_plain(weights)
+        check_regular_file(weights)
         most = sum(8 * math.prod(shape) for shape, _ in wanted)  # of the widest numbers
         arrays = archive.read(weights, archive.names(weights), most)
     except (
