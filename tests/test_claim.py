@@ -11,7 +11,7 @@ from support.runs import SPEC
 from keras_wgd import settings
 from keras_wgd.experiments.store import claim as claims
 from keras_wgd.experiments.store.claim import Shard, claim
-from keras_wgd.paper.presets import preset
+from keras_wgd.presets import preset
 
 pytestmark = pytest.mark.any_backend
 

@@ -11,11 +11,10 @@ import pytest
 from support.runs import result_of
 
 import keras_wgd
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli.help import EXAMPLES, folded
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
-from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
 

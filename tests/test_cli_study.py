@@ -13,13 +13,12 @@ import pytest
 from support import small_study
 from support.runs import result_of
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli import studies
 from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import Event, failure
 from keras_wgd.experiments.spec import Grid, RunSpec, StudySpec
 from keras_wgd.experiments.store import claim, results
-from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
 

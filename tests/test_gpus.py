@@ -9,11 +9,10 @@ import pytest
 from support import places
 from support.runs import RUNS
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli import display
 from keras_wgd.experiments.launch import gpus, runner
 from keras_wgd.experiments.options import Options
-from keras_wgd.paper import presets
 
 BACKEND = keras.backend.backend()
 # Each in place of the library: it counts three GPUs.

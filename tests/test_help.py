@@ -6,11 +6,10 @@ from typing import get_args
 
 import pytest
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli.fields import COMMON
 from keras_wgd.experiments.fields import info_of, type_of
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
 

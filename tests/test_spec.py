@@ -5,7 +5,7 @@ import pytest
 from keras_wgd.experiments.fields import field, number
 from keras_wgd.experiments.spec import ARMS, Grid, RunSpec, StudySpec, arm_fields
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.paper.presets import PRESETS, preset
+from keras_wgd.presets import PRESETS, preset
 
 pytestmark = pytest.mark.any_backend
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from keras_wgd.cli import tables
 from keras_wgd.cli.progress import Bar
-from keras_wgd.experiments.analysis import curves, frames
+from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.launch import cluster, runner
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
@@ -34,10 +34,10 @@ _HEADS = {
 }
 
 
-def print_tables(console: Console, runs) -> None:
-    """Print the tables of runs."""
+def print_tables(console: Console, analysis: Analysis) -> None:
+    """Print the tables of a study."""
     with wide(console):
-        for table in tables.rich_tables(runs):
+        for table in tables.rich_tables(analysis.summary):
             console.print(table)
 
 
@@ -130,13 +130,12 @@ def print_study(
         if as_json:
             print("[]")
         return False
-    runs = frames.frame(found)
-    summary = frames.summarize(runs)
-    print_paths(console, frames.write(out, runs, curves.frame(found), summary))
+    analysis = Analysis.of(found)
+    print_paths(console, analysis.write(out))
     if as_json:
-        print(summary.write_json())
+        print(analysis.summary.write_json())
     else:
-        print_tables(console, runs)
+        print_tables(console, analysis)
     return True
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from keras_wgd import presets
 from keras_wgd.cli import fields as of_run
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
@@ -20,7 +21,6 @@ from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.experiments.store.claim import Shard, check_plan, claim, recorded
-from keras_wgd.paper import presets
 from keras_wgd.tasks.datasets.names import SIZES
 from keras_wgd.tasks.models.names import MODELS
 

@@ -149,14 +149,6 @@ class RunSpec:
             raise ValueError(f"a run's spec has a wrong type: {error}") from error
 
 
-# The fields in which runs must agree to be compared with each other.
-SETTING = tuple(
-    name
-    for name in described(RunSpec)
-    if name not in ("optimizer", "learning_rate", "mean_over", "placement", "seed")
-)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grid:
     """Runs that differ only in optimizer, learning rate, arm and seed.
