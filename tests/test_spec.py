@@ -125,17 +125,17 @@ def test_from_dict_of_other_data(fields):
 class LaterSpec(RunSpec):
     """A run with a field that older files lack."""
 
-    dropout: float = field(0.0, check=number(below=1), added=True, help="Dropout.")
+    noise: float = field(0.0, check=number(below=1), added=True, help="Noise.")
 
 
 def test_added_field():
     later = LaterSpec.from_dict(SPEC.to_dict())
-    assert (later.dropout, later.id) == (0.0, SPEC.id)
-    other = dataclasses.replace(later, dropout=0.5)
+    assert (later.noise, later.id) == (0.0, SPEC.id)
+    other = dataclasses.replace(later, noise=0.5)
     assert other.id != SPEC.id
     assert LaterSpec.from_dict(other.to_dict()) == other
-    with pytest.raises(ValueError, match=r"dropout must be .* below 1. Received: 2"):
-        dataclasses.replace(later, dropout=2)
+    with pytest.raises(ValueError, match=r"noise must be .* below 1. Received: 2"):
+        dataclasses.replace(later, noise=2)
     with pytest.raises(ValueError, match="must have the fields of RunSpec"):
         RunSpec.from_dict(other.to_dict())
 

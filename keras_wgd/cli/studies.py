@@ -16,6 +16,7 @@ from keras_wgd import presets
 from keras_wgd.cli import fields as of_run
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
+from keras_wgd.experiments.fields import described
 from keras_wgd.experiments.launch.cluster import LOCAL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
@@ -45,7 +46,7 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
     *of_run.from_fields(
         RunSpec, of_run.COMMON, of_run.default_of_presets, panel="Runs"
     ),
-    *of_run.from_fields(Options, ("data_dir", "save_model", "tensorboard")),
+    *of_run.from_fields(Options, described(Options).keys() - {"devices"}),
 )
 def study(
     *,
