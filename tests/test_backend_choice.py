@@ -1,4 +1,4 @@
-"""The backend that a command uses, and settings with which there is none."""
+"""The choice of the backend, and invalid settings of Keras."""
 
 import json
 import os
@@ -31,7 +31,7 @@ COMMANDS = [
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Keras's folder, in a process that has not imported Keras."""
+    """Keras's folder, as in a process that has not imported Keras."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -109,7 +109,7 @@ def test_backend_not_installed(home, monkeypatch, there, option, file, message):
 
 
 def test_folder_is_no_backend(tmp_path, monkeypatch):
-    """A folder named as a backend is a package without files to Python."""
+    """To Python, a folder with the name of a backend is an empty package."""
     (tmp_path / "jax").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "jax", raising=False)

@@ -184,12 +184,12 @@ def test_plan_in_another_order(tmp_path):
 
 
 def study_of(out):
-    """The runs in the record, as JSON has them."""
+    """The runs of the plan, as in the JSON file."""
     return json.loads((out / claims.STUDY).read_text())["runs"]
 
 
 def test_new_seeds_are_added(tmp_path):
-    """Whatever is asked for, the record is the union, what was there first."""
+    """The plan is the union of all runs, in the order in which they were added."""
     asked = [RUNS[1:3], RUNS[:1], RUNS[1:3], RUNS[3:], RUNS]
     wanted = []
     for runs in asked:
@@ -229,7 +229,7 @@ def test_no_seeds_added_to_a_locked_study(tmp_path):
 
 
 def test_seeds_added_by_a_shard(tmp_path):
-    """What one adds is in the part of no other, which may know of fewer seeds."""
+    """A shard that knows fewer seeds keeps its runs."""
     with claim(tmp_path, RUNS[:2], "jax", Shard(1, 2)):
         with claim(tmp_path, RUNS, "jax", Shard(2, 2)):
             assert [run["seed"] for run in study_of(tmp_path)] == [0, 1, 2, 3, 4]

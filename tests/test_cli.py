@@ -161,7 +161,7 @@ def test_closed_standard_output(capsys, monkeypatch):
 
 @pytest.mark.any_backend
 def test_help_and_list_without_keras():
-    """In a process of their own, which cannot import Keras."""
+    """In other processes, in which importing Keras would fail."""
     for arguments, text in ((["--help"], "study"), (["study", *LIST], "36")):
         done = subprocess.run(
             [sys.executable, "-m", "keras_wgd", *arguments],

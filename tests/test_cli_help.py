@@ -1,4 +1,4 @@
-"""What the command line teaches, completes, and tells a program."""
+"""Help, examples, completion and dry runs of the command line."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"keras-wgd {keras_wgd.__version__}\n"
 
 
-COLOUR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
+COLOR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [*QUICK, "--list"]])
@@ -95,9 +95,9 @@ def test_colors(arguments):
     assert "\x1b" not in run(*arguments, FORCE_COLOR="").stdout
     shown = run(*arguments, FORCE_COLOR="1", NO_COLOR="1")
     assert shown.returncode == 0
-    assert not COLOUR.search(shown.stdout)
+    assert not COLOR.search(shown.stdout)
     if arguments == ["--help"]:
-        assert COLOUR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
+        assert COLOR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
 
 
 def test_dry_run(tmp_path, capsys):

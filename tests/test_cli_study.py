@@ -52,7 +52,7 @@ def tiny_study(monkeypatch):
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Runs that leave a result at once, where what they are does not matter."""
+    """Write made-up results in place of making the runs."""
 
     def run_all(out, specs, jobs, options):
         for spec in specs:

@@ -10,8 +10,8 @@ from keras_wgd.experiments.launch import cluster, runner
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 
-# A process of its own, as the command line's: Ray forks, which a process that has
-# imported JAX must not.
+# In another process, as on the command line: Ray forks, and a process that has imported
+# JAX must not fork.
 STUDY = """
 import json, os, signal, sys
 from pathlib import Path

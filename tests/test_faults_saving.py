@@ -1,4 +1,4 @@
-"""What is on disk after a process was killed while it wrote, and files cut off."""
+"""Files after a process was killed while it wrote them, and truncated files."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from keras_wgd.tasks import datasets, models
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):
-    """The folders that the killed processes have left."""
+    """The folders of the killed processes."""
     root = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
         [sys.executable, killed.__file__, str(root)],
@@ -58,7 +58,7 @@ def test_run_killed_at_any_write(left):
         assert {path.name for path in place.rglob("*")} == {
             *(SPEC.id, "spec.json", "result.json")
         }
-    # Never back, and never nothing.
+    # No state is lost, and the order is that of the writes.
     order = [1, 2, "whole"]
     assert sorted(epochs, key=order.index) == epochs
     assert set(epochs) == set(order)
@@ -98,7 +98,7 @@ def whole_fit():
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", ["fit", "backup"])
 def test_fit_resumes_from_its_backup(left, whole_fit, scene):
-    """Killed within an epoch, or while the backup itself is written."""
+    """Killed within an epoch, or while the backup is written."""
     resumed = killed.fit(left / scene)
     for a, b in zip(
         values(resumed.variables + resumed.optimizer.variables),
@@ -123,7 +123,7 @@ def saved(path, optimizer):
 @pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.9, 0.99])
 def test_load_of_a_truncated_file(tmp_path, name, keep):
-    """And the model that it was for stays as it was, as does what is on disk."""
+    """Neither the model nor the file changes."""
     path = saved(tmp_path / name, WGD("adam"))
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])

@@ -1,4 +1,4 @@
-"""Studies and runs that are stopped, run out of memory, or live with a bad clock."""
+"""Studies and runs that are stopped or run out of memory, and a clock that jumps."""
 
 import contextlib
 import dataclasses
@@ -27,8 +27,8 @@ from keras_wgd.tasks import datasets, models
 
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
-# On some processors TensorFlow says at import that it uses oneDNN, whatever
-# TF_CPP_MIN_LOG_LEVEL is.
+# On some processors TensorFlow logs at import that it uses oneDNN, at any
+# TF_CPP_MIN_LOG_LEVEL.
 LOG_OF_TENSORFLOW = re.compile(
     r"^(WARNING: All log messages before absl::|I\d{4} .* port\.cc:\d+\] oneDNN ).*\n",
     re.MULTILINE,
@@ -56,7 +56,7 @@ def whole(small):
 
 
 def wait_for_epochs(out, process, epochs):
-    """Until the run that is under way has kept so many."""
+    """Wait until the current run has kept this many epochs."""
     deadline = time.monotonic() + 60
     kept = 0
     while kept < epochs:
@@ -68,7 +68,7 @@ def wait_for_epochs(out, process, epochs):
 
 
 def in_group(group):
-    """The processes of a group that have not ended, from what the system tells."""
+    """The processes of a group that have not ended, from /proc."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -86,7 +86,7 @@ STUDY += options({"seed": 0, "learning_rate": 1e-3, **SIZES})
 @pytest.mark.slow
 @pytest.mark.any_backend
 def test_resume_after_sigterm(tmp_path, whole):
-    """By itself, as `kill` does it, and with its workers, as a supervisor does."""
+    """SIGTERM to the process alone, and to its group, as by a supervisor."""
     out = tmp_path / "out"
     arguments = [*STUDY, "--out", str(out)]
     for epochs, send in ((1, os.kill), (4, os.killpg)):
@@ -117,7 +117,7 @@ RUN = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "64"]
 @pytest.mark.any_backend
 @pytest.mark.parametrize("status", [None, 15])
 def test_sigterm_in_a_run(monkeypatch, tmp_path, capsys, status):
-    """Ours, or as Ray turns it into an exit."""
+    """The signal itself, or the exit that Ray makes of it."""
 
     def make(*arguments):
         if status is None:
@@ -153,7 +153,7 @@ def test_second_sigterm(monkeypatch, tmp_path):
 
 
 class Closing:
-    """It is sent SIGTERM where Python ignores what is raised."""
+    """Its destructor, in which Python ignores errors, sends SIGTERM."""
 
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -204,14 +204,14 @@ def test_other_errors_in_a_destructor(monkeypatch):
 
 
 class Unsendable(Exception):
-    """As some libraries' errors, it cannot be unpickled."""
+    """An error that cannot be unpickled, as in some libraries."""
 
     def __init__(self, one, two):
         super().__init__(f"{one} and {two}")
 
 
 def hungry(out, spec, options):
-    """Make a run of a worker that may take no more memory than it has."""
+    """Make a run in a worker whose memory is limited to what it has."""
     models.build = build
     if spec.seed == 1:
         return _real_run(out, spec, options)
@@ -244,7 +244,7 @@ _real_run = runner._run
 
 @pytest.mark.any_backend
 def test_run_out_of_memory_among_others(tmp_path, monkeypatch):
-    """So does one whose error a process cannot send to another."""
+    """Also a run whose error cannot be sent to another process."""
     monkeypatch.setattr(runner, "_run", hungry)
     runs = [dataclasses.replace(SPEC, seed=seed, epochs=1) for seed in (0, 2, 1)]
     events = list(runner.run_all(tmp_path, runs, jobs=1))
@@ -256,7 +256,7 @@ def test_run_out_of_memory_among_others(tmp_path, monkeypatch):
     (found,), problems = results.read_all(tmp_path)
     assert (found.spec, problems) == (runs[2], [])
     assert [event.kind for event in events].count("start") == 3
-    # With memory again, the same study ends as one that always had it.
+    # With enough memory the study can be resumed.
     monkeypatch.undo()
     (_, waiting) = runner.split(tmp_path, runs)
     assert waiting == runs[:2]
@@ -313,7 +313,7 @@ def test_errors_that_are_not_out_of_memory(error):
 
 @pytest.mark.any_backend
 def test_clock_that_jumps(monkeypatch, tmp_path, whole):
-    """Neither the durations of a run nor the claim to its folder come from it."""
+    """Durations and locks do not depend on the clock."""
     jumps = itertools.cycle([-3600.0, 1e8, -1e9, 0.0])
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + next(jumps))

@@ -33,7 +33,7 @@ def test_writes_do_not_follow_links(tmp_path, monkeypatch):
     place.symlink_to(elsewhere)
     files.write_text(place, "ours")
     assert not place.is_symlink()
-    # A name that can be guessed, after all.
+    # A draft whose name is known.
     monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0")
     (tmp_path / ".draft-0-place").symlink_to(elsewhere)
     with pytest.raises(FileExistsError):

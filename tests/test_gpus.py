@@ -1,4 +1,4 @@
-"""Runs on the GPUs of a machine, with lists and modules that stand for them."""
+"""GPUs for runs, with stand-ins for the libraries that count them."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from keras_wgd.experiments.launch import gpus, runner
 from keras_wgd.experiments.options import Options
 
 BACKEND = keras.backend.backend()
-# Each in place of the library: it counts three GPUs.
+# Stand-ins for the libraries: each counts three GPUs.
 MODULES = {
     "torch": "class cuda:\n    device_count = staticmethod(lambda: 3)",
     "jax": "class Gpu:\n    platform = 'gpu'\nclass Cpu:\n    platform = 'cpu'\n"
@@ -28,7 +28,7 @@ any_backend = pytest.mark.any_backend
 
 @pytest.fixture
 def driver(monkeypatch):
-    """The driver of GPUs that are not there."""
+    """A driver without GPUs."""
     monkeypatch.setattr(gpus, "_has_driver", lambda: True)
     for name in (gpus.VISIBLE, "KERAS_TORCH_DEVICE"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""What the help says of options: defaults from the presets, and no types of Python."""
+"""The options in the help: kinds of values, and defaults of runs and presets."""
 
 import dataclasses
 import re
@@ -23,7 +23,7 @@ def shown(capsys, monkeypatch, *command, columns="200"):
 
 
 def default_of(text, option):
-    """What the help says of the default of an option, which is in one line."""
+    """The default of an option in the help."""
     (line,) = (line for line in text.splitlines() if f"│ {option} " in line)
     return re.search(r"\[default: \((.*)\)\]", line)[1]
 
@@ -43,7 +43,7 @@ def test_kinds_of_values(capsys, monkeypatch):
     assert re.search(r"--list {10,}Print", text)  # a flag has no value
 
 
-# From the presets' source, by hand: what the help tells must follow from it.
+# Copied by hand from the source of the presets.
 BY_PRESET = {
     "--epochs": "10 in quick, cpu-sweep; 10 and 15 in cpu; 50 in paper, released",
     "--batch-size": "32",
@@ -90,7 +90,7 @@ def test_defaults_of_a_run(capsys, monkeypatch):
 
 
 def test_option_of_a_field():
-    """Name, type, range and help of an option are those of the field."""
+    """Name, type and help of an option are those of the field."""
     parameters = {p.name: p for p in cli.fields.from_fields(RunSpec)}
     assert list(parameters) == [field.name for field in dataclasses.fields(RunSpec)]
     for field in dataclasses.fields(RunSpec):

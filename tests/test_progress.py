@@ -1,4 +1,4 @@
-"""What is shown while runs are made: a bar in a terminal, lines everywhere else."""
+"""Progress of runs: a bar in a terminal, lines in a pipe."""
 
 import io
 import os
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("restored", [0, 4])
 def test_time_left_of_resumed_runs(restored):
-    """Of epochs longer than the 30 seconds that Rich looks back, in particular."""
+    """The epochs are longer than the 30 seconds of Rich's own estimate."""
     now = 0.0
     console = Console(
         file=Terminal(), force_terminal=True, width=80, get_time=lambda: now
@@ -90,7 +90,7 @@ def test_is_live(file, environment, live, monkeypatch):
 
 
 def lines_before_the_table(text):
-    """The lines for epochs and runs: no other is printed while runs are made."""
+    """The lines that are printed while runs are made."""
     assert "\r" not in text
     lines = CODES.sub("", text).splitlines()
     (table,) = (i for i, line in enumerate(lines) if line.startswith("resnet8 on"))
@@ -111,7 +111,7 @@ def test_lines_of_a_run_in_a_pipe(color, monkeypatch, capsys):
 
 
 def test_lines_of_a_study_in_a_pipe(tmp_path, monkeypatch):
-    """In processes of their own, whose libraries may print, too."""
+    """In other processes, whose libraries may also print."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     arguments = [*STUDY, "--out", str(tmp_path / "out"), "--jobs", "1"]

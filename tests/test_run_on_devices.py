@@ -26,7 +26,7 @@ from keras_wgd.tasks.datasets import load
 from keras_wgd.tasks.datasets.dataset import Dataset
 
 BACKEND = keras.backend.backend()
-# 41 test images are no whole number for two devices; resnet8 has batch normalisation.
+# 41 test images are no whole number for two devices; resnet8 has batch normalization.
 SPEC = RunSpec(
     dataset="digits",
     model="resnet8",
@@ -86,7 +86,7 @@ def devices_in_use():
 
 
 def train_on_two():
-    """Train on two devices, and say on how many JAX's arrays are at each epoch."""
+    """Train on two devices, and print the number of devices of JAX's arrays."""
     import jax
 
     counts = []
@@ -115,7 +115,7 @@ def test_arrays_are_on_both_devices():
 
 
 def begin_on_two(out):
-    """Stop a run on two devices after its first epoch, in a process of its own."""
+    """Stop a run on two devices after its first epoch."""
     out, how = Path(out), Options(devices=2)
     engine = devices.start(how.devices)
     with engine.scope():

@@ -38,7 +38,7 @@ def test_run_all_with_a_failing_run(tmp_path):
     assert runner.split(tmp_path, RUNS) == (RUNS[:2], RUNS[2:])
 
 
-# Without Keras in the parent process, as the command line has it.
+# As on the command line, the parent process does not import Keras.
 STUDY = """
 import json
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_resume_after_many_kills(tmp_path):
     for kill in range(KILLS):
         process, out = started_study(tmp_path, LONG)
         with process:
-            # Some of them while a run is made ready, one while it trains.
+            # Some kills come before the training, the others in it.
             wanted, most = (("start", 3), ("epoch", 1))[kill % 2]
             while (line := process.stdout.readline()) and line.strip() != wanted:
                 pass
@@ -124,7 +124,7 @@ def test_events_after_the_end_are_dropped():
 
 
 def killing(events, times):
-    """Kill the workers when they start a run of `times`, so many times."""
+    """Kill the workers at the start of a run, as often as `times` says."""
     for event in events:
         yield event
         if event.kind == "start" and times.get(event.spec, 0):
@@ -167,7 +167,7 @@ def test_closing_the_generator_ends_the_workers(tmp_path):
 
 
 def test_worker_makes_the_run_of_this_process(tmp_path, monkeypatch):
-    """With one thread, although a single run is left: the cores are split by jobs."""
+    """It has one thread: the cores are divided by jobs, not by runs that are left."""
     from keras_wgd.experiments.training.train import train
     from keras_wgd.tasks import datasets
 

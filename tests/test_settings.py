@@ -38,7 +38,7 @@ def set_custom_object(value):
     keras.saving.get_custom_objects()["glorot_uniform"] = value
 
 
-# Each of them alone would make another run.
+# Each of them alone would change the results of a run.
 OTHERS = {
     "image_data_format": "channels_first",
     "floatx": "float64",
@@ -50,7 +50,7 @@ OTHERS = {
 
 
 def of_keras():
-    """Keras's settings, as Keras tells them."""
+    """The settings of Keras, from its own functions."""
     config = keras.config
     return {
         "image_data_format": config.image_data_format(),
@@ -64,7 +64,7 @@ def of_keras():
 
 @pytest.fixture(autouse=True)
 def clean():
-    """Keras's settings as they were, whatever a test leaves."""
+    """Restore the settings of Keras after each test."""
     before = of_keras()
     yield
     keras.saving.get_custom_objects().pop("glorot_uniform", None)

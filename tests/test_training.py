@@ -41,7 +41,7 @@ assert "tensorflow" not in sys.modules
 
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="it is needed")
 def test_run_does_not_import_tensorflow():
-    """The import takes each worker seconds and hundreds of megabytes."""
+    """The import would take each worker seconds and hundreds of megabytes."""
     subprocess.run([sys.executable, "-c", WITHOUT_TENSORFLOW], check=True, timeout=300)
 
 
@@ -85,7 +85,7 @@ def test_training_loss_without_l2(data):
 
 @pytest.fixture
 def small(monkeypatch):
-    """A network that takes no time to compile, for what any network shows."""
+    """A network that is quick to compile."""
     monkeypatch.setattr(models, "build", build)
 
 

@@ -53,7 +53,7 @@ def test_l2_on_every_weight(data):
 
 
 def test_weight_decay_in_the_gradient(data):
-    """As torch's optimizers do: w -= rate * (gradient + weight_decay * w)."""
+    """As in torch: w -= rate * (gradient + weight_decay * w)."""
     steps = {}
     for decay in (0.0, 0.5):
         spec = dataclasses.replace(SPEC, optimizer="sgdm", weight_decay=decay)
@@ -100,7 +100,7 @@ def linear(name, input_shape, classes, stem):
 
 
 def trained_by_torch(spec, data, weights, optimizer, **options):
-    """The weights that torch makes of those of `linear`, and each epoch's loss."""
+    """Train the weights of `linear` with torch; also return the loss of each epoch."""
     import torch
 
     parameters = [torch.nn.Parameter(torch.tensor(w)) for w in weights]
@@ -152,7 +152,7 @@ def weights_of_a_linear_run(optimizer, data, folder):
 
 @pytest.mark.parametrize("optimizer", list(TORCH))
 def test_plain_run_against_torch(data, tmp_path, monkeypatch, optimizer):
-    """With its L2: `weight_decay` is an argument of torch's optimizers here."""
+    """In torch, the weight decay is that of the optimizer."""
     import torch
 
     monkeypatch.setattr(models, "build", linear)
