@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import re
 import resource
 import signal
 import sys
@@ -27,12 +26,6 @@ from keras_wgd.tasks import datasets, models
 
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
-# On some processors TensorFlow logs at import that it uses oneDNN, at any
-# TF_CPP_MIN_LOG_LEVEL.
-LOG_OF_TENSORFLOW = re.compile(
-    r"^(WARNING: All log messages before absl::|I\d{4} .* port\.cc:\d+\] oneDNN ).*\n",
-    re.MULTILINE,
-)
 SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}
 SPEC = dataclasses.replace(ARMS["filters"], **SIZES)
 
