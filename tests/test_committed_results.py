@@ -1,17 +1,23 @@
 """The results that are committed in examples/results."""
 
+import json
+import re
+import sys
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
-from keras_wgd import pictures
+from keras_wgd import pictures, presets
 from keras_wgd.bench import growth
-from keras_wgd.experiments.analysis import frames
 from keras_wgd.experiments.store import collection
-from keras_wgd.paper import presets
-from keras_wgd.report import markdown
 
-KEPT = Path(__file__).parents[1] / "examples/results"
+pytestmark = pytest.mark.any_backend
+
+DOCS = Path(__file__).parents[1] / "docs"
+KEPT = DOCS.parent / "examples/results"
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu-sweep"])
@@ -21,11 +27,66 @@ def test_committed_runs_are_those_of_their_preset(name):
     assert {result.spec for result in found} == set(presets.preset(name).runs())
 
 
-def test_committed_tables_are_those_of_the_runs():
-    found, _ = collection.collect([KEPT / "cpu"])
-    runs = frames.frame(found)
-    text = markdown.tables(runs, frames.summarize(runs))
-    assert (KEPT / "tables.md").read_text("utf-8") == text
+@pytest.fixture(scope="module")
+def script():
+    """The script that writes the numbers of the study into the pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)
+        yield __import__("results")
+    sys.modules.pop("results")
+
+
+def test_committed_tables_and_pages_are_up_to_date(script):
+    analysis = script.read()
+    assert (KEPT / "tables.md").read_text("utf-8") == script.tables(analysis)
+    texts = {name: (DOCS / name).read_text("utf-8") for name in script.PAGES}
+    assert texts == {name: script.page(name, analysis) for name in script.PAGES}
+    # No part is left out.
+    pattern = re.compile(r"<!-- ([\w-]+) -->\n\n.+?\n\n<!-- end -->", re.DOTALL)
+    marks = pattern.findall("".join(texts.values()))
+    assert sorted(marks) == sorted(script.parts(analysis))
+
+
+def rows(page):
+    """The cells of each row of the tables of a page."""
+    lines = page.read_text("utf-8").splitlines()
+    return [[c.strip() for c in li.split("|")[1:-1]] for li in lines if li[:1] == "|"]
+
+
+def test_gains_on_the_page_are_those_of_the_runs():
+    """The gains on the page, from the files of the runs alone."""
+    accuracies = {}
+    for path in (KEPT / "cpu").glob("*/result.json"):
+        spec = json.loads(path.with_name("spec.json").read_text("utf-8"))
+        rate = "the paper's" if spec["learning_rate"] == 0.01 else "other"
+        data = {"cifar100": "CIFAR-100", "animals10": "Animals-10"}[spec["dataset"]]
+        task = (data, rate, spec["optimizer"], spec["seed"])
+        result = json.loads(path.read_text("utf-8"))
+        accuracies[*task, spec["mean_over"]] = result["metrics"]["accuracy"]
+    gains = defaultdict(lambda: defaultdict(list))
+    for (data, rate, optimizer, seed, arm), accuracy in accuracies.items():
+        if arm is not None:
+            plain = accuracies[data, rate, optimizer, seed, None]
+            gains[arm, data, rate][seed].append(100 * (accuracy - plain))
+    expected = {}
+    for (arm, data, rate), by_seed in gains.items():
+        means = [np.mean(of_seed) for of_seed in by_seed.values()]
+        interval = stats.ttest_1samp(means, 0).confidence_interval()
+        signs = [np.sign(gain) for of_seed in by_seed.values() for gain in of_seed]
+        expected[arm, data, rate, f"{len(means)} seeds"] = (
+            f"{np.mean(means):+.2f}",
+            f"{interval.low:+.2f} to {interval.high:+.2f}",
+            " / ".join(str(signs.count(sign)) for sign in (1, 0, -1)),
+        )
+    rates = r"(the paper's|other) learning rates?"
+    name = rf"WGD (\w+) \(resnet8 on (\S+) at {rates}, (\d seeds)\)"
+    found = {}
+    for row in rows(DOCS / "results.md"):
+        place = re.fullmatch(name, row[0])
+        if place and "." in row[2] and len(row[2]) == 5:  # points, and not nats
+            found[place.groups()] = (row[2], row[3], row[6])
+    assert found == expected
+    assert len(found) == 6
 
 
 def test_committed_growth_plot_is_that_of_the_measurements(tmp_path):

@@ -79,9 +79,11 @@ def test_losses_and_accuracies_that_do_not_gain_are_noted():
     table = published.table_of("cifar100", "resnet50")
     assert table.rows["sgdm", True][1] > table.rows["sgdm", False][1]
     assert any("2.1040, in bold" in note for note in table.notes)
-    gains = [
-        t.rows[o, True][0] - t.rows[o, False][0]
-        for t in published.TABLES
-        for o in published.OPTIMIZERS
-    ]
-    assert sum(gain > 0 for gain in gains) == 23
+
+
+def test_claim():
+    assert published.claim().startswith(
+        "The paper reports 24 pairs of runs (Tables 3 to 8). With WGD the accuracy is "
+        "higher in 23 of them, by 3.60 percentage points on average (-0.14 to +15.07), "
+        "and the loss is lower in 23."
+    )

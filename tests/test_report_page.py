@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from support.studies import study
+from support.studies import charts_of, study
 
+from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection
-from keras_wgd.paper.presets import preset
-from keras_wgd.report import figures, report
+from keras_wgd.presets import preset
+from keras_wgd.report import report
 
 pytestmark = [pytest.mark.slow, pytest.mark.any_backend]
 
@@ -32,7 +33,7 @@ LINES = "#chart-accuracy-densenet121-cifar100"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    report.write(folder, study(), ["<b>folder</b> is missing"])
+    report.write(folder, Analysis.of(study()), ["<b>folder</b> is missing"])
     return folder / "report.html"
 
 
@@ -93,7 +94,7 @@ def test_every_chart_is_drawn(open_page, path):
             chart.querySelectorAll(".mark-symbol.role-mark path").length,
         ])""",
     )
-    found = figures.figures(study())
+    found = charts_of(study())
     rows = {
         f"chart-{name}": sum(map(len, chart["datasets"].values()))
         for name, chart in found.items()
@@ -110,7 +111,7 @@ def test_the_committed_results_make_a_page(open_page, tmp_path):
     assert problems == []
     wanted = {spec for name in ("cpu", "cpu-sweep") for spec in preset(name).runs()}
     assert {result.spec for result in found} == wanted
-    report.write(tmp_path, found, problems)
+    report.write(tmp_path, Analysis.of(found), problems)
     page = open_page(path=tmp_path / "report.html")
     assert page.locator(".chart:has(svg path)").count() >= 10
     text = page.inner_text("body")
@@ -219,7 +220,7 @@ def kept(tmp_path_factory):
     """The page of the results that are kept: the widest tables, eight panels a row."""
     folder = tmp_path_factory.mktemp("kept")
     results, problems = collection.collect([RESULTS / "cpu"])
-    report.write(folder, results, problems)
+    report.write(folder, Analysis.of(results), problems)
     return folder / "report.html"
 
 
