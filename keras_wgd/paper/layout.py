@@ -45,7 +45,7 @@ def roughness_tables(summary: pl.DataFrame) -> list[Table]:
             part,
             f"Roughness: {display_names.plain_title(part.row(0, named=True))}",
             ROUGHNESS_HEADS,
-            dict.fromkeys(ROUGHNESS_HEADS, "WGD minus plain"),
+            dict.fromkeys(ROUGHNESS_HEADS, "Change"),
             [f"{ROUGHNESS} A lower value is smoother. {BOLD}"],
         )
         for part in _settings(summary.filter(pl.col("epochs") >= 3))
