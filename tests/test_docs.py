@@ -20,7 +20,8 @@ from support.studies import study
 import keras_wgd
 from keras_wgd import cli
 from keras_wgd.cli.studies import with_ray_address
-from keras_wgd.experiments.analysis import curves, frames
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.analysis.analysis import Analysis
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -97,7 +98,7 @@ def epochs_of_a_study():
     """A file of the report of `runs/quick`."""
     folder = Path("runs/quick/report")
     folder.mkdir(parents=True)
-    curves.frame(study()).write_csv(folder / "epochs.csv")
+    Analysis.of(study()).epochs.write_csv(folder / "epochs.csv")
     return {}
 
 
@@ -204,34 +205,6 @@ def test_readme_length():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
 
 
-def rows(page):
-    """The cells of each row of the tables of a page."""
-    lines = page.read_text("utf-8").splitlines()
-    return [[c.strip() for c in li.split("|")[1:-1]] for li in lines if li[:1] == "|"]
-
-
-@any_backend
-def test_result_tables_are_those_of_the_committed_runs():
-    """`test_committed_results.py` checks the report's tables, and this the page's."""
-    reported = rows(RESULTS / "tables.md")
-    page = rows(ROOT / "docs/results.md")
-    optimizers = [row for row in page if len(row) == 12]
-    assert len(optimizers) == 40  # 36 rows, with two heads and two rules
-    assert all(row in reported for row in optimizers)
-
-    # In the report: gain, interval, p adjusted, result, pairs, higher / same / lower.
-    gains = [row[1:] for row in reported if re.match(r"WGD \w+ \(resnet8", row[0])]
-    compared = []
-    for row in page:
-        row = row[2:]
-        if row and (counts := re.fullmatch(r"(\d+), (\d+), (\d+)", row[0])):
-            higher, lower, same = map(int, counts.groups())
-            pairs = [str(higher + lower + same), f"{higher} / {same} / {lower}"]
-            compared.append([row[1], row[2], row[4], "open", *pairs])
-    assert sorted(compared) == sorted(gains)
-    assert len(compared) == 6
-
-
 @any_backend
 @pytest.mark.parametrize(
     "name", ["README.md", "docs/index.md", "docs/how-to/choose.md"]
@@ -298,8 +271,7 @@ def described(page, head):
 @any_backend
 def test_every_column_is_described(tmp_path):
     page = ROOT / "docs/reference/results.md"
-    runs, epochs = frames.frame(study()), curves.frame(study())
-    files = frames.write(tmp_path, runs, epochs, frames.summarize(runs))
+    files = Analysis.of(study()).write(tmp_path)
     keys = described(page, "What identifies a run")
     for path in files:
         written = path.read_text("utf-8").partition("\n")[0].split(",")

@@ -14,7 +14,7 @@ from support.runs import cifar_arrays
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import train
-from keras_wgd.paper.presets import preset
+from keras_wgd.presets import preset
 from keras_wgd.tasks.datasets import animals10, cifar100
 
 pytestmark = pytest.mark.slow

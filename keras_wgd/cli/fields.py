@@ -9,7 +9,7 @@ from keras_wgd.choices import check_choice
 from keras_wgd.cli.options import folder, one_of
 from keras_wgd.experiments.fields import described, info_of, type_of
 from keras_wgd.experiments.spec import NAMED, RunSpec
-from keras_wgd.paper.presets import PRESETS
+from keras_wgd.presets import PRESETS
 from keras_wgd.tasks.datasets.names import SIZES
 
 # The fields of a run that `study` can set for all its runs.

@@ -31,7 +31,7 @@ def report(
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
     from keras_wgd.cli import display, progress
-    from keras_wgd.experiments.analysis import frames
+    from keras_wgd.experiments.analysis.analysis import Analysis
     from keras_wgd.experiments.store.results import REPORT
     from keras_wgd.report import report as reports
 
@@ -45,11 +45,11 @@ def report(
                 f"{', '.join(map(str, folders))}, with none"
             )
         place = out or folders[0] / REPORT
+        analysis = Analysis.of(results)
         with progress.status(console, "drawing the figures"):
-            written = reports.write(place, results, problems)
-        runs = frames.frame(results)
+            written = reports.write(place, analysis, problems)
         if not as_json:
-            display.print_tables(console, runs)
+            display.print_tables(console, analysis)
         display.print_report(console, written)
     if as_json:
-        print(frames.summarize(runs).write_json())
+        print(analysis.summary.write_json())

@@ -48,7 +48,7 @@ def run(
         )
     backend = options.choose_backend(backend)
     from keras_wgd.cli import display
-    from keras_wgd.experiments.analysis import frames
+    from keras_wgd.experiments.analysis.analysis import Analysis
     from keras_wgd.experiments.store import claim, results
     from keras_wgd.experiments.training import devices, inputs, tensorboard
 
@@ -76,7 +76,7 @@ def run(
     if as_json:
         print(json.dumps({"spec": spec.to_dict(), **results.to_dict(result)}))
     else:
-        display.print_tables(console, frames.frame([result]))
+        display.print_tables(console, Analysis.of([result]))
 
 
 def _make(console, out, spec, how, engine):

@@ -12,15 +12,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from keras_wgd import presets
 from keras_wgd.cli import fields as of_run
 from keras_wgd.cli import options
 from keras_wgd.cli.options import UserError, one_of, user_errors
+from keras_wgd.experiments.fields import described
 from keras_wgd.experiments.launch.cluster import LOCAL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.experiments.store.claim import Shard, check_plan, claim, recorded
-from keras_wgd.paper import presets
 from keras_wgd.tasks.datasets.names import SIZES
 from keras_wgd.tasks.models.names import MODELS
 
@@ -45,7 +46,7 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
     *of_run.from_fields(
         RunSpec, of_run.COMMON, of_run.default_of_presets, panel="Runs"
     ),
-    *of_run.from_fields(Options, ("data_dir", "save_model", "tensorboard")),
+    *of_run.from_fields(Options, described(Options).keys() - {"devices"}),
 )
 def study(
     *,
