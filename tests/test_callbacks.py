@@ -15,13 +15,20 @@ from keras_wgd.optimizers.means import MEANS
 placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 
 
-def plain_gradients(model, start, x, y):
-    """The gradients of one step, which SGD(1.0) takes from the weights."""
-    model.set_weights(start)
-    compiled(model, keras.optimizers.SGD(1.0), jit_compile=False)
-    model.train_on_batch(x, y)
-    pairs = zip(start, values(model.trainable_variables), strict=True)
-    return [before.astype("float64") - after for before, after in pairs]
+@pytest.fixture(scope="module")
+def plain():
+    """A start, and the gradients of `images` and of each half of them there."""
+    model = compiled(convnet(), keras.optimizers.SGD(1.0), jit_compile=False)
+    start = model.get_weights()
+    x, y = images(model)
+
+    def gradients(part):
+        model.set_weights(start)
+        model.train_on_batch(x[part], y[part])
+        pairs = zip(start, values(model.trainable_variables), strict=True)
+        return [before.astype("float64") - after for before, after in pairs]
+
+    return start, *map(gradients, (slice(16), slice(8), slice(8, 16)))
 
 
 def monitored(model, optimizer, epochs=1, callbacks=(), **options):
@@ -41,10 +48,9 @@ def monitored(model, optimizer, epochs=1, callbacks=(), **options):
 
 @placements
 @pytest.mark.parametrize("mean_over", MEANS)
-def test_ratios_equal_numpy(mean_over, placement):
+def test_ratios_equal_numpy(plain, mean_over, placement):
+    start, gradients, *_ = plain
     model = convnet()
-    start = model.get_weights()
-    gradients = plain_gradients(model, start, *images(model))
     model.set_weights(start)
     optimizer = WGD(keras.optimizers.SGD(1e-30), mean_over, placement)
     monitor = monitored(model, optimizer, epochs=2)
@@ -61,13 +67,11 @@ def test_ratios_equal_numpy(mean_over, placement):
     assert len(history) == 4
 
 
-def test_ratio_over_several_steps():
-    """Of two batches, one with ten times the gradient."""
+def test_ratio_over_several_steps(plain):
+    start, _, *halves = plain
     model = convnet()
-    start = model.get_weights()
-    x, y = images(model)
-    halves = [plain_gradients(model, start, x[i : i + 8], y[i : i + 8]) for i in (0, 8)]
     model.set_weights(start)
+    x, y = images(model)
     compiled(model, WGD(keras.optimizers.SGD(1e-30)))
     monitor = WhiteningMonitor()
     model.fit(

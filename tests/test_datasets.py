@@ -61,7 +61,7 @@ def test_invalid_image_size(size):
 
 
 def test_unknown_dataset():
-    with pytest.raises(ValueError, match=r"cifar100, digits. Received: 'mnist'"):
+    with pytest.raises(ValueError, match=f"{', '.join(SIZES)}. Received: 'mnist'"):
         datasets.load("mnist")
 
 

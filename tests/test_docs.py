@@ -182,14 +182,22 @@ def check_keras_wgd(arguments):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page):
     text = page.read_text("utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", text):
         if "://" in target:
             continue
         figure = re.fullmatch(r"(?:\.\./)*results/([\w-]+\.svg)", target)
         if figure:  # docs/hooks.py copies it into the site
             assert list(RESULTS.rglob(figure[1])), target
-        else:
-            assert (page.parent / target).exists(), target
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), (target, anchor)
+
+
+def anchors(page):
+    """The anchors of a page's headings."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text("utf-8"))
+    return [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
 
 
 @any_backend

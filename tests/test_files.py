@@ -5,7 +5,7 @@ from keras_wgd import files
 pytestmark = pytest.mark.any_backend
 
 
-def test_atomic_writes_a_draft(tmp_path):
+def test_atomic_write(tmp_path):
     path = tmp_path / "model.keras"
     drafts = set()
     for text in ("one", "two"):
@@ -19,21 +19,21 @@ def test_atomic_writes_a_draft(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_permissions_of_a_file(tmp_path):
+def test_permissions(tmp_path):
     (tmp_path / "any").write_text("")
     files.write_text(tmp_path / "ours", "")
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
 
 
-def test_writes_do_not_follow_links(tmp_path, monkeypatch):
+def test_links_are_not_followed(tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("mine")
     place = tmp_path / "place"
     place.symlink_to(elsewhere)
     files.write_text(place, "ours")
     assert not place.is_symlink()
-    # A draft whose name is known.
+    # As if the name could be guessed.
     monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0")
     (tmp_path / ".draft-0-place").symlink_to(elsewhere)
     with pytest.raises(FileExistsError):

@@ -9,6 +9,8 @@ from keras_wgd import ConvKernel, conv_kernels
 from keras_wgd.optimizers.kernels import guess_kernel
 from keras_wgd.optimizers.means import MEANS
 
+pytestmark = pytest.mark.any_backend
+
 
 def told(model, mean_over):
     guesses = [guess_kernel(v, i) for i, v in enumerate(model.trainable_variables)]

@@ -46,8 +46,9 @@ def new_session(others):
         layers.Conv2D(1, 1)
 
 
-@pytest.mark.parametrize("others", [0, 1, 2])
-@pytest.mark.parametrize("placement", ["gradient", "update"])
+@pytest.mark.parametrize(
+    ("others", "placement"), [(0, "gradient"), (1, "update"), (2, "gradient")]
+)
 def test_list_in_a_file_after_renaming(tmp_path, others, placement):
     new_session(0)
     model = built(Two())

@@ -7,6 +7,8 @@ from keras import layers
 from keras_wgd import conv_kernels
 from keras_wgd.optimizers.kernels import guess_kernel
 
+pytestmark = pytest.mark.any_backend
+
 MEANS = ("filters", "fan_in", "kernels")
 
 

@@ -136,3 +136,13 @@ def test_invalid_kernel_config(change):
     assert ConvKernel.from_config(config).get_config() == config
     with pytest.raises(ValueError, match=r"as get_config\(\) has written it. Received"):
         ConvKernel.from_config({**config, **change})
+
+
+def test_kernel_config_of_an_earlier_version():
+    config = ConvKernel("conv/kernel", (3, 3, 2, 6), "Conv2D").get_config()
+    del config["guessed"]
+    for layer, guessed in (("Conv2D", False), ("Conv2D?", True)):
+        old = {**config, "kind": "ordinary", "layer": layer}
+        kernel = ConvKernel.from_config(old)
+        assert (kernel.kind, kernel.layer) == ("standard", "Conv2D")
+        assert kernel.guessed == guessed

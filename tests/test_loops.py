@@ -23,7 +23,7 @@ def wrapped(placement):
 def fitted(placement):
     """What fit makes of as many steps on the same batch."""
     keras.utils.set_random_seed(0)
-    model = compiled(convnet(), wrapped(placement), jit_compile=False)
+    model = compiled(convnet(), wrapped(placement), jit_compile=BACKEND == "jax")
     x, y = images(model)
     model.fit(x, y, batch_size=len(x), epochs=STEPS, shuffle=False, verbose=0)
     return values(model.trainable_variables)

@@ -35,6 +35,7 @@ def torch_radam(weights, gradients, learning_rate, beta_2, **kwargs):
     return [p.detach().numpy() for p in parameters]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("beta_2", [0.999, 0.9999])
 def test_twin_is_torch_radam(beta_2):
     weights, gradients = weights_and_gradients(200)
@@ -62,8 +63,6 @@ def test_200_steps_in_float32(beta_2, early_steps):
     twin = twins(weights, gradients, early_steps=early_steps, **kwargs)
     assert error(weights, twin) > 0.05
     assert error(ours, twin) < 1e-6
-    if early_steps == "momentum":
-        assert error(ours, torch_radam(weights, gradients, **kwargs)) < 1e-6
 
 
 def test_200_steps_in_float64():

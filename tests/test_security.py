@@ -32,6 +32,7 @@ RUNS = {"eval", "exec", "compile", "__import__", "system", "popen", "Popen", "lo
 STARTS = ("exec", "spawn", "posix_spawn", "startfile")
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_source_executes_what_it_reads(path):
     """Methods called `compile` are allowed: of torch, and of models."""

@@ -6,7 +6,6 @@ import pytest
 from keras import ops
 from support import reference
 from support.networks import (
-    convnet,
     every_layer_type,
     graphs_are_whole,
     values,
@@ -104,13 +103,15 @@ def test_torch_compiles_the_step_in_one_graph(mean_over):
 
 @pytest.mark.parametrize("mean_over", MEANS)
 def test_means_of_one_are_not_subtracted(mean_over):
-    model, steps = stepped(
-        lambda model: WGD(keras.optimizers.SGD(1.0), mean_over), jit_compile=False
-    )
-    paths = [v.path for v in model.trainable_variables]
-    for layer in ("one_each", "one_filter"):
-        step = steps[paths.index(model.get_layer(layer).kernel.path)]
-        assert np.abs(step).max() > 0.01
+    layers = ("conv2d", "conv2d_1", "depthwise_conv2d", "one_each")
+    names = [f"{layer}/kernel" for layer in layers]
+    shapes = [(3, 3, 2, 4), (1, 1, 4, 1), (3, 3, 4, 1), (3, 3, 4, 1)]
+    optimizer = WGD(keras.optimizers.SGD(1.0), mean_over)
+    variables = built_on(shapes, optimizer, names)
+    gradients = [drawn(*shape) for shape in shapes]
+    optimizer.apply([ops.convert_to_tensor(g) for g in gradients], variables)
+    for value in values(variables):
+        assert np.abs(value).max() > 0.01
 
 
 def centered(gradient, mean_over="filters"):
@@ -154,24 +155,22 @@ def test_gradients_in_any_order_and_number():
             np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name", ["radam", "lamb"]
-)  # of torch, Adam takes tensors alone
+# Not Adam: on PyTorch it takes tensors only.
+@pytest.mark.parametrize("name", ["radam", "lamb"])
 @pytest.mark.parametrize("placement", ["gradient", "update"])
 def test_gradients_as_arrays(name, placement):
-    generator = np.random.default_rng(0)
-    model = convnet()
-    start = model.get_weights()
-    drawn = [generator.normal(size=w.shape).astype("float32") for w in start]
+    gradients = [drawn(*shape) for shape in SHAPES[:2]]
     trained = []
-    for gradients in (drawn, [ops.convert_to_tensor(g) for g in drawn]):
-        model.set_weights(start)
+    for given in (gradients, [ops.convert_to_tensor(g) for g in gradients]):
         optimizer = WGD(name, placement=placement)
-        optimizer.apply(gradients, model.trainable_variables)
-        trained.append(model.get_weights())
-    for weight, array, tensor in zip(start, *trained, strict=True):
+        variables = built_on(SHAPES[:2], optimizer, NAMES[:2])
+        for variable in variables:
+            variable.assign(np.ones(variable.shape))
+        optimizer.apply(given, variables)
+        trained.append(values(variables))
+    for array, tensor in zip(*trained, strict=True):
         np.testing.assert_array_equal(array, tensor)
-        assert (array != weight).any()
+        assert (array != 1).any()
 
 
 @pytest.mark.parametrize("placement", ["gradient", "update"])

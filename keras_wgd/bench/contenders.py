@@ -70,9 +70,6 @@ def contenders(
         means: Values of `mean_over`.
         placements: Values of `placement`.
         kernels: As for `WGD`.
-
-    Returns:
-        The contenders, in that order.
     """
     make = functools.partial(_make, optimizer)
     found = [Contender(type(make()).__name__, optimizer, make, "alone")]
@@ -93,14 +90,7 @@ def contenders(
 
 
 def in_fit(family: Sequence[Contender]) -> list[Contender]:
-    """Those of a family whose whole steps of `fit` are compared.
-
-    Args:
-        family: As `contenders` returns it.
-
-    Returns:
-        The optimizer alone, the first in WGD, and that one with a `WhiteningMonitor`.
-    """
+    """The optimizer alone, the first in WGD, and that one with a `WhiteningMonitor`."""
     alone, wrapped, *_ = family
     watched = dataclasses.replace(
         wrapped, name=f"{wrapped.name}, watched", kind="watched"

@@ -38,10 +38,6 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Time RAdam alone, in WGD, and its first peer on weights of many sizes.
 
-    Args:
-        rounds: How often to time each.
-        on_step: As for `measurements.of_steps`.
-
     Returns:
         Measurements as dictionaries, each with its `panel` and its place `x` in it.
     """
@@ -60,11 +56,6 @@ def write(
 ) -> list[Path]:
     """Write the measurements of this backend, and draw those of all backends.
 
-    Args:
-        out: A folder. Files of other backends may be in it.
-        environment: The environment of the measurements.
-        points: As `measure` returns them.
-
     Returns:
         The files.
     """
@@ -79,16 +70,13 @@ def write(
 
 
 def read(out: Path) -> list[dict[str, Any]]:
-    """Read what `write` wrote, under one or more backends.
-
-    Args:
-        out: The folder. It is made if it is missing.
+    """Read what `write` wrote to a folder, under one or more backends.
 
     Returns:
         A row for each measurement, for `chart`.
 
     Raises:
-        ValueError: If a file is damaged, or is not of `write`.
+        ValueError: If a file is damaged, or was not written by `write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []

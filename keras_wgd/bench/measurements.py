@@ -69,7 +69,7 @@ def of_steps(
 
     Args:
         variables: The weights.
-        contenders: The contenders.
+        contenders: The optimizers.
         rounds: How often to time each.
         on_step: Called when a step is compiled, and each time that it was timed.
 
@@ -110,13 +110,10 @@ def of_fit_steps(
 
     Args:
         model: The network, with logits.
-        contenders: The contenders, without peers.
+        contenders: The optimizers, without peers.
         rounds: How often to time each.
         batch_size: Images in a step.
         on_step: As for `of_steps`.
-
-    Returns:
-        A measurement for each contender, in the same order.
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
@@ -151,11 +148,6 @@ def interleaved(
 
     A machine that is slow for a while then slows all steps alike, and no step always
     follows the same other one.
-
-    Args:
-        steps: Functions by name. Each returns when its work is done.
-        rounds: The number of rounds.
-        on_step: Called after each step.
 
     Returns:
         The seconds of each step in each round.

@@ -10,14 +10,10 @@ import keras
 
 
 def peak(step: Callable[[], None]) -> int | None:
-    """The memory that a step allocates at its peak, beyond what is allocated before.
+    """The bytes that a step allocates at its peak, beyond what is allocated before.
 
-    Args:
-        step: Makes a step. It has run before.
-
-    Returns:
-        Bytes: on a GPU as the backend counts them, on the CPU of Linux the growth of
-        this process. `None` if neither is known.
+    They are counted by the backend on a GPU, and are the growth of this process on the
+    CPU. `None` if neither is known.
     """
     backend = keras.backend.backend()
     if backend == "torch":

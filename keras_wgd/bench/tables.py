@@ -9,15 +9,11 @@ from keras_wgd.bench.measurements import Measurement
 
 
 def steps(measurements: Sequence[Measurement]) -> Table:
-    """The steps of one optimizer: alone, in WGD, and of its peers.
+    """The steps of one optimizer: alone, which is first, in WGD, and of its peers.
 
-    Args:
-        measurements: As `of_steps` returns them, the optimizer alone first.
-
-    Returns:
-        Times, their ratio to the optimizer alone and to the first peer, the minimum of
-        the first ratio where memory bandwidth is the limit, the bytes that must be
-        moved, and the memory that a step needs while it runs.
+    The columns are times, their ratio to the optimizer alone and to the first peer, the
+    minimum of the first ratio where memory bandwidth is the limit, the bytes that must
+    be moved, and the memory that a step needs while it runs.
     """
     alone = measurements[0]
     peers = [m for m in measurements if m.kind == "peer"]
@@ -47,17 +43,7 @@ def fit_steps(
     batch_size: int,
     image_size: int,
 ) -> Table:
-    """Whole steps of `fit`, and the share of the optimizer's step.
-
-    Args:
-        measurements: As `of_fit_steps` returns them.
-        alone: As `of_steps` returns them.
-        batch_size: Images in a step.
-        image_size: Their height and width in pixels.
-
-    Returns:
-        Times, their ratio to the first of the same optimizer, and the share.
-    """
+    """Whole steps of `fit`, and the share of the optimizer's step, from `alone`."""
     steps = {(m.optimizer, m.name): m for m in alone}
     title = f"A whole step of fit: {batch_size} images of {image_size} pixels"
     table = _table(title, ("/ alone", "the optimizer's share"))

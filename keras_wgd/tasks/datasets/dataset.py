@@ -56,14 +56,7 @@ class Dataset:
         return (self.image_size or height, self.image_size or width, channels)
 
     def preprocess(self, images: np.ndarray) -> np.ndarray:
-        """Resize stored images and normalize them.
-
-        Args:
-            images: Images of `train` or `test`, uint8.
-
-        Returns:
-            `(resized images - mean) / std`, float32.
-        """
+        """Resize stored images and normalize them: `(images - mean) / std`, float32."""
         result = resize(images, self.image_size) - np.array(self.mean, "float32")
         # In place: an epoch of CIFAR-100 is 614 MB.
         result /= np.array(self.std, "float32")
@@ -113,20 +106,16 @@ class Dataset:
     ) -> dict[str, Any]:
         """The training images of an epoch, for `model.fit(**...)`.
 
+        The images are those of `indices`.
+
         Args:
-            seed: As for `indices`.
-            epoch: As for `indices`.
-            batch_size: As for `indices`.
-            sampler: As for `indices`.
+            seed, epoch, batch_size, sampler: As for `indices`.
             part: Which part of each batch, from 0.
             parts: The number of parts of equal size that each batch is split into.
 
         Returns:
             Keyword arguments for `fit`: that part of the preprocessed images and their
             labels.
-
-        Raises:
-            ValueError: As `indices` does.
         """
         chosen = self.indices(seed, epoch, batch_size, sampler)
         batch_size //= parts
@@ -153,10 +142,8 @@ class Dataset:
     def _inputs(self, images, positions, batch_size, labels=None):
         if isinstance(images, np.ndarray) and images.shape[1:] == self.image_shape:
             # Without resizing an epoch is made at once. `fit` is fastest on arrays.
-            inputs = {
-                "x": self.preprocess(images[positions]),
-                "batch_size": batch_size,
-            }
+            x = self.preprocess(images[positions])
+            inputs = {"x": x, "batch_size": batch_size}
             return inputs if labels is None else {**inputs, "y": labels[positions]}
         from keras_wgd.tasks.datasets.batches import Batches
 
@@ -171,14 +158,7 @@ class Dataset:
             )
 
     def subset(self, train_size: int | None, test_size: int | None) -> "Dataset":
-        """The first images of each part, with the classes balanced.
-
-        Args:
-            train_size: Training images to keep; `None` keeps all.
-            test_size: Test images to keep; `None` keeps all.
-
-        Returns:
-            A data set of that size.
+        """The first images of each part, with the classes balanced; `None` keeps all.
 
         Raises:
             ValueError: If there are fewer images.
@@ -213,9 +193,6 @@ def balanced(labels: np.ndarray, size: int | None, name: str = "size") -> np.nda
 
     Returns:
         Positions, ascending.
-
-    Raises:
-        ValueError: If there are fewer labels.
     """
     if size is None:
         return np.arange(len(labels))

@@ -20,9 +20,7 @@ _ROTATED = range(2, 9)
 class FileImages:
     """Images in files. Indexing with an array of positions decodes them.
 
-    Args:
-        paths: Files that `decode` can read.
-        size: Height and width in pixels that each image is resized to.
+    `size` is the height and width in pixels that each image is resized to.
     """
 
     def __init__(self, paths: Sequence[str], size: int):
@@ -100,17 +98,10 @@ def decode(path: str, size: int) -> np.ndarray:
 
 
 def check(path: str, size: int) -> str:
-    """Decode an image, and say what a user may not expect of its pixels.
-
-    Args:
-        path: As for `decode`.
-        size: As for `decode`.
+    """Decode an image as `decode` does.
 
     Returns:
-        A warning, or `""`.
-
-    Raises:
-        OSError: As `decode` does.
+        A warning of what a user may not expect of the pixels, or `""`.
     """
     with _open(path) as image:
         _decoded(image, size)

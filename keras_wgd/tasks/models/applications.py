@@ -15,17 +15,7 @@ def build(
     application: str,
     stem: str | None = None,
 ) -> keras.Model:
-    """A network of keras.applications with random weights.
-
-    Args:
-        input_shape: `(height, width, channels)`, at least 32 by 32.
-        classes: The number of logits.
-        application: `"ResNet50"`, whose convolutions have biases, or `"DenseNet121"`.
-        stem: `"small"` or `None`, as for `models.build`.
-
-    Returns:
-        A model from images to logits.
-    """
+    """Build `"ResNet50"`, whose convolutions have biases, or `"DenseNet121"`."""
     model = getattr(keras.applications, application)(
         weights=None,
         input_shape=input_shape,

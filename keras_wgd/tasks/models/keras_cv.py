@@ -9,13 +9,6 @@ def resnet18(input_shape: tuple[int, ...], classes: int) -> keras.Model:
     """The backbone of keras-cv with average pooling and logits.
 
     keras-cv's own alias `ResNet18Backbone()` downloads these arguments.
-
-    Args:
-        input_shape: `(height, width, channels)`, at least 32 by 32.
-        classes: The number of logits.
-
-    Returns:
-        A model from images to logits. It does not rescale the images.
     """
     backbone = ResNetBackbone(
         stackwise_filters=[64, 128, 256, 512],

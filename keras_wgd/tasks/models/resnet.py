@@ -16,14 +16,10 @@ def cifar_resnet(
     """A residual network of `6 * blocks + 2` layers for small images.
 
     Args:
-        input_shape: `(height, width, channels)`, at least 4 by 4.
+        input_shape: `(height, width, channels)`.
         classes: The number of logits.
         blocks: Residual blocks in each of three stages, of 16, 32 and 64 filters.
-        groups: The number of groups of group normalization; `None` is batch
-            normalization.
-
-    Returns:
-        A model from images to logits.
+        groups: The groups of group normalization; `None` is batch normalization.
 
     References:
         He et al., 2016, Sec. 4.2, with 1x1 convolutions on the shortcuts.
@@ -45,15 +41,6 @@ def resnet18(
 
     That of keras-cv pads only at the bottom and right where a convolution of stride 2
     has an input of even size.
-
-    Args:
-        input_shape: `(height, width, channels)`, at least 32 by 32, or 8 by 8 with the
-            small stem.
-        classes: The number of logits.
-        stem: `"small"` or `None`, as for `models.build`.
-
-    Returns:
-        A model from images to logits.
 
     References:
         He et al., 2016, Table 1, with 1x1 convolutions on the shortcuts.
