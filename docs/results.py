@@ -2,15 +2,17 @@
 
     python docs/results.py
 
-It replaces what stands between `<!-- NAME -->` and `<!-- end -->`, and writes
-examples/results/tables.md. The test suite checks that all of it is up to date.
+It replaces the text between `<!-- NAME -->` and `<!-- end -->`, and writes the tables
+and figures of examples/results. The test suite checks that all are up to date.
 """
 
 import re
+import tempfile
 from pathlib import Path
 
 import polars as pl
 
+from keras_wgd import pictures
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.statistics import adjusted
 from keras_wgd.experiments.optimizers import OPTIMIZERS
@@ -18,10 +20,12 @@ from keras_wgd.experiments.store import collection
 from keras_wgd.paper import cells, layout, published
 from keras_wgd.paper.cells import Cell, Table
 from keras_wgd.report import report, verdict
+from keras_wgd.report.figures import figures
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "examples/results"
 PAGES = ("results.md", "how-to/choose.md")
+FIGURES = ("gains", "norm-ratio-resnet8-cifar100")
 ARMS = ("plain", "filters", "fan_in")
 
 
@@ -35,6 +39,16 @@ def read() -> Analysis:
 def tables(analysis: Analysis) -> str:
     """The content of examples/results/tables.md."""
     return report.tables(analysis, verdict.verdicts(analysis.runs))
+
+
+def drawings(analysis: Analysis) -> dict[str, str]:
+    """The content of the SVG files in examples/results/figures, by name."""
+    drawn = figures(analysis, verdict.verdicts(analysis.runs))
+    with tempfile.TemporaryDirectory() as folder:
+        some = {name: drawn[name] for name in FIGURES}
+        written = pictures.write(Path(folder), some, pictures.vega_lite())
+        files = [path for path in written if path.suffix == ".svg"]
+        return {path.name: path.read_text("utf-8") for path in files}
 
 
 def page(name: str, analysis: Analysis) -> str:
@@ -116,11 +130,13 @@ def _test_roughness(runs: pl.DataFrame) -> Table:
 
 
 def main() -> None:
-    """Write the pages and tables.md."""
+    """Write the pages, the tables and the figures."""
     analysis = read()
     for name in PAGES:
         (DOCS / name).write_text(page(name, analysis), "utf-8")
     (RESULTS / "tables.md").write_text(tables(analysis), "utf-8")
+    for name, text in drawings(analysis).items():
+        (RESULTS / "figures" / name).write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from scipy import stats
 from keras_wgd import pictures, presets
 from keras_wgd.bench import growth
 from keras_wgd.experiments.store import collection
+from keras_wgd.paper import published
+from keras_wgd.report import verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -36,8 +38,12 @@ def script():
     sys.modules.pop("results")
 
 
-def test_committed_tables_and_pages_are_up_to_date(script):
-    analysis = script.read()
+@pytest.fixture(scope="module")
+def analysis(script):
+    return script.read()
+
+
+def test_committed_tables_and_pages_are_up_to_date(script, analysis):
     assert (KEPT / "tables.md").read_text("utf-8") == script.tables(analysis)
     texts = {name: (DOCS / name).read_text("utf-8") for name in script.PAGES}
     assert texts == {name: script.page(name, analysis) for name in script.PAGES}
@@ -45,6 +51,65 @@ def test_committed_tables_and_pages_are_up_to_date(script):
     pattern = re.compile(r"<!-- ([\w-]+) -->\n\n.+?\n\n<!-- end -->", re.DOTALL)
     marks = pattern.findall("".join(texts.values()))
     assert sorted(marks) == sorted(script.parts(analysis))
+
+
+def test_committed_figures_are_up_to_date(script, analysis):
+    figures = {p.name: p.read_text("utf-8") for p in (KEPT / "figures").iterdir()}
+    assert figures == script.drawings(analysis)
+
+
+def words_of(name):
+    """The text of a page in one line."""
+    return " ".join((DOCS.parent / name).read_text("utf-8").split())
+
+
+def test_quoted_averages(analysis):
+    """Numbers in sentences about all gains of an arm."""
+    judged = verdict.verdicts(analysis.runs).filter(measure="accuracy")
+    gains = 100 * judged.filter(arm="fan_in")["gain"]
+    span = f"{gains.min():.1f} to {gains.max():.1f} points"
+    for name in ("README.md", "docs/index.md", "docs/results.md"):
+        assert f"{len(analysis.runs)} small runs" in words_of(name)
+        assert span in words_of(name)
+    tuned = judged.filter(dataset="cifar100", at_paper_rate=False)
+    for row in tuned.to_dicts():
+        gain, low, high = (100 * row[f"gain{end}"] for end in ("", "_low", "_high"))
+        quoted = (
+            f"in {row['higher']} of {row['pairs']} pairs. Its average gain is "
+            f"{gain:.2f} points (95 % interval {low:+.2f} to {high:+.2f}; p "
+            f"{row['gain_p']:.3f}, or {row['gain_p_adjusted']:.3f} adjusted"
+        )
+        assert quoted in words_of("docs/how-to/choose.md")
+
+
+def test_quoted_gain_of_adam(analysis):
+    adam = {"dataset": "cifar100", "optimizer": "adam", "arm": "fan_in"}
+    row = analysis.summary.filter(**adam, seeds=5).row(0, named=True)
+    assert row["accuracy_gain_p"] == analysis.summary["accuracy_gain_p"].min()
+    gain, low, high = (
+        100 * row[f"accuracy_gain{end}"] for end in ("", "_low", "_high")
+    )
+    p, p_adjusted = (row[f"accuracy_gain_p{end}"] for end in ("", "_adjusted"))
+    assert (
+        f"it gained {gain:.1f} points of accuracy (95 % interval {low:.1f} to "
+        f"{high:.1f}, five seeds, p {p:.3f}, adjusted {p_adjusted:.3f})"
+    ) in words_of("README.md")
+    quoted = f"smallest p value: {p:.3f}, or {p_adjusted:.3f} adjusted"
+    assert quoted in words_of("docs/how-to/choose.md")
+
+
+def test_quoted_norm_ratios(analysis):
+    curves = analysis.curves.filter(dataset="cifar100")
+    for name in ("docs/results.md", "docs/how-to/choose.md"):
+        for arm in ("filters", "fan_in"):
+            ratios = curves.filter(arm=arm)["norm_ratio"]
+            assert f"{ratios.min():.2f} to {ratios.max():.2f}" in words_of(name)
+
+
+def test_quoted_gain_of_the_paper():
+    mean = re.search(r"by (\d\.\d\d) percentage points", published.claim())[1]
+    for name in ("docs/results.md", "docs/explanation.md"):
+        assert f"{float(mean):.1f} points" in words_of(name)
 
 
 def rows(page):

@@ -156,7 +156,7 @@ def test_line_ends_where_all_runs_diverge(drawn):
     assert [row["x"] for row in rows if row["arm"] == "plain"] == [1]
 
 
-GAIN = "WGD less plain, pair by pair"
+GAIN = "WGD minus plain, pair by pair"
 
 
 @pytest.mark.parametrize("quantity", ["accuracy", "loss"])
@@ -265,7 +265,9 @@ def test_study_without_finite_numbers(tmp_path):
 
 def test_diverged_runs_are_in_the_subtitle(drawn):
     title = drawn["loss-densenet121-cifar100"]["title"]
-    assert "1 of 13 runs diverged: losses are those of the others" in title["subtitle"]
+    assert (
+        "1 of 13 runs diverged: losses are means over the others" in title["subtitle"]
+    )
 
 
 def test_files_are_images(drawn, tmp_path):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.any_backend
 
 def in_order(results):
     """The results, in the order of the rows of their frame."""
-    runs = frames.runs(frames.long(results))
+    runs = Analysis.of(results).runs
     by_key = {
         (
             r.spec.dataset,

@@ -22,7 +22,7 @@ def rich_tables(summary: pl.DataFrame) -> list[Table]:
         table = Table(
             title=f"{display_names.title(part.row(0, named=True))}: {_seeds(part)}",
             caption="All but the loss in percent; recall and precision are means over "
-            "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
+            "the classes; gain is accuracy minus plain accuracy, seed by seed, and p "
             "that of a paired t test; *: of the runs that did not diverge.",
             box=box.SIMPLE_HEAD,
             show_edge=False,

@@ -9,7 +9,7 @@ from keras_wgd.experiments.analysis.frames import MEASURES
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.metrics import METRICS
 
-# Scale and digits after the point: fractions are in percent, as in the paper.
+# Factor and digits after the point: fractions are in percent, as in the paper.
 _FORMS = {name: (100, 2) for name in METRICS if name != "loss"}
 _OTHER_FORM = (1, 4)
 
@@ -21,9 +21,9 @@ class Cell:
     Attributes:
         text: What is printed.
         value: What it is sorted by, if there is a number.
-        paper: The paper's figure, as printed there; empty where it has none.
-        note: What else is told, in small print.
-        bold: Whether a difference behind it is significant.
+        paper: The paper's figure, as printed there; empty if it has none.
+        note: Small print.
+        bold: Whether it rests on a significant difference.
     """
 
     text: str = ""
@@ -42,7 +42,7 @@ class Table:
         heads: The heads of the columns.
         blocks: Rows that belong together, such as those of an optimizer with a
             learning rate, and their cells.
-        notes: What a reader must know.
+        notes: Explanations below the table.
     """
 
     title: str
@@ -77,9 +77,8 @@ def mean_text(row: Mapping[str, Any], name: str, compact: bool = False) -> str:
         compact: Without spaces, and with at most three digits after the point.
 
     Returns:
-        As "58.38 ± 0.40"; without the half where there is no interval; "diverged"
-        where there is no finite value; with "(2 of 3)", or "*", where there are
-        some.
+        As "58.38 ± 0.40"; without the half if there is no interval; with "(2 of 3)",
+        or "*", if some values are not finite; "diverged" if all are not.
     """
     measure = name.removesuffix("_gain")
     is_gain = name != measure
@@ -111,11 +110,10 @@ def is_significant(p: float | None) -> bool:
 def is_better(
     row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], measure: str
 ) -> bool:
-    """Whether a mean is better, by differences that are significant.
+    """Whether a mean is better by a significant difference.
 
-    That of an arm with WGD is compared with the plain one, and the plain one with
-    that of every arm beside it. No mean is better than one from which a run is left
-    out because it diverged.
+    An arm with WGD is compared with the plain one, and the plain one with every other
+    arm. Means that leave out diverged runs are never compared.
 
     Args:
         row: A row of `Analysis.summary`.

@@ -20,9 +20,8 @@ METRIC_HEADS = {
 }
 ROUGHNESS_HEADS = {"train_roughness": "Training loss", "test_roughness": "Test loss"}
 BOLD = (
-    "Bold: a significant difference (p adjusted below "
-    f"{LEVEL:g}), and the mean that is better by it; without bold, these runs do not "
-    "tell the two apart."
+    f"Bold: a significant difference (p adjusted below {LEVEL:g}), and the mean that "
+    "is better by it. Without bold, these runs do not tell which mean is better."
 )
 
 
@@ -46,8 +45,8 @@ def roughness_tables(summary: pl.DataFrame) -> list[Table]:
             part,
             f"Roughness: {display_names.plain_title(part.row(0, named=True))}",
             ROUGHNESS_HEADS,
-            dict.fromkeys(ROUGHNESS_HEADS, "WGD less plain"),
-            [f"{ROUGHNESS} Less is smoother. {BOLD}"],
+            dict.fromkeys(ROUGHNESS_HEADS, "Change"),
+            [f"{ROUGHNESS} A lower value is smoother. {BOLD}"],
         )
         for part in _settings(summary.filter(pl.col("epochs") >= 3))
     ]
@@ -68,30 +67,30 @@ def _metric_table(part):
     gains = part["accuracy_gain_p"].count()
     printed = published.table_of(setting["dataset"], setting["model"])
     notes = [
-        "All but the loss in percent: mean ± half of the 95 % interval over the seeds "
-        "(Student's t; none where all seeds are the same). Recall and precision are "
-        "means over the classes, CKS is Cohen's kappa. Gain: accuracy less that of the "
+        "Mean ± half of the 95 % interval over the seeds (Student's t; none if all "
+        "seeds are equal); all but the loss in percent. Recall and precision are means "
+        "over the classes, CKS is Cohen's kappa. Gain: accuracy minus that of the "
         "plain run of the same seed, in percentage points, with its 95 % interval and "
         "the p value of a paired t test."
     ]
     if gains:
         notes[0] += (
             f" P adjusted: for the {gains} gains in accuracy of this table (Benjamini "
-            "and Hochberg); the tests of each other metric are adjusted in the same "
+            "and Hochberg). The tests of each other metric are adjusted in the same "
             f"way. {BOLD}"
         )
     if printed:
         notes += [
             f"The second number is the paper's (Table {printed.number}: one run at a "
-            "learning rate of 0.01, 224 px, 50 epochs). The paper does not say over "
-            "what it takes the mean, so each reading stands beside the same figure.",
+            "learning rate of 0.01, 224 px, 50 epochs). The paper does not define its "
+            "mean, so every mean has the same figure beside it.",
             *printed.notes,
         ]
     if part["diverged"].sum():
         notes.append(
             f"{part['diverged'].sum()} of {part['seeds'].sum()} runs diverged: a loss "
-            "is not finite. Their accuracy counts; a mean of losses is over the other "
-            "runs, whose number is given."
+            "is not finite. Their accuracy counts. A mean of losses is over the other "
+            "runs, and says how many they are."
         )
     title = display_names.title(setting)
     return _table(part, title, METRIC_HEADS, {"accuracy": "Gain"}, notes)

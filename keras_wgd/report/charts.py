@@ -1,4 +1,4 @@
-"""What the charts of a study have in common: points, looks, legend and frame."""
+"""Parts that the charts of a study share: points, looks of arms, legend, assembly."""
 
 import itertools
 import math
@@ -12,28 +12,24 @@ from keras_wgd.paper.display_names import arm_name
 
 Rows = Sequence[Mapping[str, Any]]
 
-
-def _by_arm(*looks):
-    """Each arm's; where there are more arms than looks, these begin again."""
-    return dict(zip(map(arm_name, ARMS), itertools.cycle(looks), strict=False))
-
-
-# The colors of Okabe and Ito, which color-blind readers can tell apart, a gray that
-# is seen on black and on white, and two more that no study needs yet. Dashes and shapes
-# say the same without color.
-_COLORS = _by_arm(
-    *("#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00"),
-    *("#009e73", "#cc79a7", "#8c564b", "#17becf"),
-)
-_DASHES = _by_arm(
-    *([1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4]),
-    *([11, 3], [11, 2, 2, 2], [4, 1], [4, 1, 1, 1]),
-)
-_SHAPES = _by_arm(
-    *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
-    *("cross", "triangle-left", "diamond", "arrow"),
-)
-# Seen on black and on white.
+# The colors of Okabe and Ito, which color-blind readers can distinguish; a gray that is
+# visible on black and on white; and two more. Dashes and shapes say the same without
+# color.
+_LOOKS: dict[str, tuple[Any, ...]] = {
+    "color": (
+        *("#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00"),
+        *("#009e73", "#cc79a7", "#8c564b", "#17becf"),
+    ),
+    "dash": (
+        *([1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4]),
+        *([11, 3], [11, 2, 2, 2], [4, 1], [4, 1, 1, 1]),
+    ),
+    "shape": (
+        *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
+        *("cross", "triangle-left", "diamond", "arrow"),
+    ),
+}
+# Visible on black and on white.
 _GRAY = "#888888"
 
 # Which arms are shown: all, until their legend entries are clicked.
@@ -58,9 +54,9 @@ def point(
         row: A row with the columns of an estimate, and its `arm`.
         name: The name of the estimate.
         scale: The factor to multiply it by.
-        lowest: The lowest value that is possible, after that. The interval is drawn
-            between it and `highest`, and told in full.
-        highest: The highest one.
+        lowest: The lowest possible value, after scaling. The interval is drawn from
+            there to `highest`; the tooltip has all of it.
+        highest: The highest possible value.
         **more: Further fields.
     """
     mean, low, high = (
@@ -82,7 +78,7 @@ def if_shown(value: float, hidden: float = 0.06) -> Any:
 
 
 def split(rows: Rows, field: str) -> dict[str, list[Mapping[str, Any]]]:
-    """Rows by one of their fields, in the order of its values in them."""
+    """Rows by one of their fields, in the order in which its values appear."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(row[field], []).append(row)
@@ -92,37 +88,49 @@ def split(rows: Rows, field: str) -> dict[str, list[Mapping[str, Any]]]:
 def arms_of(rows: Rows) -> list[str]:
     """The names of the arms in rows, in order."""
     found = {row["arm"] for row in rows}
-    return [name for name in _COLORS if name in found]
+    return [name for name in map(arm_name, ARMS) if name in found]
 
 
-def color(rows: Rows, size: int = 100) -> alt.Color:
-    """The color of each arm, with the legend."""
-    return alt.Color("arm:N", **_look(rows, _COLORS, size))
+def look(rows: Rows, channel: str, size: int = 100, **legend: Any) -> dict[str, Any]:
+    """The look of each arm in rows, with its legend.
 
+    Args:
+        rows: The rows of the whole chart.
+        channel: `"color"`, `"dash"` or `"shape"`.
+        size: The size of the symbols in the legend.
+        **legend: Further options of the legend.
 
-def outline(rows: Rows) -> alt.Stroke:
-    """The same colors, for the outline of what may be hollow."""
-    return alt.Stroke("arm:N", **_look(rows, _COLORS))
-
-
-def dash(rows: Rows) -> alt.StrokeDash:
-    """The dashes of each arm's line."""
-    return alt.StrokeDash("arm:N", **_look(rows, _DASHES, 250, symbolType="stroke"))
-
-
-def shape(rows: Rows) -> alt.Shape:
-    """The shape of each arm's dots."""
-    return alt.Shape("arm:N", **_look(rows, _SHAPES))
+    Returns:
+        Keyword arguments of an Altair channel.
+    """
+    arms = arms_of(rows)
+    # If there are more arms than looks, the looks repeat.
+    values = itertools.cycle(_LOOKS[channel])
+    looks = dict(zip(map(arm_name, ARMS), values, strict=False))
+    return {
+        "shorthand": "arm:N",
+        "scale": alt.Scale(domain=arms, range=[looks[arm] for arm in arms]),
+        "legend": alt.Legend(
+            title=None,
+            orient="top",
+            symbolOpacity=1,
+            symbolSize=size,
+            symbolStrokeWidth=2,
+            labelFontSize=12,
+            columnPadding=20,
+            **legend,
+        ),
+    }
 
 
 def number_axis(**options: Any) -> alt.Axis:
-    """An axis of numbers, with a line at zero that is seen."""
+    """An axis of numbers, with a distinct line at zero."""
     at_zero = alt.condition("datum.value === 0", alt.value(1), alt.value(0.2))
     return alt.Axis(gridColor=_GRAY, gridOpacity=at_zero, **options)
 
 
 def tooltip(place: alt.Tooltip, value: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
-    """What is told of a mean when it is pointed at."""
+    """The tooltip of a mean."""
     return [
         alt.Tooltip("arm:N", title="Arm"),
         place,
@@ -143,24 +151,26 @@ def whole(
     axes: int,
     min_width: int,
     **options: Any,
-) -> dict[str, Any]:
-    """Panels with their title, legend and data, and what a page needs to fit them in.
+) -> dict[str, Any] | None:
+    """Panels with their title, legend and data, and what a page needs to fit them.
 
     Args:
         kind: How Vega-Lite puts them together: `"vconcat"` or `"concat"`.
         parts: The panels, or the facets of panels, and their rows. Part `n` reads the
             data set `rows_n`, and its view with the legend is `marks_n`.
-        title: Of the whole.
-        subtitle: Its lines.
+        title: The title of the chart.
+        subtitle: The lines below it.
         axes: The width of the labels of an upright axis, in pixels.
         min_width: The smallest width of a panel, in pixels.
         **options: Further fields of the concatenation.
 
     Returns:
-        The chart as a dictionary of Vega-Lite.
+        The chart as a dictionary of Vega-Lite; `None` if there are no panels.
     """
-    # Altair copies and validates what it holds, again and again: it makes each part,
-    # and is left out of putting them together. A test validates every chart.
+    if not parts:
+        return None
+    # Altair copies and validates nested charts at each level, which is slow. So Altair
+    # makes the parts only; a test validates every chart.
     top = {name: parts[0][0][name] for name in ("$schema", "config")}
     arms = arms_of([row for _, rows in parts for row in rows])
     return {
@@ -182,7 +192,7 @@ def whole(
             "anchor": "start",
             "offset": 10,
         },
-        "usermeta": {"axes": axes, "least": min_width},
+        "usermeta": {"axes": axes, "minWidth": min_width},
         "datasets": {f"rows_{number}": rows for number, (_, rows) in enumerate(parts)},
         **options,
     }
@@ -191,21 +201,3 @@ def whole(
 def panel_title(name: str, size: int = 11) -> dict[str, Any]:
     """The title of a part of a chart."""
     return {"text": name, "fontSize": size, "anchor": "start", "offset": 6}
-
-
-def _look(rows, looks, size=100, **legend):
-    """The look of each arm in rows, and its legend."""
-    arms = arms_of(rows)
-    return {
-        "scale": alt.Scale(domain=arms, range=[looks[arm] for arm in arms]),
-        "legend": alt.Legend(
-            title=None,
-            orient="top",
-            symbolOpacity=1,
-            symbolSize=size,
-            symbolStrokeWidth=2,
-            labelFontSize=12,
-            columnPadding=20,
-            **legend,
-        ),
-    }

@@ -1,6 +1,6 @@
 """Charts of dots with intervals: a line for each optimizer, rate and arm."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import altair as alt
@@ -13,18 +13,14 @@ POOLED = "all"
 _RUN = alt.Tooltip("block:N", title="Optimizer")
 
 
-def dots(
-    rows: Rows, *, x_title: str, columns: int, title: str, subtitle: Sequence[str]
-) -> dict[str, Any] | None:
+def dots(rows: Rows, *, x_title: str, **options: Any) -> dict[str, Any] | None:
     """Means with intervals, in panels that each have their own scale.
 
     Args:
         rows: As from `charts.point`, with a `block`, in the order of the panels and
             blocks; a hollow diamond where they have a `paper`.
         x_title: The quantity, with its unit.
-        columns: The number of panels in a row.
-        title: The title of the chart.
-        subtitle: The lines below it.
+        **options: As for `charts.whole`.
 
     Returns:
         The chart, as `charts.whole`; `None` where there are no rows.
@@ -34,7 +30,7 @@ def dots(
         seeds = alt.Tooltip("seeds:Q", title="Seeds")
         means = base.mark_point(filled=True, size=55, opacity=1).encode(
             x=alt.X("mean:Q", **x),
-            shape=charts.shape(rows),
+            shape=alt.Shape(**charts.look(rows, "shape")),
             tooltip=charts.tooltip(_RUN, x_title, seeds),
         )
         if all(row.get("paper") is None for row in part):
@@ -45,58 +41,57 @@ def dots(
         )
         return [means, diamonds.encode(x=alt.X("paper:Q", **x), tooltip=[_RUN, paper])]
 
-    panels = _panels(rows, marks, x_title, ("bottom", "top"), is_around_zero=False)
-    return _whole(panels, title, subtitle, columns=columns, spacing=20)
+    return _chart(rows, marks, x_title, ("bottom", "top"), False, spacing=20, **options)
 
 
-def forest(rows: Rows, *, title: str, subtitle: Sequence[str]) -> dict[str, Any] | None:
-    """Paired gains with their intervals around zero, in a panel for each group.
+def forest(rows: Rows, **options: Any) -> dict[str, Any] | None:
+    """Paired gains with their intervals around zero, one panel below the other.
 
     Args:
         rows: As from `charts.point`, with a `block`, `pairs`, `p`, `p adjusted`, and
             `significant`: these are filled.
-        title: The title of the chart.
-        subtitle: The lines below it.
+        **options: As for `charts.whole`.
 
     Returns:
         The chart, as `charts.whole`; `None` where there are no rows.
     """
     x_title = "Gain in accuracy (percentage points)"
+    is_pooled = f"datum.block === '{POOLED}'"
     numbers = (
         alt.Tooltip("p:Q", format=".3~f"),
         alt.Tooltip("p adjusted:Q", format=".3~f"),
         alt.Tooltip("pairs:Q", title="Pairs"),
     )
-    is_pooled = f"datum.block === '{POOLED}'"
 
     def marks(base, x, part):
         gains = base.mark_point(filled=True, strokeWidth=1.5, opacity=1).encode(
             x=alt.X("mean:Q", **x),
-            stroke=charts.outline(rows),
+            stroke=alt.Stroke(**charts.look(rows, "color")),
             fillOpacity=alt.condition("datum.significant", alt.value(1), alt.value(0)),
             size=alt.condition(is_pooled, alt.value(130), alt.value(55)),
-            shape=charts.shape(rows),
+            shape=alt.Shape(**charts.look(rows, "shape")),
             tooltip=charts.tooltip(_RUN, x_title, *numbers),
         )
         return [gains]
 
-    panels = _panels(rows, marks, x_title, ("low", "high"), is_around_zero=True)
-    return _whole(panels, title, subtitle, columns=1, spacing=10)
+    options |= {"columns": 1, "spacing": 10}
+    return _chart(rows, marks, x_title, ("low", "high"), True, **options)
 
 
-def _panels(
+def _chart(
     rows: Rows,
     marks: Callable[..., list[alt.Chart]],
     x_title: str,
     ends: tuple[str, str],
     is_around_zero: bool,
-) -> list[tuple[dict[str, Any], Rows]]:
-    """A panel with intervals and marks for each `panel` of the rows.
+    **options: Any,
+) -> dict[str, Any] | None:
+    """Intervals and marks, in a panel for each `panel` of the rows.
 
-    Around zero the panels are one below the other, and the last has the title.
+    Around zero the panels share a title of the axis, below the last one.
     """
     low, high = ends
-    found: list[tuple[dict[str, Any], Rows]] = []
+    drawn: list[tuple[dict[str, Any], Rows]] = []
     panels = charts.split(rows, "panel")
     for number, (name, part) in enumerate(panels.items()):
         has_title = not is_around_zero or number == len(panels) - 1
@@ -108,7 +103,7 @@ def _panels(
         base = alt.Chart(alt.NamedData(f"rows_{number}")).encode(
             y=alt.Y("block:N", title=None, sort=list(charts.split(part, "block"))),
             yOffset=alt.YOffset("arm:N", sort=charts.arms_of(rows)),
-            color=charts.color(rows),
+            color=alt.Color(**charts.look(rows, "color")),
             opacity=charts.if_shown(1),
         )
         first, *others = marks(base, x, part)
@@ -119,19 +114,5 @@ def _panels(
         panel = alt.layer(*layers, width=360).to_dict(validate=False)
         panel["height"] = {"step": 11, "for": "offset"}
         panel["title"] = charts.panel_title(name)
-        found.append((panel, part))
-    return found
-
-
-def _whole(panels, title, subtitle, **options):
-    if not panels:
-        return None
-    return charts.whole(
-        "concat",
-        panels,
-        title=title,
-        subtitle=subtitle,
-        axes=95,
-        min_width=220,
-        **options,
-    )
+        drawn.append((panel, part))
+    return charts.whole("concat", drawn, axes=95, min_width=220, **options)

@@ -18,10 +18,10 @@ from keras_wgd.report.verdict import group_names
 
 Chart = dict[str, Any]
 
-# How the values of a measure are drawn, and where its intervals end at the latest.
+# The scale of a measure, and the limits of its intervals.
 _PERCENT = {"scale": 100.0, "lowest": 0.0, "highest": 100.0}
 _POSITIVE = {"lowest": 0.0}
-# Letters of a name; a file's may have 255, and that of its draft is longer.
+# A file name may have 255 letters, and that of its draft is longer.
 _MAX_NAME = 200
 _BAND = "Mean over the seeds, with its 95 % interval"
 
@@ -34,13 +34,12 @@ def figures(analysis: Analysis, judged: pl.DataFrame) -> dict[str, Chart]:
         judged: As from `verdict.verdicts`.
 
     Returns:
-        Charts, as `charts.whole`, by names that do for files: the paired gains;
+        Charts, as `charts.whole`, by names that are valid for files: the paired gains;
         for each setting accuracy and loss by epoch and their differences from
-        plain, how smooth training was, `||h|| / ||g||` by epoch (Eq. 17) and,
-        where an optimizer has three learning rates or more, what they led to; for
+        plain, how smooth training was, `||h|| / ||g||` by epoch (Eq. 17) and, if an
+        optimizer has three learning rates or more, accuracy by learning rate; for
         each data set, all accuracies. The data sets and settings with the most
-        pairs come first. A chart without points, as for losses of runs that have all
-        diverged, is left out.
+        pairs come first. Charts without points are left out.
     """
     summary = analysis.summary
     found = {"gains": _gains(summary, judged)}
@@ -83,7 +82,7 @@ def _gains(summary: pl.DataFrame, judged: pl.DataFrame) -> Chart | None:
         rows,
         title="Gain in accuracy with WGD",
         subtitle=[
-            "Accuracy less that of the plain run of the same seed: mean over the "
+            "Accuracy minus that of the plain run of the same seed: mean over the "
             "pairs, with its 95 % interval",
             f"Filled: significant (p adjusted below {LEVEL:g}); “{POOLED}”: "
             "averaged over the optimizers first",
@@ -108,8 +107,8 @@ def _of_setting(
     diverged = summary["diverged"].sum()
     if diverged:
         subtitle.append(
-            f"{diverged} of {summary['seeds'].sum()} runs diverged: losses are those "
-            "of the others"
+            f"{diverged} of {summary['seeds'].sum()} runs diverged: losses are means "
+            "over the others"
         )
     found: dict[str, Chart | None] = {}
     for quantity in ("accuracy", "loss"):
@@ -142,8 +141,8 @@ def _of_setting(
             title=f"Roughness of the loss curves of {name}",
             subtitle=[
                 *subtitle,
-                "Root mean square of how much the change of the loss from one epoch to "
-                "the next itself changes; less is smoother",
+                "Root mean square of the second difference of the loss; a lower value "
+                "is smoother",
                 _BAND,
             ],
         )
@@ -182,7 +181,7 @@ def _sections(curves: pl.DataFrame, quantity: str) -> dict[str, list[dict[str, A
     found = {}
     for place, start in (("Training", "train"), ("Test", "test")):
         head, curve = f"{place} {quantity}", f"{start}_{quantity}"
-        gain_head = f"{head}: WGD less plain, pair by pair ({gain_unit})"
+        gain_head = f"{head}: WGD minus plain, pair by pair ({gain_unit})"
         found[f"{head} ({unit})"] = _curve(curves, curve, **bounds)
         scale = bounds.get("scale", 1.0)
         found[gain_head] = _curve(curves, f"{curve}_gain", scale=scale)
@@ -223,14 +222,14 @@ def _accuracies(summary: pl.DataFrame) -> Chart | None:
 
 
 def _name_ends(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each setting, with the fields that differ in similar ones."""
+    """A name for each setting, with the fields that differ in similar settings."""
     ends = []
     for setting in settings:
         pair = (setting["model"], setting["dataset"])
         similar = [s for s in settings if (s["model"], s["dataset"]) == pair]
         fields = [f for f in SETTING if len({other[f] for other in similar}) > 1]
         values = {f: "own" if setting[f] is None else setting[f] for f in fields}
-        if "settings" in values:  # a stranger's text, with slashes perhaps
+        if "settings" in values:  # free text from a file; it may have slashes
             text = setting["settings"]
             values["settings"] = _digest(text) if text else "usual"
         parts = [f"{f}-{value}".replace("_", "-") for f, value in values.items()]
@@ -239,7 +238,7 @@ def _name_ends(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _cut(name):
-    """A name that does for a file: of a very long one the beginning, and a digest."""
+    """A valid file name: of a very long name the beginning, and a digest."""
     if len(name) <= _MAX_NAME:
         return name
     return f"{name[: _MAX_NAME - 9]}-{_digest(name)}"

@@ -1,6 +1,6 @@
 """Charts of lines with bands: by epoch, or by learning rate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -12,7 +12,7 @@ _PANELS_IN_A_ROW = 4
 
 
 def lines(
-    sections: Mapping[str, Rows], *, x: str, title: str, subtitle: Sequence[str]
+    sections: Mapping[str, Rows], *, x: str, **options: Any
 ) -> dict[str, Any] | None:
     """Lines with bands, one for each arm, in panels.
 
@@ -21,28 +21,19 @@ def lines(
             the title of the axis, with its unit, rows as from `charts.point`, with
             an `x`. Those without rows are left out.
         x: What `x` is: `"epoch"`, or anything else on a logarithmic scale.
-        title: The title of the chart.
-        subtitle: The lines below it.
+        **options: As for `charts.whole`.
 
     Returns:
         The chart, as `charts.whole`; `None` where there are no rows.
     """
     filled = {head: rows for head, rows in sections.items() if rows}
-    if not filled:
-        return None
     panel = _panel(x, [row for rows in filled.values() for row in rows])
-    return charts.whole(
-        "vconcat",
-        [
-            (_section(number, head, rows, panel), rows)
-            for number, (head, rows) in enumerate(filled.items())
-        ],
-        title=title,
-        subtitle=subtitle,
-        axes=56,
-        min_width=120,
-        spacing=25,
-    )
+    parts = [
+        (_section(number, head, rows, panel), rows)
+        for number, (head, rows) in enumerate(filled.items())
+    ]
+    options |= {"axes": 56, "min_width": 120, "spacing": 25}
+    return charts.whole("vconcat", parts, **options)
 
 
 def _section(number, head, rows, panel):
@@ -74,7 +65,7 @@ def _panel(x, rows):
         axis = charts.number_axis(format="~g", values=values, labelOverlap="greedy")
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("x:Q", title=x.capitalize(), scale=scale, axis=axis),
-        color=charts.color(rows, 250),
+        color=alt.Color(**charts.look(rows, "color", 250)),
     )
     upright = {
         "title": None,
@@ -82,14 +73,15 @@ def _panel(x, rows):
         "axis": charts.number_axis(minExtent=28, tickCount=5),
     }
     mean = alt.Y("mean:Q", **upright)
-    # Opacities of fills: those of marks would each take a layer in a picture.
+    # Fill opacities: an opacity of the mark would take a layer of its own in a picture.
     bands = base.mark_area(strokeWidth=0).encode(
         y=alt.Y("bottom:Q", **upright),
         y2="top:Q",
         fillOpacity=charts.if_shown(0.16, 0),
     )
+    dash = charts.look(rows, "dash", 250, symbolType="stroke")
     lines = base.mark_line(strokeWidth=2).encode(
-        strokeDash=charts.dash(rows), y=mean, opacity=charts.if_shown(1)
+        strokeDash=alt.StrokeDash(**dash), y=mean, opacity=charts.if_shown(1)
     )
     points = base.mark_point(filled=True, size=22, opacity=1).encode(
         y=mean,

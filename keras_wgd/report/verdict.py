@@ -15,7 +15,7 @@ from keras_wgd.paper.display_names import arm_name, counted, distinct_names
 
 
 class _Words(NamedTuple):
-    """How the verdict on a measure is told."""
+    """The words for the verdict on a measure."""
 
     title: str
     head: str
@@ -38,7 +38,7 @@ _WORDS = {
         "Change in the roughness of the training loss, by comparison",
         "Change",
         "roughness of the training loss",
-        "nats per epoch; less is smoother",
+        "nats per epoch; a lower value is smoother",
         "makes training smoother",
         "makes training rougher",
     ),
@@ -77,8 +77,8 @@ def headline(judged: pl.DataFrame, measure: str = "accuracy") -> str:
     words, number = _WORDS[measure], len(judged)
     if not number:
         return (
-            "There is nothing to compare: no run with WGD has a plain run of the same "
-            "setting, optimizer, learning rate and seed."
+            "There is nothing to compare: no run with WGD has a plain run with the "
+            "same setting, optimizer, learning rate and seed."
         )
     parts = []
     for verdict, verb in (("better", words.better), ("worse", words.worse)):
@@ -179,12 +179,12 @@ def _table(judged: pl.DataFrame, measure: str) -> Table:
         ),
         blocks=tuple(map(tuple, blocks.values())),
         notes=(
-            f"{words.head}: {words.quantity} less that of the plain run of the same "
+            f"{words.head}: {words.quantity} minus that of the plain run of the same "
             f"seed ({words.unit}), averaged first over the optimizers and learning "
-            "rates that every seed has; with its 95 % interval over the seeds and the "
+            "rates that every seed has, with its 95 % interval over the seeds and the "
             f"p value of a paired t test. P adjusted: for {tests} (Benjamini and "
-            "Hochberg). Verdict: better or worse if p adjusted is below "
-            f"{LEVEL:g}; else undecided: these runs do not tell. Higher, same, lower: "
-            f"in how many pairs of runs the {words.quantity} with WGD is so.",
+            f"Hochberg). Verdict: better or worse if p adjusted is below {LEVEL:g}, "
+            "otherwise undecided. Higher, same, lower: the number of pairs of runs in "
+            f"which the {words.quantity} is higher, the same or lower with WGD.",
         ),
     )

@@ -9,8 +9,9 @@ import polars as pl
 
 from keras_wgd.experiments.analysis import frames
 from keras_wgd.experiments.analysis.comparisons import summarize
-from keras_wgd.experiments.analysis.frames import EPOCH, MEASURES, SETTING, TASK
-from keras_wgd.experiments.analysis.statistics import adjusted
+from keras_wgd.experiments.analysis.frames import EPOCH, KEYS, MEASURES, SETTING, TASK
+from keras_wgd.experiments.analysis.statistics import adjusted, roughness
+from keras_wgd.experiments.metrics import METRICS
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.files import write_text
 
@@ -31,14 +32,27 @@ class Analysis:
         return cls(frames.long(results))
 
     @functools.cached_property
-    def runs(self) -> pl.DataFrame:
-        """One row for each run, as `frames.runs` returns it."""
-        return frames.runs(self.long)
-
-    @functools.cached_property
     def epochs(self) -> pl.DataFrame:
         """One row for each run and epoch, without what belongs to the whole run."""
-        return frames.epochs(self.long)
+        return self.long.select(*KEYS, "epoch", *EPOCH)
+
+    @functools.cached_property
+    def runs(self) -> pl.DataFrame:
+        """One row for each run.
+
+        It has the columns of `KEYS` and `METRICS`; `train_roughness` and
+        `test_roughness` (`statistics.roughness`); `diverged`, whether a loss is not
+        finite; and the columns of `EPOCH` in the last epoch, but `seconds` over all.
+        """
+        losses = pl.col("loss", "train_loss", "test_loss")
+        return self.long.group_by(KEYS, maintain_order=True).agg(
+            pl.col(METRICS).first(),
+            train_roughness=roughness("train_loss"),
+            test_roughness=roughness("test_loss"),
+            diverged=~pl.all_horizontal(losses.is_finite().all()),
+            **{name: pl.col(name).last() for name in EPOCH if name != "seconds"},
+            seconds=pl.col("seconds").sum(),
+        )
 
     @functools.cached_property
     def summary(self) -> pl.DataFrame:

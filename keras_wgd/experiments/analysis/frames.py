@@ -1,4 +1,4 @@
-"""From results to frames: a row for each run and epoch, and what is made of it."""
+"""From results to one long frame, and what its columns are."""
 
 import json
 import typing
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import polars as pl
 
 from keras_wgd import settings
-from keras_wgd.experiments.analysis.statistics import roughness
 from keras_wgd.experiments.metrics import CURVES, METRICS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS, RunSpec
@@ -68,33 +67,6 @@ def long(results: Sequence[Result]) -> pl.DataFrame:
         run = twice.row(0, named=True)
         raise ValueError(f"results must hold each run once. Received: twice {run}")
     return _by_evidence(runs).explode(list(lists))
-
-
-def runs(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row for each run.
-
-    Args:
-        frame: As `long` returns it.
-
-    Returns:
-        The columns of `KEYS` and `METRICS`; `train_roughness` and `test_roughness`
-        (`statistics.roughness`); `diverged`, whether a loss is not finite; the
-        columns of `EPOCH` in the last epoch, but `seconds` over all epochs.
-    """
-    losses = pl.col("loss", "train_loss", "test_loss")
-    return frame.group_by(KEYS, maintain_order=True).agg(
-        pl.col(METRICS).first(),
-        train_roughness=roughness("train_loss"),
-        test_roughness=roughness("test_loss"),
-        diverged=~pl.all_horizontal(losses.is_finite().all()),
-        **{name: pl.col(name).last() for name in EPOCH if name != "seconds"},
-        seconds=pl.col("seconds").sum(),
-    )
-
-
-def epochs(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns of a long frame that belong to an epoch, and those of `KEYS`."""
-    return frame.select(*KEYS, "epoch", *EPOCH)
 
 
 def _row(result):
