@@ -23,6 +23,7 @@ RUN = ["run", "--dataset", "digits", *SMALL]
 LIST = ["--preset", "quick", "--list"]
 
 
+@pytest.mark.any_backend
 def test_run_on_cifar100(capsys, tmp_path):
     np.savez(tmp_path / cifar100.FILE, **cifar_arrays())
     out = tmp_path / "out"

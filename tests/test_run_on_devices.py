@@ -151,6 +151,7 @@ def test_two_devices_make_the_run_of_one(tmp_path):
     assert_same_run(results.to_dict(train.make(out, SPEC)), one)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("count", ["3", "0", "-2"])
 def test_devices_that_do_not_divide_the_batch(capsys, tmp_path, count):
     out = tmp_path / "out"
@@ -160,6 +161,7 @@ def test_devices_that_do_not_divide_the_batch(capsys, tmp_path, count):
     assert not out.exists()
 
 
+@pytest.mark.any_backend
 def test_more_devices_than_there_are(capsys, monkeypatch):
     monkeypatch.setattr(devices.os, "cpu_count", lambda: 3)
     monkeypatch.setattr(devices, "_use_jax", lambda jax, count: None)
@@ -181,6 +183,7 @@ def test_parts_of_an_epoch():
     assert [part["batch_size"] for part in parts] == [8, 8]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("parts", [1, 2, 3, 50])
 def test_shared_test_set(parts):
     data = load("digits", None, 64, 41)

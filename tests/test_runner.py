@@ -19,6 +19,7 @@ from keras_wgd.experiments.launch.events import Event, failure
 from keras_wgd.experiments.store import results
 
 
+@pytest.mark.any_backend
 def kinds(events):
     return [event.kind for event in events]
 

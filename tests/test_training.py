@@ -132,6 +132,7 @@ def test_resume_after_stop(data, tmp_path, arm, after):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("sampler", ["weighted", "shuffled"])
 def test_images_by_seed_epoch_and_sampler(data, tmp_path, monkeypatch, sampler):
@@ -179,6 +180,7 @@ def test_tensorboard_curves(data, tmp_path):
         assert logs.count(name) == 2
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("small")
 def test_links_are_not_followed(data, tmp_path):
     elsewhere = tmp_path / "elsewhere"
@@ -200,6 +202,7 @@ def test_links_are_not_followed(data, tmp_path):
     assert not list(folder.glob(".draft*"))
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("small")
 def test_tensorboard_folder_is_a_link(data, tmp_path):
     (tmp_path / "elsewhere").mkdir()
@@ -211,6 +214,7 @@ def test_tensorboard_folder_is_a_link(data, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("small")
 def test_tensorboard_after_resume(data, tmp_path):
     with pytest.raises(Stop):
