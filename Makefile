@@ -69,7 +69,7 @@ paper: suite
 parts := inner_optimizers inner_methods rebuild wgd wgd_steps fit loops radam \
     radam_options radam_backends kernels kernel_names kernels_argument kernel_selection \
     derivative callbacks whitening models cross_backend
-study := test_runs_are_made_once_and_failures_stop_nobody
+study := test_run_all_with_a_failing_run
 compat: compat-oldest compat-nightly
 compat-oldest compat-nightly: export PYTEST = \
     $(parts:%=tests/test_%.py) tests/test_runner.py::$(study)

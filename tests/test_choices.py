@@ -5,10 +5,9 @@ import dataclasses
 import pytest
 from support.runs import SPEC
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.bench import networks
 from keras_wgd.experiments.spec import StudySpec, arm_fields
-from keras_wgd.paper import presets
 from keras_wgd.tasks import datasets, models
 
 pytestmark = pytest.mark.any_backend

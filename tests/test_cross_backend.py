@@ -14,6 +14,8 @@ from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = ("tensorflow", "jax", "torch")
 CASES = {
     "momentum": lambda model: WGD(optimizers.SGD(0.05, momentum=0.9), kernels=model),

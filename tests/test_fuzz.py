@@ -23,7 +23,7 @@ from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 # Each new shape is a new program to JAX.
 SHARES = {"torch": 1.0, "tensorflow": 0.5, "jax": 0.33}
 SHARE = SHARES[keras.backend.backend()]
-fuzz = settings(max_examples=int(SHARE * settings.default.max_examples))
+fuzz = settings(max_examples=round(SHARE * settings.default.max_examples))
 
 drawn = {
     "network": networks(),

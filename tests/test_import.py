@@ -62,7 +62,7 @@ def test_command_line_imports_no_keras():
         "experiments.training.inputs",
         "experiments.training.tensorboard",
         "cli.display",
-        "paper.presets",
+        "presets",
         "report.report",
     )
     imports = ", ".join(f"keras_wgd.{name}" for name in modules)

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import typer
 
-from keras_wgd.cli.options import Backend, choose_backend, one_of, user_errors
+from keras_wgd.cli.options import Backend, Json, choose_backend, one_of, user_errors
 from keras_wgd.optimizers import means
 
 
@@ -15,11 +15,9 @@ def kernels(
     ],
     mean_over: Annotated[str, one_of(means.MEANS)] = "filters",
     backend: Backend = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print it as JSON, for all variables.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show which kernels of a network WGD centres, over what, and why not others."""
+    """Show which kernels of a network WGD centers, over what, and why not others."""
     with user_errors():
         means.get(mean_over)
     choose_backend(backend)
