@@ -175,7 +175,7 @@ def fitted(model, epochs):
     return [to_float64(w) for w in model.weights]
 
 
-# The one jit of PyTorch that is fast to start is tested below.
+# test_radam_backends.py compiles the step with a faster backend.
 @pytest.mark.skipif(BACKEND == "torch", reason="Inductor compiles for 20 seconds")
 def test_jit_and_eager_agree_in_fit():
     after = []
