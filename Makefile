@@ -23,7 +23,7 @@ demo: $(venv)/demo.stamp
 test: marks = not slow
 test: lint types suite
 
-# Both tiers. SEED=random draws other examples in the fuzzing tests.
+# Both tiers. Another SEED draws other examples in the fuzzing tests.
 test-all: thorough = --hypothesis-profile=thorough --hypothesis-seed=$(SEED)
 test-all: lint types suite keras-own
 
