@@ -66,8 +66,9 @@ paper: suite
 
 # The suite's core on the oldest Keras, TensorFlow and JAX that are promised, and on a
 # pre-release of Keras.
-parts := inner_optimizers inner_methods rebuild wgd fit loops radam kernels \
-    kernel_selection derivative callbacks whitening models cross_backend
+parts := inner_optimizers inner_methods rebuild wgd wgd_steps fit loops radam \
+    radam_options radam_backends kernels kernel_names kernels_argument kernel_selection \
+    derivative callbacks whitening models cross_backend
 study := test_runs_are_made_once_and_failures_stop_nobody
 compat: compat-oldest compat-nightly
 compat-oldest compat-nightly: export PYTEST = \

@@ -2,8 +2,8 @@
 
     python docs/means.py
 
-The kernel is 3 x 3, of 2 input channels and 4 filters. The sets are those of
-`ConvKernel.axes`, so the drawing is what the library does. Colors are those of the
+The kernel is 3 x 3, with 2 input channels and 4 filters. The axes are those of
+`ConvKernel.axes`, so the drawing shows what the library does. Colors are those of the
 site's theme where there is one, else those of the reader's.
 """
 
@@ -90,7 +90,7 @@ def _panel(mean, elements, left):
 
 
 def _shares(element, other, axes):
-    """Whether two elements differ along the axes of a mean alone."""
+    """Whether two elements are in one mean: they differ along its axes only."""
     over = {axis % len(element) for axis in axes}
     pairs = enumerate(zip(element, other, strict=True))
     return all(axis in over or one == two for axis, (one, two) in pairs)

@@ -40,15 +40,7 @@ def draw(
 ) -> tuple[Path, Path]:
     """Draw one chart as `name.png` and `name.svg`.
 
-    Args:
-        folder: A folder that exists.
-        name: The name of the files.
-        spec: The Vega-Lite specification.
-        vega_lite: What `vega_lite()` returns. It is an argument so that the processes
-            of `processes` do not import Altair.
-
-    Returns:
-        The two files.
+    The version of Vega-Lite is an argument so that a process does not import Altair.
     """
     import vl_convert
 

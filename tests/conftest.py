@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-# `make test` draws the same few examples each time. `make test-all` draws twenty times
+# `make test` draws the same few examples each time. `make test-all` draws forty times
 # as many, from the seed that it sets.
 settings.register_profile(
     "quick",
-    max_examples=24,
+    max_examples=12,
     derandomize=True,
     database=None,
     deadline=None,

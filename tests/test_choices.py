@@ -84,7 +84,7 @@ def study() -> StudySpec:
 
 
 @pytest.mark.parametrize("value", [None, 3, [1], {}, "zzz", "", "\n", b"x"])
-def test_no_suggestion_for_what_is_near_nothing(value):
+def test_no_suggestion(value):
     with pytest.raises(ValueError, match="optimizer must be one of sgdm") as refused:
         dataclasses.replace(SPEC, optimizer=value)
     assert str(refused.value).endswith(f"Received: {value!r}")

@@ -505,7 +505,7 @@ def test_kernels_shows_a_model_of_ones_own(capsys, tmp_path):
     assert "grouped " in printed
     assert "3 filters, 2 groups" in printed
     assert "none" in printed
-    assert "1 of 4 trainable variables centred" in printed
+    assert "1 of 4 trainable variables centered" in printed
     assert cli.app(["kernels", str(tmp_path / "model.keras"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["model"] == model.name

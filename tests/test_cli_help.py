@@ -12,7 +12,7 @@ from support.runs import result_of
 
 import keras_wgd
 from keras_wgd import cli, presets
-from keras_wgd.cli.examples import EXAMPLES, folded
+from keras_wgd.cli.help import EXAMPLES, folded
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 

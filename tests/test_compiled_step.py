@@ -102,7 +102,7 @@ if BACKEND == "torch":
             apply()
         return operations
 
-    def test_radam_is_one_operation_for_any_number_of_weights():
+    def test_radam_is_one_operation():
         few, many = step(RAdam(0.01), 2), step(RAdam(0.01), 20)
         assert few.names == many.names
         assert few.names.count("_fused_adam_") == 1
@@ -111,7 +111,7 @@ if BACKEND == "torch":
     @inner
     @mean_over
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_centring_is_a_mean_and_a_subtraction_for_each_kernel(
+    def test_centering_is_a_mean_and_a_subtraction(
         monkeypatch, threads, inner, mean_over
     ):
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -128,7 +128,7 @@ if BACKEND == "torch":
         assert whitened.bytes - plain.bytes == means
 
     @mean_over
-    def test_small_kernels_of_one_shape_are_centred_together(mean_over):
+    def test_small_kernels_are_centered_together(mean_over):
         few, many = (step(WGD(RAdam(), mean_over), count, 16) for count in (2, 40))
         assert few.names == many.names
         assert few.names.count("mean") == 1
@@ -150,7 +150,7 @@ if BACKEND == "jax":
 
     @inner
     @mean_over
-    def test_nothing_is_copied_and_the_means_alone_are_kept(inner, mean_over):
+    def test_memory_of_the_compiled_step(inner, mean_over):
         variables = kernels(2, 512)
         plain, _ = compiled(INNER[inner](), variables)
         whitened, donated = compiled(WGD(INNER[inner](), mean_over), variables)
@@ -179,7 +179,7 @@ if BACKEND == "tensorflow":
 
     @inner
     @mean_over
-    def test_a_mean_is_one_kernel_more_and_nothing_is_copied(inner, mean_over):
+    def test_kernels_of_the_compiled_step(inner, mean_over):
         variables = kernels(3)
         plain = calls(compiled(INNER[inner](), variables))
         whitened = calls(compiled(WGD(INNER[inner](), mean_over), variables))

@@ -14,6 +14,8 @@ from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = ("tensorflow", "jax", "torch")
 CASES = {
     "momentum": lambda model: WGD(optimizers.SGD(0.05, momentum=0.9), kernels=model),
@@ -56,7 +58,7 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize("other", [b for b in BACKENDS if b != keras.backend.backend()])
-def test_training_goes_on_under_another_backend(saved, other):
+def test_training_continues_under_another_backend(saved, other):
     folder, here = saved
     done = subprocess.run(
         [sys.executable, __file__, str(folder)],

@@ -56,7 +56,7 @@ def numbers(pattern, text):
 def test_quickstart(tmp_path):
     printed = output(tmp_path, "quickstart")
     assert printed.count("test loss") == 2
-    assert "2 of 6 trainable variables centred" in printed
+    assert "2 of 6 trainable variables centered" in printed
     assert "loaded at step 225, resumed to step 270" in printed
 
 
@@ -90,13 +90,13 @@ def test_fine_tuning(tmp_path):
     printed = output(tmp_path, "fine_tuning", "--epochs", "1")
     assert "260 frozen weights, largest change 0.0" in printed
     assert "256 frozen weights, largest change 0.0" in printed
-    assert "0 of 2 trainable variables centred" in printed
-    assert "3 of 6 trainable variables centred" in printed
+    assert "0 of 2 trainable variables centered" in printed
+    assert "3 of 6 trainable variables centered" in printed
 
 
 def test_keras_cv_resnet18(tmp_path):
     printed = output(tmp_path, "keras_cv_resnet18")
-    assert "20 of 62 trainable variables centred" in printed
+    assert "20 of 62 trainable variables centered" in printed
     losses = numbers(r"loss (\S+),", printed)
     assert len(losses) == 2
     assert losses[1] < losses[0] / 4

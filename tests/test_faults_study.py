@@ -199,7 +199,7 @@ def test_sigterm_in_a_destructor_does_not_come_after_the_end():
     late = []
     before = signal.signal(signal.SIGTERM, lambda *_: late.append(True))
     try:
-        with contextlib.suppress(SystemExit), cli._raised_sigterm():
+        with contextlib.suppress(SystemExit), cli._sigterm_as_exit():
             Closing()
         time.sleep(0.05)
     finally:
@@ -218,7 +218,7 @@ def test_what_else_python_ignores_is_told_as_before(monkeypatch):
     monkeypatch.setattr(
         sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type)
     )
-    with cli._raised_sigterm():
+    with cli._sigterm_as_exit():
         Failing()
     assert told == [ValueError]
 

@@ -23,7 +23,7 @@ from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 # Each new shape is a new program to JAX.
 SHARES = {"torch": 1.0, "tensorflow": 0.5, "jax": 0.33}
 SHARE = SHARES[keras.backend.backend()]
-fuzz = settings(max_examples=int(SHARE * settings.default.max_examples))
+fuzz = settings(max_examples=round(SHARE * settings.default.max_examples))
 
 drawn = {
     "network": networks(),
@@ -33,7 +33,7 @@ drawn = {
 }
 
 
-def test_every_convolution_of_keras_can_be_drawn():
+def test_every_convolution_is_drawn():
     known = {
         pattern.format(rank)
         for pattern, (ranks, _, _) in CONVOLUTIONS.items()
@@ -43,7 +43,7 @@ def test_every_convolution_of_keras_can_be_drawn():
     assert {name for name in vars(layers) if re.fullmatch(pattern, name)} == known
 
 
-def test_every_optimizer_of_keras_can_be_drawn():
+def test_every_optimizer_is_drawn():
     covered = {base for made in CLASSES for base in made().__class__.__mro__}
     wrappers = {keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer}
     assert classes_of_keras() - covered == wrappers
@@ -63,8 +63,8 @@ def by_name(kernel):
     if kernel.variable.name != "kernel" or kernel.kind == "transposed":
         return kernel.kind, 1
     if kernel.kind == "depthwise":
-        return ("ordinary", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
-    return ("ordinary", 1) if shape[-1] > 1 else None
+        return ("standard", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
+    return ("standard", 1) if shape[-1] > 1 else None
 
 
 class Case:
@@ -91,7 +91,7 @@ class Case:
             optimizer.build(self.variables)
         return optimizer
 
-    def centred(self, arrays, variables, mean_over):
+    def centered(self, arrays, variables, mean_over):
         """The arrays less their means, where they are of a kernel."""
         told = [self.told.get(id(variable)) for variable in variables]
         return [
@@ -100,12 +100,12 @@ class Case:
         ]
 
     def warning(self, mean_over):
-        """There is a warning where nothing is centred, and nowhere else."""
+        """There is a warning where nothing is centered, and nowhere else."""
         arrays = [self.generator.random(v.shape) for v in self.variables]
-        centred = self.centred(arrays, self.variables, mean_over)
-        if any((a != c).any() for a, c in zip(arrays, centred, strict=True)):
+        centered = self.centered(arrays, self.variables, mean_over)
+        if any((a != c).any() for a, c in zip(arrays, centered, strict=True)):
             return contextlib.nullcontext()
-        return pytest.warns(UserWarning, match="found nothing to centre")
+        return pytest.warns(UserWarning, match="found nothing to center")
 
     def some_variables(self):
         """Most of the variables, in another order."""
@@ -147,9 +147,7 @@ def assign(variables, arrays):
 
 @fuzz
 @given(**drawn)
-def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
-    network, inner, kernels, seed
-):
+def test_step_on_gradients_centered_by_numpy(network, inner, kernels, seed):
     case = Case(network, kernels, seed)
     for mean_over in MEANS:
         plain, wrapped = inner(), case.wrapped(inner(), mean_over, "gradient")
@@ -158,7 +156,7 @@ def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
             some = case.some_variables()
             gradients = case.gradients(some)
             before = values(case.variables)
-            apply(plain, case.centred(gradients, some, mean_over), some)
+            apply(plain, case.centered(gradients, some, mean_over), some)
             wanted = values(case.variables + plain.variables)
             assign(case.variables, before)
             apply(wrapped, gradients, some)
@@ -169,9 +167,7 @@ def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
 
 @fuzz
 @given(**drawn)
-def test_an_update_is_the_plain_update_that_numpy_centres(
-    network, inner, kernels, seed
-):
+def test_update_centered_by_numpy(network, inner, kernels, seed):
     # Plain weights that are overwritten by plain averages are not the plain step.
     inner = inner.without("ema_overwrite_frequency")
     case = Case(network, kernels, seed)
@@ -186,9 +182,9 @@ def test_an_update_is_the_plain_update_that_numpy_centres(
             steps = [v - b for v, b in zip(values(case.variables), before, strict=True)]
             assign(case.variables, before)
             apply(wrapped, gradients, some)
-            centred = case.centred(steps, case.variables, mean_over)
+            centered = case.centered(steps, case.variables, mean_over)
             got = values(case.variables)
-            for g, b, s, c in zip(got, before, steps, centred, strict=True):
+            for g, b, s, c in zip(got, before, steps, centered, strict=True):
                 # A difference is rounded as its terms are, and steps may be large.
                 largest = max(1.0, abs(b).max(), abs(s).max())
                 np.testing.assert_allclose(g, b + c, rtol=1e-6, atol=2e-6 * largest)
@@ -200,7 +196,7 @@ def test_an_update_is_the_plain_update_that_numpy_centres(
     placement=st.sampled_from(PLACEMENTS),
     **drawn,
 )
-def test_saved_and_loaded_it_goes_on_as_if_never_saved(
+def test_training_after_loading(
     network, inner, kernels, seed, mean_over, placement, tmp_path_factory
 ):
     case = Case(network, kernels, seed)

@@ -29,7 +29,7 @@ any_backend = pytest.mark.any_backend
 @pytest.fixture
 def driver(monkeypatch):
     """The driver of GPUs that are not there."""
-    monkeypatch.setattr(gpus, "_is_driver_there", lambda: True)
+    monkeypatch.setattr(gpus, "_has_driver", lambda: True)
     for name in (gpus.VISIBLE, "KERAS_TORCH_DEVICE"):
         monkeypatch.delenv(name, raising=False)
 

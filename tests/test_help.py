@@ -5,7 +5,7 @@ import re
 import pytest
 
 from keras_wgd import cli, presets
-from keras_wgd.cli.help import FIELDS
+from keras_wgd.cli.fields import COMMON
 
 pytestmark = pytest.mark.any_backend
 
@@ -64,15 +64,15 @@ BY_PRESET = {
 def test_defaults_of_each_preset(capsys, monkeypatch):
     text = shown(capsys, monkeypatch, "study", columns="250")
     assert {option: default_of(text, option) for option in BY_PRESET} == BY_PRESET
-    assert set(BY_PRESET) == {f"--{n.replace('_', '-')}" for n in (*FIELDS, "seed")}
+    assert set(BY_PRESET) == {f"--{n.replace('_', '-')}" for n in (*COMMON, "seed")}
 
 
 def test_defaults_follow_the_presets(capsys, monkeypatch):
     other = presets.preset("quick").replace(epochs=7, stem="small")
     monkeypatch.setattr(presets, "PRESETS", {"other": other})
-    monkeypatch.setattr(cli.help, "PRESETS", {"other": other})
-    told = cli.help.preset_defaults()
-    assert (told["epochs"], told["stem"], told["seeds"]) == ("7", "small", "0, 1 and 2")
+    monkeypatch.setattr(cli.fields, "PRESETS", {"other": other})
+    told = {n: cli.fields.default_of_presets(n) for n in ("epochs", "stem", "seed")}
+    assert (told["epochs"], told["stem"], told["seed"]) == ("7", "small", "0, 1 and 2")
 
 
 def test_defaults_of_a_run(capsys, monkeypatch):

@@ -36,7 +36,7 @@ print(json.dumps({{
 """
 
 
-def test_one_backend_is_enough_and_importing_is_light():
+def test_import_with_one_backend():
     backend = keras.backend.backend()
     absent = {"tensorflow", "jax", "torch"} - {backend}
     output = subprocess.run(
@@ -53,7 +53,7 @@ def test_one_backend_is_enough_and_importing_is_light():
     assert min(report["seconds"]) < 0.05
 
 
-def test_the_command_line_settles_the_backend_before_keras_is_imported():
+def test_command_line_imports_no_keras():
     modules = (
         "experiments.launch.cluster",
         "experiments.launch.runner",

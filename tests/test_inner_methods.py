@@ -44,7 +44,7 @@ def recorded(base):
 
 @pytest.mark.parametrize("placement", ["gradient", "update"])
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_fit_calls_the_methods_that_it_calls_without_the_wrapper(name, placement):
+def test_fit_calls_overridden_methods(name, placement):
     class_ = recorded(getattr(optimizers, name))
     calls = []
     for wrap in (lambda o: o, lambda o: WGD(o, placement=placement)):
@@ -85,16 +85,16 @@ def kernel_and_gradient(shape=(3, 3, 2, 4)):
 
 
 @pytest.mark.parametrize("placement", ["gradient", "update"])
-def test_apply_gradients_takes_and_returns_what_the_inner_one_does(placement):
+def test_arguments_and_result_of_apply_gradients(placement):
     variable, start, gradient = kernel_and_gradient()
     optimizer = WGD(WithTape(1.0), placement=placement)
     pairs = zip([ops.convert_to_tensor(gradient)], [variable], strict=True)
     assert optimizer.apply_gradients(pairs, tape="tape") == "stepped"
-    wanted = start - reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
-def test_apply_takes_and_returns_what_the_inner_one_does():
+def test_arguments_and_result_of_apply():
     class Scaled(optimizers.SGD):
         def apply(self, grads, trainable_variables=None, scale=1.0):
             super().apply([g * scale for g in grads], trainable_variables)
@@ -104,11 +104,11 @@ def test_apply_takes_and_returns_what_the_inner_one_does():
     optimizer = WGD(Scaled(1.0))
     tensor = ops.convert_to_tensor(gradient)
     assert optimizer.apply([tensor], [variable], scale=0.5) == 0.5
-    wanted = start - reference.whiten(gradient, "ordinary", "filters") / 2
+    wanted = start - reference.whiten(gradient, "standard", "filters") / 2
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
-def test_a_subclass_of_the_wrapper_with_its_own_apply_is_called():
+def test_subclass_of_the_wrapper_with_its_own_apply():
     class Counted(WGD):
         def apply(self, *args, **kwargs):
             type(self).count += 1
@@ -123,7 +123,7 @@ def test_a_subclass_of_the_wrapper_with_its_own_apply_is_called():
     assert Counted.count == 1
 
 
-def test_variables_added_through_the_wrapper_are_the_inner_optimizers():
+def test_variables_added_through_the_wrapper():
     inner = optimizers.SGD(1.0)
     optimizer = WGD(inner)
     added = optimizer.add_variable((2,), name="more")
@@ -164,17 +164,17 @@ class Hidden(Holder):
 
 
 @pytest.mark.parametrize("placement", ["gradient", "update"])
-def test_a_wrapper_with_its_own_apply_is_centred(placement):
+def test_inner_wrapper_with_its_own_apply(placement):
     variable, start, gradient = kernel_and_gradient()
     optimizer = WGD(Holder(optimizers.SGD(1.0)), placement=placement)
     optimizer.build([variable])
     assert [v.path for v in optimizer.whitened_variables] == ["conv2d/kernel"]
     optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
-def test_several_optimizers_in_a_list_are_centred():
+def test_several_optimizers_in_a_list():
     class EveryOther(Holder):
         def build(self, variables):
             for optimizer in self._optimizer:
@@ -190,12 +190,12 @@ def test_several_optimizers_in_a_list_are_centred():
     optimizer = WGD(inner, placement="update")
     for _ in range(2):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - 1.5 * reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - 1.5 * reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("accumulated", [None, 2])
-def test_an_update_that_cannot_be_centred_is_refused(accumulated):
+def test_unseen_step_is_refused(accumulated):
     variable, start, gradient = kernel_and_gradient()
     inner = Hidden(optimizers.SGD(1.0), gradient_accumulation_steps=accumulated)
     optimizer = WGD(inner, placement="update")
@@ -203,25 +203,40 @@ def test_an_update_that_cannot_be_centred_is_refused(accumulated):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
     with pytest.raises(ValueError, match=r'placement="gradient".*conv2d/kernel, not'):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    # What goes into it can be centred.
+    # What goes into it can be centered.
     variable.assign(start)
     plain = WGD(Hidden(optimizers.SGD(1.0)))
     plain.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=1e-6)
 
 
-def test_an_accumulating_optimizer_is_not_refused_between_its_steps():
+def test_accumulating_optimizer_is_not_refused():
     variable, start, gradient = kernel_and_gradient()
     inner = optimizers.SGD(1.0, gradient_accumulation_steps=3)
     optimizer = WGD(inner, placement="update")
     for _ in range(6):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    wanted = start - 2 * reference.whiten(gradient, "ordinary", "filters")
+    wanted = start - 2 * reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=2e-6)
 
 
-def test_methods_of_the_inner_optimizer_alone_take_no_step():
+def test_accumulating_optimizer_with_some_of_the_variables():
+    """The steps fall on calls without the first kernel."""
+    first, start, gradient = kernel_and_gradient()
+    with keras.name_scope("conv2d_1"):
+        second = keras.Variable(start, name="kernel")
+    inner = optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    optimizer = WGD(inner, placement="update")
+    optimizer.build([first, second])
+    gradient = ops.convert_to_tensor(gradient)
+    for _ in range(3):
+        optimizer.apply([gradient, gradient], [first, second])
+        optimizer.apply([gradient], [second])
+    assert (values([second])[0] != start).any()
+
+
+def test_own_method_that_takes_a_step_is_refused():
     class Minimizing(optimizers.SGD):
         def minimize(self, grads, variables):
             self.apply_gradients(zip(grads, variables, strict=True))
@@ -237,12 +252,12 @@ def test_methods_of_the_inner_optimizer_alone_take_no_step():
         optimizer.minimize([ops.convert_to_tensor(gradient)], [variable])
 
 
-def test_a_step_set_on_the_wrapper_is_refused():
+def test_update_step_set_on_the_wrapper():
     with pytest.raises(AttributeError, match="set update_step on inner_optimizer"):
         WGD("sgd").update_step = lambda *_: None
 
 
-def test_each_kernel_that_is_missed_is_told():
+def test_unseen_step_of_one_kernel():
     """Also where another variable is stepped in between."""
     conv, _, gradient = kernel_and_gradient()
     with keras.name_scope("conv2d_1"):
@@ -262,5 +277,5 @@ def test_each_kernel_that_is_missed_is_told():
     gradient = ops.convert_to_tensor(gradient)
     for variable in (conv, other, other):
         optimizer.apply([gradient], [variable])
-    with pytest.raises(ValueError, match="Received: conv2d/kernel, not centred"):
+    with pytest.raises(ValueError, match="Received: conv2d/kernel, not centered"):
         optimizer.apply([gradient], [conv])

@@ -46,9 +46,10 @@ def new_session(others):
         layers.Conv2D(1, 1)
 
 
-@pytest.mark.parametrize("others", [0, 1, 2])
-@pytest.mark.parametrize("placement", ["gradient", "update"])
-def test_list_in_a_file_where_names_have_moved_on(tmp_path, others, placement):
+@pytest.mark.parametrize(
+    ("others", "placement"), [(0, "gradient"), (1, "update"), (2, "gradient")]
+)
+def test_list_in_a_file_after_renaming(tmp_path, others, placement):
     new_session(0)
     model = built(Two())
     optimizer = WGD("sgd", placement=placement, kernels=only_b(model))
@@ -78,7 +79,7 @@ def through_json(optimizer):
     return WGD.from_config(json.loads(json.dumps(optimizer.get_config())))
 
 
-def test_list_where_two_could_be_meant():
+def test_ambiguous_list():
     """The old path is that of another kernel now, and nothing else tells."""
 
     def convolutions(first):
@@ -100,7 +101,7 @@ def test_list_where_two_could_be_meant():
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
-def test_whole_model_in_a_file_where_names_have_moved_on(tmp_path, others):
+def test_whole_model_in_a_file_after_renaming(tmp_path, others):
     new_session(0)
     model = built(Two())
     model.compile(WGD("sgd", kernels=model), loss="mse")
@@ -172,7 +173,7 @@ def test_part_of_the_variables_in_a_config():
     assert again.whitened_variables == part
 
 
-def test_each_kernel_is_named_once():
+def test_kernel_named_twice():
     kernels = conv_kernels(built(Two()))
     with pytest.raises(ValueError, match="name each variable once"):
         WGD("sgd", kernels=[*kernels, kernels[0]])
@@ -181,13 +182,13 @@ def test_each_kernel_is_named_once():
 @pytest.mark.parametrize(
     "change", [{"kind": "transpose"}, {"shape": (4, 4)}, {"groups": 2}], ids=str
 )
-def test_kernel_that_is_none(change):
+def test_invalid_kernel(change):
     kernel = conv_kernels(built(Two()))[0]
     with pytest.raises(ValueError, match="Received: "):
         dataclasses.replace(kernel, **change)
 
 
-def test_list_saved_before_building_is_found_or_refused():
+def test_list_saved_before_building():
     new_session(0)
     model = built(Two())
     optimizer = WGD("sgd", kernels=only_b(model))
@@ -210,7 +211,7 @@ def test_list_saved_before_building_is_found_or_refused():
     assert again.whitened_variables == [named.get_layer("b").kernel]
 
 
-def test_list_of_the_first_version_is_found_or_refused():
+def test_list_of_the_first_version():
     new_session(0)
     model = built(Two())
     config = WGD("sgd", kernels=only_b(model)).get_config()
@@ -222,7 +223,7 @@ def test_list_of_the_first_version_is_found_or_refused():
         WGD.from_config(config).build(built(Two()).trainable_variables)
 
 
-def test_other_variables_than_those_saved_with_are_named():
+def test_warning_about_other_variables():
     def make():
         names = ("first", "second", "third")
         stack = [layers.Conv2D(4, 1, name=name) for name in names]
@@ -285,7 +286,7 @@ def test_copies_of_an_unbuilt_model(how, tmp_path):
     again = COPIES[how](model, tmp_path)
     assert bool(again.compiled) == bool(plain.compiled)
     if again.compiled:
-        is_own = again.optimizer._selection._kernels is model
+        is_own = again.optimizer._selection.model is model
         if not is_own:
             with pytest.warns(UserWarning, match="Pass kernels=model again"):
                 again.fit(IMAGES, targets, verbose=0)
@@ -323,16 +324,16 @@ class Pair(keras.Model):
         optimizer.apply(gradients, variables)
 
 
-def test_model_that_is_never_built_itself():
+def test_model_without_its_own_build():
     pair = Pair()
     assert not pair.built
-    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "ordinary"]
+    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "standard"]
     optimizer = WGD("sgd", kernels=pair)
     again = through_json(optimizer)
     for one in (optimizer, again):
         one.build(pair.trainable_variables)
-        kinds = [row.kernel.kind for row in one._plan.whitened.values()]
-        assert kinds == ["transposed", "ordinary"]
+        kinds = [kernel.kind for kernel in one._plan.centered.values()]
+        assert kinds == ["transposed", "standard"]
     before = values(pair.trainable_variables)
     pair.train_on(optimizer, np.random.default_rng(0))
     after = values(pair.trainable_variables)

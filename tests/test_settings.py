@@ -237,7 +237,7 @@ def test_results_without_a_record_have_the_defaults():
 def test_a_record_of_other_keras_settings_differs():
     record = {"keras": {**settings.KERAS, "floatx": "float64"}, "settings": {}}
     assert settings.of_record(record) == {"floatx": "float64"}
-    assert settings.in_words({"a": "1", "b": "2"}) == "a=1, b=2"
+    assert settings.as_text({"a": "1", "b": "2"}) == "a=1, b=2"
     assert settings.difference({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == (
         "a 1, now not set, b 2, now 3, c not set, now 4"
     )
@@ -248,7 +248,7 @@ def test_a_strangers_record_is_safe_text():
     texts = []
     for text in HOSTILE:
         for record in ({"settings": {text: text}}, {"settings": text, "keras": [text]}):
-            words = settings.in_words(settings.of_record(record))
+            words = settings.as_text(settings.of_record(record))
             assert words == printable(words)
             assert not set("<>[]\"'|{}&") & set(words)
             assert 0 < len(words) < 1000

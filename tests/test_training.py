@@ -113,7 +113,7 @@ def test_weight_decay_enters_the_gradient_of_every_weight(data):
         model = train.build_model(spec, data)
         model.compile(keras.optimizers.SGD(1.0), loss="mse")
         before = values(model.trainable_variables)
-        x = data.normalized(data.train[np.arange(16)])
+        x = data.preprocess(data.train[np.arange(16)])
         model.train_on_batch(x, np.zeros((16, 10)))
         after = values(model.trainable_variables)
         steps[decay] = [b - a for b, a in zip(before, after, strict=True)]
@@ -349,7 +349,7 @@ def test_a_plain_run_is_that_of_torch(data, tmp_path, monkeypatch, optimizer):
     """With its L2: `weight_decay` is an argument of torch's optimizers here."""
     import torch
 
-    monkeypatch.setattr(train.models, "build", linear)
+    monkeypatch.setattr(models, "build", linear)
     spec, weights, ours, result = weights_of_a_linear_run(optimizer, data, tmp_path)
     name, options = TORCH[optimizer]
     theirs, curve = trained_by_torch(
@@ -364,7 +364,7 @@ def test_a_plain_run_is_that_of_torch(data, tmp_path, monkeypatch, optimizer):
 def test_nadam_is_not_that_of_torch_as_it_comes(data, tmp_path, monkeypatch):
     import torch
 
-    monkeypatch.setattr(train.models, "build", linear)
+    monkeypatch.setattr(models, "build", linear)
     spec, weights, ours, _ = weights_of_a_linear_run("nadam", data, tmp_path)
     theirs, _ = trained_by_torch(spec, data, weights, torch.optim.NAdam, eps=1e-10)
     moved = np.linalg.norm(theirs[0] - weights[0])
@@ -372,11 +372,11 @@ def test_nadam_is_not_that_of_torch_as_it_comes(data, tmp_path, monkeypatch):
 
 
 def test_a_wrapped_run_that_would_be_plain_is_refused(data, monkeypatch):
-    monkeypatch.setattr(train.models, "build", linear)
+    monkeypatch.setattr(models, "build", linear)
     spec = dataclasses.replace(ARMS["filters"], model="linear")
     with (
-        pytest.warns(UserWarning, match="found nothing to centre"),
-        pytest.raises(RuntimeError, match="linear has no kernel to centre"),
+        pytest.warns(UserWarning, match="found nothing to center"),
+        pytest.raises(RuntimeError, match="linear has no kernel to center"),
     ):
         train.train(spec, data)
 

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.cli.options import UserError, folder, user_errors
+from keras_wgd.cli.options import (
+    Json,
+    UserError,
+    folder,
+    folder_option,
+    user_errors,
+)
 from keras_wgd.experiments.store import collection
 
 
@@ -14,21 +20,14 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of studies, of one machine or of several.", parser=folder
+            help="Folders of studies, from one machine or several.", parser=folder
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Where to write the report.",
-            parser=folder,
-            metavar="FOLDER",
-            show_default="the first folder's own report/",
-        ),
+        folder_option("The folder for the report.", "report/ in the first folder"),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON, and only that.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
     from keras_wgd.cli import display, progress

@@ -42,7 +42,7 @@ def rich_tables(summary: pl.DataFrame) -> list[Table]:
 
 
 def _seeds(part):
-    """What the means of a setting are over, in words."""
+    """The number of seeds of a setting, for the title of its table."""
     seeds = part["seeds"].unique().sort().to_list()
     if seeds == [1]:
         return "one seed"
@@ -50,7 +50,7 @@ def _seeds(part):
 
 
 def _terminal_cells(row, rows):
-    """The cells of a line of 80 columns: intervals where most depends on them."""
+    """The cells of a line of 80 columns, with the main intervals."""
     plain = row["arm"] == "plain"
     block, arm = display_names.block_name(row), display_names.arm_name(row["arm"])
     found = [block if plain else arm]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -12,6 +12,8 @@ from keras_wgd.choices import check_choice
 
 if keras.backend.backend() == "torch":
     from keras_wgd.optimizers import torch_steps
+
+EarlySteps = Literal["momentum", "skip"]
 
 
 @keras.saving.register_keras_serializable(package="keras_wgd")
@@ -108,7 +110,7 @@ class RAdam(keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         rho_threshold: float = 5.0,
-        early_steps: str = "momentum",
+        early_steps: EarlySteps = "momentum",
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -156,7 +158,7 @@ class RAdam(keras.optimizers.Optimizer):
                 "`rho_threshold` must be a float of at least 4. "
                 f"Received: rho_threshold={rho_threshold!r}"
             )
-        check_choice("early_steps", early_steps, ("momentum", "skip"))
+        check_choice("early_steps", early_steps, get_args(EarlySteps))
         self.beta_1 = float(beta_1)
         self.beta_2 = float(beta_2)
         self.epsilon = float(epsilon)

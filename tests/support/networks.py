@@ -32,7 +32,7 @@ def every_layer_type():
 
 
 def convnet(**first):
-    """Two convolutions and a head: the smallest network with a kernel to centre."""
+    """Two convolutions and a head: the smallest network with a kernel to center."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 3)),
@@ -42,6 +42,11 @@ def convnet(**first):
             layers.Dense(3, name="head"),
         ]
     )
+
+
+def sequential(*stack, shape=(8, 8, 3)):
+    """The layers one after another, on inputs of a shape."""
+    return keras.Sequential([keras.Input(shape), *stack])
 
 
 def images(model, samples=16, seed=0):

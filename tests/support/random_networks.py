@@ -26,7 +26,7 @@ CONVOLUTIONS = {
     "Conv{}D": (
         (1, 2, 3),
         {**COMMON, "filters": WIDTHS, "groups": WIDTHS, "kernel_initializer": ZEROS},
-        {"kernel": "ordinary"},
+        {"kernel": "standard"},
     ),
     "Conv{}DTranspose": (
         (1, 2, 3),
@@ -47,7 +47,7 @@ CONVOLUTIONS = {
             "depthwise_initializer": ZEROS,
             "pointwise_initializer": ZEROS,
         },
-        {"depthwise_kernel": "depthwise", "pointwise_kernel": "ordinary"},
+        {"depthwise_kernel": "depthwise", "pointwise_kernel": "standard"},
     ),
 }
 # Layers without one, by the ranks of the networks that they fit in.
@@ -156,7 +156,7 @@ def _layer(network, kind, options, x, made):
         return _convolution(network, kind, *options, x, made)
     if kind == "tied":
         layer = Autoencoder(network.rank, network.data_format, *options)
-        made.append((layer.encode, {"kernel": "ordinary"}, 1))
+        made.append((layer.encode, {"kernel": "standard"}, 1))
         return layer
     if kind == "normalized":
         return layers.SpectralNormalization(_convolution(network, *options[0], x, made))

@@ -8,13 +8,13 @@ def whiten(gradient, kind, mean_over, groups=1):
 
     Args:
         gradient: A convolution kernel's gradient; `(*k, in, out)` for the kind
-            "ordinary", `(*k, out, in)` for "transposed", `(*k, in, multiplier)`
+            "standard", `(*k, out, in)` for "transposed", `(*k, in, multiplier)`
             for "depthwise".
     """
     gradient = np.asarray(gradient, dtype="float64")
     if kind == "transposed":
         swapped = np.swapaxes(gradient, -1, -2)
-        return np.swapaxes(whiten(swapped, "ordinary", mean_over), -1, -2)
+        return np.swapaxes(whiten(swapped, "standard", mean_over), -1, -2)
     whitened = gradient.copy()
     *kernel_size, channels, filters = gradient.shape
     sets = []

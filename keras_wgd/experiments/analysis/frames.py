@@ -7,21 +7,19 @@ from collections.abc import Sequence
 import polars as pl
 
 from keras_wgd import settings
+from keras_wgd.experiments import spec
 from keras_wgd.experiments.metrics import CURVES, METRICS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.experiments.store.results import Result
 
 _TYPES: dict[str, typing.Any] = {
-    **typing.get_type_hints(RunSpec),
+    **typing.get_type_hints(spec.RunSpec),
     "backend": str,
     "settings": str,
     "optimizer": pl.Enum(list(OPTIMIZERS)),
-    "arm": pl.Enum(ARMS),
+    "arm": pl.Enum(spec.ARMS),
 }
-# The fields of a run that are compared, or tell runs of one setting apart.
-_COMPARED = ("optimizer", "learning_rate", "mean_over", "placement", "seed", "arm")
-SETTING = tuple(name for name in _TYPES if name not in _COMPARED)
+SETTING = (*spec.SETTING, "backend", "settings")
 # What the runs of a pair have in common besides the seed.
 TASK = (*SETTING, "optimizer", "learning_rate")
 # What identifies a run.
@@ -74,7 +72,7 @@ def _row(result):
         **result.spec.to_dict(),
         "arm": result.spec.arm,
         "backend": result.backend,
-        "settings": settings.in_words(result.settings),
+        "settings": settings.as_text(result.settings),
         "environment": json.dumps(result.environment, sort_keys=True, default=str),
         **result.metrics,
         "epoch": list(range(1, result.spec.epochs + 1)),

@@ -1,4 +1,4 @@
-"""Whether what is read from a result is what a run leaves: types, lengths, ranges."""
+"""The checks of a result that is read: types, lengths and ranges."""
 
 import sys
 from typing import Any
@@ -11,20 +11,23 @@ _RANGES = {
     **dict.fromkeys(("train_accuracy", "test_accuracy"), (0, 1)),
     **dict.fromkeys(("loss", "train_loss", "test_loss"), _ANY),
     "kappa": (-1, 1),
-    "norm_ratios": (0, 1 + 1e-3),  # but for rounding, a mean removed adds nothing
+    "norm_ratios": (
+        0,
+        1 + 1e-3,
+    ),  # centering cannot increase a norm; 1e-3 is for rounding
     "seconds": (0, sys.float_info.max),
     "confusion": (0, 2**53),
 }
-# Null stands for what is not finite.
+# Null stands for numbers that are not finite.
 _NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios")
 
 
 def is_whole(fields: dict[str, Any], epochs: int) -> bool:
-    """Whether the types, lengths and ranges of the fields are those of a whole run.
+    """Whether the types, lengths and ranges of a result's fields are right.
 
     Args:
-        fields: Those of a `Result` but for its spec, as read from JSON.
-        epochs: How many epochs the run has.
+        fields: The fields of a `Result` except its spec, as read from JSON.
+        epochs: The number of epochs of the run.
     """
     metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
     ratios = fields["norm_ratios"]
@@ -48,13 +51,13 @@ def is_whole(fields: dict[str, Any], epochs: int) -> bool:
 
 
 def is_row(name: str, row: Any, length: int) -> bool:
-    """Whether what was read is a list of that length, of numbers that `name` may be."""
-    whole = isinstance(row, list) and len(row) == length
-    return whole and all(_is_number(name, value) for value in row)
+    """Whether `row` is a list of that length, of numbers in the range of `name`."""
+    has_length = isinstance(row, list) and len(row) == length
+    return has_length and all(_is_number(name, value) for value in row)
 
 
 def _is_shallow(tree, levels=8):
-    """Whether what walks through it need not fear for its stack."""
+    """Whether a recursive function can walk through the tree."""
     parts = tree.values() if isinstance(tree, dict) else tree
     return not isinstance(tree, dict | list) or (
         levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
@@ -68,5 +71,5 @@ def _has_names(tree, names):
 def _is_number(name, value):
     if value is None:
         return name in _NULLABLE
-    least, most = _RANGES[name]
-    return type(value) in (int, float) and least <= value <= most
+    minimum, maximum = _RANGES[name]
+    return type(value) in (int, float) and minimum <= value <= maximum
