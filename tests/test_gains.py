@@ -111,7 +111,7 @@ def test_rows_of_the_forest_plot(points):
 
 def test_table(found, points):
     """The numbers of the forest plot, which are those of the files, in its order."""
-    judged = verdict.verdicts(Analysis.of(found).runs)
+    judged = verdict.judge(Analysis.of(found).runs)
     (_, table), _ = verdict.sections(judged)
     rows = [row for block in table.blocks for row in block]
     assert len(rows) == 6

@@ -14,7 +14,7 @@ from keras_wgd.paper import cells, display_names, layout, published
 from keras_wgd.report import dot_charts, line_charts
 from keras_wgd.report.charts import point
 from keras_wgd.report.dot_charts import POOLED
-from keras_wgd.report.verdict import group_names
+from keras_wgd.report.verdict import AT_PAPER_RATE, GROUP, group_names
 
 Chart = dict[str, Any]
 
@@ -26,12 +26,12 @@ _MAX_NAME = 200
 _BAND = "Mean over the seeds, with its 95 % interval"
 
 
-def figures(analysis: Analysis, judged: pl.DataFrame) -> dict[str, Chart]:
+def figures(analysis: Analysis, verdicts: pl.DataFrame) -> dict[str, Chart]:
     """Draw the numbers of a study.
 
     Args:
         analysis: The numbers.
-        judged: As from `verdict.verdicts`.
+        verdicts: As from `verdict.judge`.
 
     Returns:
         Charts, as `charts.whole`, by names that are valid for files: the paired gains;
@@ -42,41 +42,37 @@ def figures(analysis: Analysis, judged: pl.DataFrame) -> dict[str, Chart]:
         pairs come first. Charts without points are left out.
     """
     summary = analysis.summary
-    found = {"gains": _gains(summary, judged)}
+    found = {"gains": _gains(summary, verdicts)}
     settings = summary.partition_by(SETTING, maintain_order=True)
     ends = _name_ends([part.row(0, named=True) for part in settings])
-    for part, end in zip(settings, ends, strict=True):
-        keys = part.select(SETTING).unique()
-        curves = analysis.curves.join(
-            keys, on=SETTING, how="semi", nulls_equal=True, maintain_order="left"
-        )
-        found |= _of_setting(part, curves, end)
+    curves = analysis.curves.partition_by(SETTING, maintain_order=True)
+    for part, of_epochs, end in zip(settings, curves, ends, strict=True):
+        found |= _of_setting(part, of_epochs, end)
     for part in summary.partition_by("dataset", maintain_order=True):
         found[f"accuracy-all-{part['dataset'][0]}"] = _accuracies(part)
     return {_cut(name): chart for name, chart in found.items() if chart is not None}
 
 
-def _gains(summary: pl.DataFrame, judged: pl.DataFrame) -> Chart | None:
+def _gains(summary: pl.DataFrame, verdicts: pl.DataFrame) -> Chart | None:
     """The forest plot: each optimizer, then the mean over all, of each comparison."""
-    judged = judged.filter(measure="accuracy")
-    judged = judged.with_columns(panel=pl.Series(group_names(judged), dtype=pl.String))
+    verdicts = verdicts.filter(measure="accuracy")
+    panels = pl.Series(group_names(verdicts), dtype=pl.String)
+    verdicts = verdicts.with_columns(panel=panels)
+    gains = summary.filter(pl.col("pairs") > 0).with_columns(
+        at_paper_rate=AT_PAPER_RATE
+    )
     rows = []
-    for of_group in judged.partition_by("panel", maintain_order=True):
-        group = of_group.row(0, named=True)
-        at_paper_rate = pl.col("learning_rate") == published.LEARNING_RATE
-        members = summary.filter(
-            *(pl.col(name).eq_missing(group[name]) for name in SETTING),
-            at_paper_rate == group["at_paper_rate"],
-            pl.col("arm").is_in(of_group["arm"]),
-            pl.col("pairs") > 0,
+    for (panel,), group in verdicts.group_by("panel", maintain_order=True):
+        members = gains.join(
+            group, on=GROUP, how="semi", nulls_equal=True, maintain_order="left"
         )
         rows += [
-            _gain(group["panel"], display_names.block_name(row), row, "accuracy_gain")
+            _gain(panel, display_names.block_name(row), row, "accuracy_gain")
             for row in members.iter_rows(named=True)
         ]
         rows += [
-            _gain(group["panel"], POOLED, row, "gain")
-            for row in of_group.filter(pl.col("tasks") > 1).iter_rows(named=True)
+            _gain(panel, POOLED, row, "gain")
+            for row in group.filter(pl.col("tasks") > 1).iter_rows(named=True)
         ]
     return dot_charts.forest(
         rows,

@@ -95,4 +95,4 @@ def study():
 def charts_of(results):
     """The charts of results."""
     analysis = Analysis.of(results)
-    return figures(analysis, verdict.verdicts(analysis.runs))
+    return figures(analysis, verdict.judge(analysis.runs))
