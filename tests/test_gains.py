@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.studies import SPEC, charts_of, runs_of
+from support.charts import charts_of
+from support.studies import SPEC, runs_of
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection
