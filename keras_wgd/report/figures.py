@@ -87,6 +87,7 @@ def _gains(summary: pl.DataFrame, verdicts: pl.DataFrame) -> Chart | None:
 
 
 def _gain(panel: str, block: str, row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The point of a gain in accuracy, in percentage points."""
     p_adjusted = row[f"{name}_p_adjusted"]
     numbers = {"pairs": row["pairs"], "p": row[f"{name}_p"], "p adjusted": p_adjusted}
     significant = cells.is_significant(p_adjusted)
@@ -121,13 +122,7 @@ def _of_setting(
     if setting["epochs"] >= 3:
         found[f"smoothness-{end}"] = dot_charts.dots(
             [
-                point(
-                    head,
-                    row,
-                    measure,
-                    block=display_names.block_name(row),
-                    **_POSITIVE,
-                )
+                _point(head, row, measure, **_POSITIVE)
                 for measure, head in layout.ROUGHNESS_HEADS.items()
                 for row in summary.iter_rows(named=True)
                 if row[measure] is not None
@@ -152,13 +147,7 @@ def _of_setting(
     found[f"learning-rates-{end}"] = line_charts.lines(
         {
             "Test accuracy (%)": [
-                point(
-                    OPTIMIZERS[row["optimizer"]].label,
-                    row,
-                    "accuracy",
-                    x=row["learning_rate"],
-                    **_PERCENT,
-                )
+                _point(OPTIMIZERS[row["optimizer"]].label, row, "accuracy", **_PERCENT)
                 for row in sweep.iter_rows(named=True)
             ]
         },
@@ -187,9 +176,17 @@ def _sections(curves: pl.DataFrame, quantity: str) -> dict[str, list[dict[str, A
 def _curve(curves: pl.DataFrame, name: str, **bounds: float) -> list[dict[str, Any]]:
     """The points of one curve, in a panel for each optimizer and learning rate."""
     return [
-        point(display_names.block_name(row), row, name, x=row["epoch"], **bounds)
+        _point(display_names.block_name(row), row, name, **bounds)
         for row in curves.drop_nulls(name).iter_rows(named=True)
     ]
+
+
+def _point(
+    panel: str, row: Mapping[str, Any], name: str, **more: Any
+) -> dict[str, Any]:
+    """The point of an arm, at its epoch or at its learning rate."""
+    x = row.get("epoch", row["learning_rate"])
+    return point(panel, row, name, block=display_names.block_name(row), x=x, **more)
 
 
 def _accuracies(summary: pl.DataFrame) -> Chart | None:
@@ -200,9 +197,9 @@ def _accuracies(summary: pl.DataFrame) -> Chart | None:
         printed = published.figures_of(
             row["dataset"], row["model"], row["optimizer"], row["arm"] != "plain"
         )
-        panel, block = display_names.title(row), display_names.block_name(row)
         paper = printed.get("accuracy")
-        rows.append(point(panel, row, "accuracy", **_PERCENT, block=block, paper=paper))
+        title = display_names.title(row)
+        rows.append(_point(title, row, "accuracy", **_PERCENT, paper=paper))
     subtitle, number = [f"{_BAND}; test images, after the last epoch"], None
     if any(row["paper"] is not None for row in rows):
         subtitle[0] += "; hollow diamonds: the paper's figures"
