@@ -23,7 +23,7 @@ demo: $(venv)/demo.stamp
 test: marks = not slow
 test: lint types suite
 
-# Both tiers. SEED=random draws other examples in the fuzzing tests.
+# Both tiers. Another SEED draws other examples in the fuzzing tests.
 test-all: thorough = --hypothesis-profile=thorough --hypothesis-seed=$(SEED)
 test-all: lint types suite keras-own
 
@@ -69,7 +69,7 @@ paper: suite
 parts := inner_optimizers inner_methods rebuild wgd wgd_steps fit loops radam \
     radam_options radam_backends kernels kernel_names kernels_argument kernel_selection \
     derivative callbacks whitening models cross_backend
-study := test_runs_are_made_once_and_failures_stop_nobody
+study := test_worker_makes_the_run_of_this_process
 compat: compat-oldest compat-nightly
 compat-oldest compat-nightly: export PYTEST = \
     $(parts:%=tests/test_%.py) tests/test_runner.py::$(study)

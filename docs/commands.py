@@ -12,8 +12,9 @@ import typer.main
 
 from keras_wgd.cli import cli
 from keras_wgd.cli.help import EXAMPLES, folded, kind
+from keras_wgd.experiments.analysis.frames import KEYS
 from keras_wgd.experiments.fields import described, info_of
-from keras_wgd.experiments.spec import SETTING, RunSpec
+from keras_wgd.experiments.spec import RunSpec
 
 REFERENCE = Path(__file__).parent / "reference"
 COMMANDS, RESULTS = REFERENCE / "command-line.md", REFERENCE / "results.md"
@@ -34,8 +35,6 @@ _COLUMNS = {
     "backend": "Keras backend: `tensorflow`, `jax` or `torch`.",
     "settings": "Settings of Keras and of the backend that change the numbers; empty "
     "if all are the defaults.",
-    "optimizer": None,
-    "learning_rate": None,
     "arm": "`plain`, or the mean that WGD removes: `filters`, `fan_in` or `kernels`; "
     "with `-update` it is removed from the optimizer's step.",
     "seed": "Seed of the initial weights and of the order of the images. Runs of one "
@@ -94,7 +93,7 @@ def _row(parameter):
 def results() -> str:
     """The page on result files, with the fields of a run as they are declared."""
     rows = ["| column | meaning |", "| --- | --- |"]
-    for name in (*SETTING, *_COLUMNS):
+    for name in KEYS:
         text = _COLUMNS.get(name)
         if text is None:
             info = info_of(described(RunSpec)[name])

@@ -30,12 +30,8 @@ BACKENDS = ("tensorflow", "jax", "torch")
 DEFAULT_BACKEND = "tensorflow"
 
 # What Keras writes to a new keras.json: not a choice of the user.
-_WRITTEN = {
-    "floatx": KERAS["floatx"],
-    "epsilon": KERAS["epsilon"],
-    "backend": DEFAULT_BACKEND,
-    "image_data_format": KERAS["image_data_format"],
-}
+_WRITTEN: dict[str, Any] = {"backend": DEFAULT_BACKEND}
+_WRITTEN |= {name: KERAS[name] for name in ("floatx", "epsilon", "image_data_format")}
 
 # Environment variables that change the precision, the random numbers or the program of
 # a run, and their defaults. Runs that differ in them are not compared.

@@ -1,4 +1,4 @@
-"""What the command line teaches, completes, and tells a program."""
+"""Help, examples, completion and dry runs of the command line."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def commands():
 
 
 @pytest.mark.parametrize("command", EXAMPLES)
-def test_the_help_of_a_command_ends_in_examples_to_paste(command, capsys, monkeypatch):
+def test_examples_in_the_help(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert cli.app([command, "--help"]) == 0
     shown = capsys.readouterr().out.partition("Examples")[2]
@@ -55,7 +55,7 @@ def test_the_help_of_a_command_ends_in_examples_to_paste(command, capsys, monkey
 
 
 @pytest.mark.parametrize("text", [t for pairs in EXAMPLES.values() for _, t in pairs])
-def test_a_folded_command_is_the_same_to_a_shell(text):
+def test_folded_commands(text):
     lines = folded(text)
     assert max(map(len, lines)) <= 78
     read = "\n".join(lines).replace("\\\n", "")  # as a shell does
@@ -72,35 +72,35 @@ def test_a_folded_command_is_the_same_to_a_shell(text):
         ("keras-wgd run --backend j", ["jax"]),
     ],
 )
-def test_a_shell_is_told_how_words_go_on(words, completed):
-    done = run(
-        _KERAS_WGD_COMPLETE="complete_bash",
-        COMP_WORDS=words,
-        COMP_CWORD=str(len(words.split(" ")) - 1),
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == completed
+def test_shell_completion(words, completed, capsys, monkeypatch):
+    monkeypatch.setenv("_KERAS_WGD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    assert cli.app([]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.split() == completed
 
 
-def test_the_version_is_told(capsys):
+def test_version(capsys):
     assert cli.app(["--version"]) == 0
     assert capsys.readouterr().out == f"keras-wgd {keras_wgd.__version__}\n"
 
 
-COLOUR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
+COLOR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [*QUICK, "--list"]])
-def test_there_are_colours_in_a_terminal_alone_and_not_with_no_color(arguments):
+def test_colors(arguments):
     assert "\x1b" not in run(*arguments, FORCE_COLOR="").stdout
     shown = run(*arguments, FORCE_COLOR="1", NO_COLOR="1")
     assert shown.returncode == 0
-    assert not COLOUR.search(shown.stdout)
+    assert not COLOR.search(shown.stdout)
     if arguments == ["--help"]:
-        assert COLOUR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
+        assert COLOR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
 
 
-def test_a_dry_run_tells_what_there_is_and_writes_nothing(tmp_path, capsys):
+def test_dry_run(tmp_path, capsys):
     out = tmp_path / "out"
     dry = [*QUICK, "--out", str(out), "--dry-run"]
     assert cli.app(dry) == 0
@@ -123,7 +123,7 @@ def test_a_dry_run_tells_what_there_is_and_writes_nothing(tmp_path, capsys):
     assert sorted(path.name for path in out.rglob("*")) == before
 
 
-def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
+def test_dry_run_with_errors(tmp_path, capsys):
     paper = ["study", "--preset", "paper", "--data-dir", str(tmp_path), "--dry-run"]
     assert cli.app([*paper, "--out", str(tmp_path / "out")]) == 2
     assert "Received: " in capsys.readouterr().err
@@ -144,13 +144,3 @@ def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
     results.draft_of(out, spec).symlink_to(tmp_path)
     assert cli.app([*QUICK, "--out", str(out), "--dry-run"]) == 2
     assert "the folders of its runs itself" in capsys.readouterr().err
-
-
-def test_a_report_tells_a_program_what_a_study_does(tmp_path, capsys):
-    for spec in presets.preset("quick").replace((0,)).runs()[:2]:
-        results.write(tmp_path, result_of(spec))
-    assert cli.app(["report", str(tmp_path), "--json"]) == 0
-    captured = capsys.readouterr()
-    told = json.loads(captured.out)
-    assert [row["arm"] for row in told] == ["plain", "filters"]
-    assert "report.html" in captured.err

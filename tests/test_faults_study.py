@@ -1,11 +1,9 @@
-"""Studies and runs that are stopped, run out of memory, or live with a bad clock."""
+"""Studies and runs that are stopped or run out of memory, and a clock that jumps."""
 
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
-import re
 import resource
 import signal
 import sys
@@ -28,12 +26,6 @@ from keras_wgd.tasks import datasets, models
 
 BACKEND = keras.backend.backend()
 SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
-# On some processors TensorFlow says at import that it uses oneDNN, whatever
-# TF_CPP_MIN_LOG_LEVEL is.
-LOG_OF_TENSORFLOW = re.compile(
-    r"^(WARNING: All log messages before absl::|I\d{4} .* port\.cc:\d+\] oneDNN ).*\n",
-    re.MULTILINE,
-)
 SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}
 SPEC = dataclasses.replace(ARMS["filters"], **SIZES)
 
@@ -57,7 +49,7 @@ def whole(small):
 
 
 def wait_for_epochs(out, process, epochs):
-    """Until the run that is under way has kept so many."""
+    """Wait until the current run has kept this many epochs."""
     deadline = time.monotonic() + 60
     kept = 0
     while kept < epochs:
@@ -69,7 +61,7 @@ def wait_for_epochs(out, process, epochs):
 
 
 def in_group(group):
-    """The processes of a group that have not ended, from what the system tells."""
+    """The processes of a group that have not ended, from /proc."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -86,8 +78,8 @@ STUDY += options({"seed": 0, "learning_rate": 1e-3, **SIZES})
 
 @pytest.mark.slow
 @pytest.mark.any_backend
-def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
-    """By itself, as `kill` does it, and with its workers, as a supervisor does."""
+def test_resume_after_sigterm(tmp_path, whole):
+    """SIGTERM to the process alone, and to its group, as by a supervisor."""
     out = tmp_path / "out"
     arguments = [*STUDY, "--out", str(out)]
     for epochs, send in ((1, os.kill), (4, os.killpg)):
@@ -112,32 +104,13 @@ def test_a_study_that_is_terminated_goes_on_to_the_same_end(tmp_path, whole):
     assert_same(resumed, whole)
 
 
-@pytest.mark.slow
-def test_a_run_that_is_terminated_goes_on_to_the_same_end(tmp_path, capsys, whole):
-    out = tmp_path / "out"
-    arguments = ["run", "--out", str(out), *options(SPEC.to_dict())]
-    with command(tmp_path, *arguments) as process:
-        wait_for_epochs(out, process, 2)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    err = LOG_OF_TENSORFLOW.sub("", err)
-    assert (process.returncode, err) == (143, "keras-wgd: stopped by SIGTERM\n")
-    assert results.read_all(out) == ([], [])
-    assert cli.app([*arguments, "--json"]) == 0
-    told, err = capsys.readouterr()
-    for name in ("metrics", "curves", "norm_ratios"):
-        assert json.loads(told)[name] == getattr(whole, name)
-
-
 RUN = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "64"]
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("status", [None, 15])
-def test_sigterm_leaves_nothing_behind_and_is_one_line(
-    monkeypatch, tmp_path, capsys, status
-):
-    """Ours, or as Ray turns it into an exit."""
+def test_sigterm_in_a_run(monkeypatch, tmp_path, capsys, status):
+    """The signal itself, or the exit that Ray makes of it."""
 
     def make(*arguments):
         if status is None:
@@ -155,7 +128,7 @@ def test_sigterm_leaves_nothing_behind_and_is_one_line(
 
 
 @pytest.mark.any_backend
-def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
+def test_second_sigterm(monkeypatch, tmp_path):
     done = []
 
     def make(*arguments):
@@ -173,7 +146,7 @@ def test_a_second_sigterm_does_not_break_off_the_end(monkeypatch, tmp_path):
 
 
 class Closing:
-    """It is sent SIGTERM where Python ignores what is raised."""
+    """Its destructor, in which Python ignores errors, sends SIGTERM."""
 
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -181,7 +154,7 @@ class Closing:
 
 
 @pytest.mark.any_backend
-def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
+def test_sigterm_in_a_destructor(monkeypatch, capsys):
     def make(*arguments):
         Closing()
         time.sleep(10)
@@ -195,7 +168,7 @@ def test_sigterm_in_a_destructor_is_not_lost(monkeypatch, capsys):
 
 
 @pytest.mark.any_backend
-def test_sigterm_in_a_destructor_does_not_come_after_the_end():
+def test_sigterm_in_a_destructor_at_the_end():
     late = []
     before = signal.signal(signal.SIGTERM, lambda *_: late.append(True))
     try:
@@ -213,7 +186,7 @@ class Failing:
 
 
 @pytest.mark.any_backend
-def test_what_else_python_ignores_is_told_as_before(monkeypatch):
+def test_other_errors_in_a_destructor(monkeypatch):
     told = []
     monkeypatch.setattr(
         sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type)
@@ -224,14 +197,14 @@ def test_what_else_python_ignores_is_told_as_before(monkeypatch):
 
 
 class Unsendable(Exception):
-    """As some libraries' errors, it cannot be unpickled."""
+    """An error that cannot be unpickled, as in some libraries."""
 
     def __init__(self, one, two):
         super().__init__(f"{one} and {two}")
 
 
 def hungry(out, spec, options):
-    """Make a run of a worker that may take no more memory than it has."""
+    """Make a run in a worker whose memory is limited to what it has."""
     models.build = build
     if spec.seed == 1:
         return _real_run(out, spec, options)
@@ -263,8 +236,8 @@ _real_run = runner._run
 
 
 @pytest.mark.any_backend
-def test_a_run_without_memory_fails_and_the_others_go_on(tmp_path, monkeypatch):
-    """So does one whose error a process cannot send to another."""
+def test_run_out_of_memory_among_others(tmp_path, monkeypatch):
+    """Also a run whose error cannot be sent to another process."""
     monkeypatch.setattr(runner, "_run", hungry)
     runs = [dataclasses.replace(SPEC, seed=seed, epochs=1) for seed in (0, 2, 1)]
     events = list(runner.run_all(tmp_path, runs, jobs=1))
@@ -276,7 +249,7 @@ def test_a_run_without_memory_fails_and_the_others_go_on(tmp_path, monkeypatch):
     (found,), problems = results.read_all(tmp_path)
     assert (found.spec, problems) == (runs[2], [])
     assert [event.kind for event in events].count("start") == 3
-    # With memory again, the same study ends as one that always had it.
+    # With enough memory the study can be resumed.
     monkeypatch.undo()
     (_, waiting) = runner.split(tmp_path, runs)
     assert waiting == runs[:2]
@@ -311,7 +284,7 @@ def tensorflow_error():
     ],
     ids=["NumPy", "Python", BACKEND],
 )
-def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
+def test_out_of_memory(monkeypatch, capsys, tmp_path, ask):
     try:
         ask()
     except Exception as error:
@@ -326,14 +299,14 @@ def test_lack_of_memory_is_told_as_that(monkeypatch, capsys, tmp_path, ask):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("error", [ValueError("mistaken"), OSError(5, "no memory")])
-def test_other_errors_are_not_lack_of_memory(error):
+def test_errors_that_are_not_out_of_memory(error):
     detail = failure(SPEC, error).detail
     assert detail == f"{type(error).__name__}: {error}"
 
 
 @pytest.mark.any_backend
-def test_a_clock_that_jumps_is_not_looked_at(monkeypatch, tmp_path, whole):
-    """Neither the durations of a run nor the claim to its folder come from it."""
+def test_clock_that_jumps(monkeypatch, tmp_path, whole):
+    """Durations and locks do not depend on the clock."""
     jumps = itertools.cycle([-3600.0, 1e8, -1e9, 0.0])
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + next(jumps))

@@ -1,11 +1,15 @@
 """`conv_kernels`: which variables of a model are convolution kernels, and the axes."""
 
+from typing import get_args
+
 import keras
 import pytest
 from keras import layers
 
 from keras_wgd import conv_kernels
+from keras_wgd.optimizers import means
 from keras_wgd.optimizers.kernels import guess_kernel
+from keras_wgd.optimizers.means import MeanOver
 
 pytestmark = pytest.mark.any_backend
 
@@ -116,6 +120,10 @@ def test_layers_without_kernels(layer, shape):
     guesses = [guess_kernel(v, i) for i, v in enumerate(layer.trainable_variables)]
     if not isinstance(layer, layers.EinsumDense):  # rank 4: told by its layer alone
         assert all(isinstance(guess, str) for guess in guesses)
+
+
+def test_names_of_the_means():
+    assert get_args(MeanOver) == tuple(means.MEANS) == MEANS
 
 
 def test_attention_has_no_kernels():

@@ -140,13 +140,7 @@ def print_study(
 
 
 def print_report_command(console: Console, out: Path, program: str) -> None:
-    """Print the command for the report of a study, and where its page will be.
-
-    Args:
-        console: Where to print.
-        out: The folder of the study.
-        program: The start of the command, as `options.program` gives it.
-    """
+    """Print the command for the report of a study, and where its page will be."""
     page = printable(out / results.REPORT / results.REPORT_PAGE)
     _print(console, f"next, for figures and tables in {page}:")
     _print(console, f"  {program} report {printable(shlex.quote(str(out)))}")
@@ -155,13 +149,7 @@ def print_report_command(console: Console, out: Path, program: str) -> None:
 def print_seeds(
     console: Console, begun: Sequence[RunSpec], specs: Sequence[RunSpec]
 ) -> None:
-    """Print which seeds are new to a study, and which others it has.
-
-    Args:
-        console: Where to print.
-        begun: The runs of the study so far.
-        specs: The runs that are asked for.
-    """
+    """Print which seeds of `specs` are new to a study, and which others it has."""
     if not begun:
         return
     for what, runs in {
@@ -183,13 +171,7 @@ def make_runs(
 ) -> int:
     """Make the runs that are not finished, and show their progress.
 
-    Args:
-        console: Where to print.
-        out: The folder of the study.
-        specs: The runs.
-        jobs: The number of runs at a time.
-        options: How to make them.
-        ray: The address of a Ray cluster to make them on.
+    They are made in `jobs` processes at a time, or on the Ray cluster at an address.
 
     Returns:
         The number of runs that failed.
@@ -246,13 +228,7 @@ def make_runs(
 
 @contextlib.contextmanager
 def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar for equal parts, and give the function that counts one.
-
-    Args:
-        console: Where to show it.
-        what: The parts, such as "steps".
-        total: The number of parts.
-    """
+    """Show a bar for equal parts (`what`), and give the function that counts one."""
     with Bar(console, "", total, what) as bar:
         yield bar.move
 

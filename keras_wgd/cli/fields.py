@@ -75,7 +75,7 @@ def takes(*parameters: inspect.Parameter) -> Callable[..., Any]:
 
     def decorate(command):
         signature = inspect.signature(command)
-        *own, _ = signature.parameters.values()  # the last is `**fields`
+        *own, _ = signature.parameters.values()  # the last is `**values`
         ordered = sorted([*parameters, *own], key=lambda p: p.default is not p.empty)
         command.__signature__ = signature.replace(parameters=ordered)
         return command

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 from rich.console import Console
 
-from keras_wgd.cli import fields as of_run
-from keras_wgd.cli import options
+from keras_wgd.cli import fields, options
 from keras_wgd.cli.options import UserError, user_errors
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import NAMED, RunSpec
@@ -19,13 +18,13 @@ DEFAULTS = {"model": "resnet8", "optimizer": "radam"}
 
 
 def _default(name):
-    return DEFAULTS.get(name) or of_run.default_of_run(name)
+    return DEFAULTS.get(name) or fields.default_of_run(name)
 
 
-@of_run.takes(
-    *of_run.from_fields(RunSpec, NAMED, _default, required=("dataset",)),
-    *of_run.from_fields(RunSpec, of_run.COMMON, _default, panel="Runs"),
-    *of_run.from_fields(Options),
+@fields.takes(
+    *fields.from_fields(RunSpec, NAMED, _default, required=("dataset",)),
+    *fields.from_fields(RunSpec, fields.COMMON, _default, panel="Runs"),
+    *fields.from_fields(Options),
 )
 def run(
     *,
@@ -35,12 +34,12 @@ def run(
     ] = None,
     backend: options.Backend = None,
     as_json: options.Json = False,
-    **fields: Any,
+    **values: Any,
 ) -> None:
     """Train one network once and print its metrics."""
     with user_errors():
-        spec = RunSpec(**DEFAULTS | of_run.given(RunSpec, fields))
-        how = Options(**of_run.given(Options, fields))
+        spec = RunSpec(**DEFAULTS | fields.given(RunSpec, values))
+        how = Options(**fields.given(Options, values))
     if out is None and (how.save_model or how.tensorboard):
         raise UserError(
             "--save-model and --tensorboard need --out, the folder to keep things in. "

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from keras_wgd import presets
-from keras_wgd.cli import fields as of_run
-from keras_wgd.cli import options
+from keras_wgd.cli import fields, options
 from keras_wgd.cli.options import UserError, one_of, user_errors
+from keras_wgd.experiments.fields import described
 from keras_wgd.experiments.launch.cluster import LOCAL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
@@ -41,11 +41,11 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
     return complete
 
 
-@of_run.takes(
-    *of_run.from_fields(
-        RunSpec, of_run.COMMON, of_run.default_of_presets, panel="Runs"
+@fields.takes(
+    *fields.from_fields(
+        RunSpec, fields.COMMON, fields.default_of_presets, panel="Runs"
     ),
-    *of_run.from_fields(Options, ("data_dir", "save_model", "tensorboard")),
+    *fields.from_fields(Options, described(Options).keys() - {"devices"}),
 )
 def study(
     *,
@@ -84,7 +84,7 @@ def study(
             "--seed",
             help="A seed, in place of those of the study; may be repeated. New seeds "
             "are added to a study in --out.",
-            show_default=of_run.default_of_presets("seed"),
+            show_default=fields.default_of_presets("seed"),
             rich_help_panel="Runs",
         ),
     ] = None,
@@ -110,7 +110,7 @@ def study(
     ] = None,
     backend: options.Backend = None,
     as_json: options.Json = False,
-    **fields: Any,
+    **values: Any,
 ) -> None:
     """Make all runs of a study, and a table.
 
@@ -121,7 +121,7 @@ def study(
     with user_errors():
         part = Shard.parse(shard)
         plan = presets.preset(preset).replace(
-            seeds or (), **of_run.given(RunSpec, fields)
+            seeds or (), **fields.given(RunSpec, values)
         )
         specs = plan.select(
             dataset=dataset or (),
@@ -143,7 +143,7 @@ def study(
     from keras_wgd.experiments.store import results
     from keras_wgd.experiments.training import inputs, tensorboard
 
-    how = Options(**of_run.given(Options, fields))
+    how = Options(**fields.given(Options, values))
     console = Console(file=sys.stderr if as_json else sys.stdout)
     with contextlib.ExitStack() as stack:
         with user_errors():

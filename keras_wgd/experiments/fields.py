@@ -7,7 +7,7 @@ import dataclasses
 import re
 import typing
 from collections.abc import Callable, Collection
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any
 
 from keras_wgd.choices import check_choice
@@ -60,8 +60,10 @@ def info_of(field: dataclasses.Field) -> Info:
 
 def type_of(field: dataclasses.Field) -> type:
     """The type of a field's values, without `None`."""
-    types = typing.get_args(field.type) or (field.type,)
-    return next(kind for kind in types if kind is not NoneType)
+    kind = typing.cast(type, field.type)
+    if isinstance(kind, UnionType) or typing.get_origin(kind) is typing.Union:
+        kind = next(part for part in typing.get_args(kind) if part is not NoneType)
+    return str if typing.get_origin(kind) is typing.Literal else kind
 
 
 def check_fields(instance: Any) -> None:

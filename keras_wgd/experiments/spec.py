@@ -17,7 +17,7 @@ from keras_wgd.experiments.fields import (
     whole,
 )
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.optimizers.means import MEANS, PLACEMENTS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS, MeanOver, Placement
 from keras_wgd.tasks.datasets.names import SAMPLERS, SIZES
 from keras_wgd.tasks.models.names import MODELS, STEMS
 
@@ -80,13 +80,13 @@ class RunSpec:
     learning_rate: float = field(
         0.01, check=number(above=0), help="Learning rate; it stays constant."
     )
-    mean_over: str | None = field(
+    mean_over: MeanOver | None = field(
         None,
         choices=MEANS,
         none="the plain optimizer",
         help="The mean that WGD removes.",
     )
-    placement: str = field(
+    placement: Placement = field(
         "gradient", choices=PLACEMENTS, help="What WGD removes the mean from."
     )
     seed: int = field(
@@ -147,14 +147,6 @@ class RunSpec:
             return cls(**fields)
         except TypeError as error:
             raise ValueError(f"a run's spec has a wrong type: {error}") from error
-
-
-# The fields in which runs must agree to be compared with each other.
-SETTING = tuple(
-    name
-    for name in described(RunSpec)
-    if name not in ("optimizer", "learning_rate", "mean_over", "placement", "seed")
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,16 @@ class WhiteningPlan:
     """Which of an optimizer's variables are centered; decided once.
 
     Args:
-        variables: The optimizer's trainable variables, in their order.
+        held: The optimizer's trainable variables, in their order.
         mean_over: `"filters"`, `"fan_in"` or `"kernels"`.
         selection: Which of the variables are convolution kernels.
         key: Maps a variable to its identity: TensorFlow has several objects for one
             variable that is spread over devices.
+        others: Further variables. Some optimizers keep no list of theirs.
 
     Attributes:
-        variables: The variables.
+        held: As given.
+        variables: All variables.
         selection: The selection, located among the variables.
         warning: What the user should know about the selection, or `None`.
         kernels: The convolution kernels, by the position of their variable.
@@ -37,19 +39,22 @@ class WhiteningPlan:
 
     def __init__(
         self,
-        variables: Sequence[Any],
+        held: Sequence[Any],
         mean_over: MeanOver,
         selection: KernelSelection,
         key: Callable[[Any], Any] = id,
+        others: Sequence[Any] = (),
     ):
-        self.variables = tuple(variables)
+        known = set(map(key, held))
+        self.held = tuple(held)
+        self.variables = (*held, *(v for v in others if key(v) not in known))
         self.mean_over = mean_over
         self._key = key
         self._workspace = None
         if keras.backend.backend() == "torch":
             self._workspace = torch_steps.Workspace()
         self._indices: dict[Any, int] = {}
-        for index, variable in enumerate(variables):
+        for index, variable in enumerate(self.variables):
             self._indices.setdefault(key(variable), index)
         self.selection, self.warning = selection.locate(self.variables, self.index_of)
         self.kernels: dict[int, ConvKernel] = {}
@@ -85,9 +90,12 @@ class WhiteningPlan:
         return located.get(index, left_out)
 
     def is_for(self, variables: Sequence[Any]) -> bool:
-        """Whether these are, in this order, the first of the plan's variables."""
-        fits = len(variables) <= len(self.variables)
-        return fits and all(map(operator.is_, variables, self.variables))
+        """Whether this is the plan for an optimizer that holds these variables.
+
+        One that held none yet may have been built on the others since.
+        """
+        own = self.held or (variables and self.variables)
+        return len(variables) == len(own) and all(map(operator.is_, variables, own))
 
     def knows(self, variables: Sequence[Any]) -> bool:
         """Whether all of these are among the plan's variables."""
@@ -100,13 +108,14 @@ class WhiteningPlan:
         return self._indices.get(self._key(variable))
 
     def select(
-        self, gradients: Sequence[Any], variables: Sequence[Any]
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> dict[int, int]:
         """Select the gradients that are centered.
 
         Args:
             gradients: A gradient, or `None`, for each variable.
-            variables: The variables, in any order; one may be there twice.
+            variables: The variables, in any order; one may be there twice. `None` for
+                those of the optimizer.
 
         Returns:
             The position in the plan by the position of each selected gradient.
@@ -114,6 +123,7 @@ class WhiteningPlan:
         Raises:
             ValueError: If there are not as many gradients as variables.
         """
+        variables = variables or self.held or self.variables
         if len(variables) != len(gradients):
             raise ValueError(
                 "There must be one gradient, or None, for each trainable variable. "
@@ -130,23 +140,22 @@ class WhiteningPlan:
             }
         return {at: i for at, i in found.items() if gradients[at] is not None}
 
+    def kernel_gradients(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> dict[int, Any]:
+        """The gradients that `select` selects, by position in the plan."""
+        selected = self.select(gradients, variables)
+        return {index: gradients[at] for at, index in selected.items()}
+
     def whiten(self, gradient: Any, index: int) -> Any:
         """Center the gradient, or the step, of the variable at position `index`."""
         return whiten(gradient, *self._arguments[index])
 
     def whiten_all(
-        self, gradients: Sequence[Any], selected: dict[int, int]
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
-        """Center the gradients of a step.
-
-        Args:
-            gradients: A gradient, or `None`, for each variable.
-            selected: Which of them are centered, as `select` returns it.
-
-        Returns:
-            The gradients, centered or as they are. On PyTorch some are centered in
-            their own memory.
-        """
+        """Center the gradients that `select` selects; on PyTorch some in place."""
+        selected = self.select(gradients, variables)
         gradients = list(gradients)
         if self._workspace is None:
             for at, index in selected.items():

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import types
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -53,15 +53,19 @@ class UpdateCentering:
         self._calls = max(part.gradient_accumulation_steps or 1 for part in parts)
 
     @contextlib.contextmanager
-    def step(self, expected: Iterable[int]) -> Iterator[None]:
+    def step(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> Iterator[None]:
         """Center the step that is taken in this context.
 
         Args:
-            expected: The positions in the plan of the kernels to step.
+            gradients: The gradients of the step.
+            variables: Their variables; `None` for those of the optimizer.
 
         Raises:
             ValueError: If a kernel was stepped without Keras's own `apply`.
         """
+        expected = set(self._plan.select(gradients, variables).values())
         step = _Step(self._plan)
         token = _step.set(step)
         try:
@@ -70,7 +74,7 @@ class UpdateCentering:
             _step.reset(token)
         for index in step.centered:
             self._calls_missed.pop(index, None)
-        missed = set() if step.accumulates else set(expected) - step.centered
+        missed = set() if step.accumulates else expected - step.centered
         self._calls_missed.update(missed)
         if any(self._calls_missed[index] >= self._calls for index in missed):
             name = type(self.optimizer).__name__

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from keras_wgd.choices import check_choice
-from keras_wgd.norms import Gradients, WhiteningNorms
+from keras_wgd.norms import WhiteningNorms
 from keras_wgd.optimizers import inner, means
 from keras_wgd.optimizers.kernels import ConvKernel
 from keras_wgd.optimizers.means import PLACEMENTS, MeanOver, Placement
@@ -151,10 +151,8 @@ class WGDWrapper(OptimizerWrapper):
         if plan and not replaced and plan.is_for(held) and plan.knows(variables):
             return plan
         check_not_nested(optimizer)  # some create their parts in `build`
-        known = set(map(optimizer._var_key, held))
-        rest = [v for v in variables if optimizer._var_key(v) not in known]
         self._plan = plan = WhiteningPlan(
-            [*held, *rest], self.mean_over, self._selection, optimizer._var_key
+            held, self.mean_over, self._selection, optimizer._var_key, variables
         )
         self._selection = plan.selection
         self._monitor = None
@@ -183,7 +181,7 @@ class WGDWrapper(OptimizerWrapper):
     ) -> Sequence[Any]:
         if self._plan is None or self.placement == "update":
             return gradients  # `_take_step` centers the step instead
-        return self._plan.whiten_all(gradients, self._selected(gradients, variables))
+        return self._plan.whiten_all(gradients, variables)
 
     def _take_step(
         self,
@@ -193,23 +191,9 @@ class WGDWrapper(OptimizerWrapper):
         **kwargs: Any,
     ) -> Any:
         if self._updates is None or not gradients or not self.built:
-            return super()._take_step(step, gradients, variables, **kwargs)
-        with self._updates.step(self._selected(gradients, variables).values()):
-            return super()._take_step(step, gradients, variables, **kwargs)
-
-    def _selected(
-        self, gradients: Sequence[Any], variables: Sequence[Any] | None
-    ) -> dict[int, int]:
-        """Position in the plan by position of the gradient, for those of kernels."""
-        assert self._plan is not None  # `_prepare` came before
-        held = self.inner_optimizer._trainable_variables or self._plan.variables
-        return self._plan.select(gradients, variables or held)
-
-    def _kernel_gradients(
-        self, gradients: Sequence[Any], variables: Sequence[Any] | None
-    ) -> Gradients:
-        selected = self._selected(gradients, variables)
-        return {index: gradients[at] for at, index in selected.items()}
+            return step(gradients, variables, **kwargs)
+        with self._updates.step(gradients, variables):
+            return step(gradients, variables, **kwargs)
 
     def record_norms(self, residual: bool = True) -> WhiteningNorms:
         """Sum in each step how much of the gradients is left.
@@ -229,7 +213,7 @@ class WGDWrapper(OptimizerWrapper):
         """
         plan = self._built_plan("norms")
         paths = {index: kernel.path for index, kernel in plan.centered.items()}
-        norms = WhiteningNorms(paths, self._kernel_gradients, plan.whiten, residual)
+        norms = WhiteningNorms(paths, plan.kernel_gradients, plan.whiten, residual)
         self._monitor = norms
         return norms
 
@@ -243,8 +227,8 @@ class WGDWrapper(OptimizerWrapper):
         if not self.built:
             return []
         plan = self._update_plan()
-        held = self.inner_optimizer._trainable_variables or plan.variables
-        return [plan.variables[index] for index in plan.centered if index < len(held)]
+        count = len(plan.held or plan.variables)
+        return [plan.variables[index] for index in plan.centered if index < count]
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print which variables are centered, over what, and why others are not.

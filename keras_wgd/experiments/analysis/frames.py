@@ -7,19 +7,21 @@ from collections.abc import Sequence
 import polars as pl
 
 from keras_wgd import settings
-from keras_wgd.experiments import spec
 from keras_wgd.experiments.metrics import CURVES, METRICS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
+from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.experiments.store.results import Result
 
 _TYPES: dict[str, typing.Any] = {
-    **typing.get_type_hints(spec.RunSpec),
+    **typing.get_type_hints(RunSpec),
     "backend": str,
     "settings": str,
     "optimizer": pl.Enum(list(OPTIMIZERS)),
-    "arm": pl.Enum(spec.ARMS),
+    "arm": pl.Enum(ARMS),
 }
-SETTING = (*spec.SETTING, "backend", "settings")
+# The fields of a run that are compared, or tell runs of one setting apart.
+_COMPARED = ("optimizer", "learning_rate", "mean_over", "placement", "seed", "arm")
+SETTING = tuple(name for name in _TYPES if name not in _COMPARED)
 # What the runs of a pair have in common besides the seed.
 TASK = (*SETTING, "optimizer", "learning_rate")
 # What identifies a run.

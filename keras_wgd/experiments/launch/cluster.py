@@ -65,14 +65,8 @@ def run_all(
     in `out` yet. The machines of the cluster have keras_wgd and the data set in the
     same places as this one.
 
-    Args:
-        out: The folder of the study.
-        specs: The runs.
-        jobs: The number of runs at a time on a local cluster. Other clusters have
-            their own resources: a run asks for one core, and for one GPU if there are
-            any.
-        address: The address for `ray.init`; `"local"` starts a cluster here.
-        options: How to make the runs.
+    The address is that of `ray.init`; `"local"` starts a cluster here, for `jobs` runs
+    at a time. A run asks for one core, and for one GPU if there are any.
 
     Yields:
         An `Event` for each start, epoch and end.

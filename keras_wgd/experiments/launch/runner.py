@@ -41,12 +41,6 @@ def run_all(
     again. Closing the generator (Ctrl-C) ends the workers; their runs resume from the
     last whole epoch when they are made again.
 
-    Args:
-        out: The folder of the study.
-        specs: The runs.
-        jobs: The number of runs at a time.
-        options: How to make them.
-
     Yields:
         An `Event` for each start, epoch and end. At the end of a run its result is on
         disk.

@@ -67,13 +67,7 @@ def claim(
     """Make the folder of a study, and hold it against other studies.
 
     The shards of one study may share a folder. The system frees the locks of a killed
-    process. Seeds that are new to the study are added to its plan.
-
-    Args:
-        out: The folder.
-        specs: All runs that are asked for, of all shards.
-        backend: The backend that makes them.
-        shard: The part that this process makes.
+    process. `specs` are the runs of all shards; new seeds are added to the plan.
 
     Raises:
         ValueError: If another process makes runs there, if the plan there has other
@@ -137,11 +131,6 @@ def check_plan(out: Path, specs: list[RunSpec], backend: str) -> list[RunSpec]:
     """Check that a folder, which need not exist, has no plan of another study.
 
     Runs that differ from those of the plan only in the seed belong to the study.
-
-    Args:
-        out: The folder.
-        specs: All runs that are asked for.
-        backend: The backend that makes them.
 
     Returns:
         The runs of the plan; none if there is no plan.

@@ -10,10 +10,7 @@ from keras_wgd.settings import as_text
 
 
 def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
-    """Read the runs of several folders.
-
-    Args:
-        folders: The folders of studies; each is read once.
+    """Read the runs of several studies, each folder once.
 
     Returns:
         The results, and a line for each folder of a run that is not used: it could

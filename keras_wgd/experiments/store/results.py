@@ -118,12 +118,7 @@ def check_places(out: Path, specs: Sequence[RunSpec]) -> None:
 
 
 def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
-    """Check that the results of runs that exist may be used.
-
-    Args:
-        out: The folder of the study; it need not exist.
-        specs: The runs.
-        backend: The backend that makes the others.
+    """Check that results which exist may be used with new ones on a backend.
 
     Returns:
         A printable line for each folder of a run that holds no result.

@@ -23,24 +23,15 @@ _NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios")
 
 
 def is_whole(fields: dict[str, Any], epochs: int) -> bool:
-    """Whether the types, lengths and ranges of a result's fields are right.
-
-    Args:
-        fields: The fields of a `Result` except its spec, as read from JSON.
-        epochs: The number of epochs of the run.
-    """
-    metrics, curves, confusion = (fields[n] for n in ("metrics", "curves", "confusion"))
-    ratios = fields["norm_ratios"]
+    """Whether the fields of a result except its spec are right, as read from JSON."""
+    metrics, confusion = fields["metrics"], fields["confusion"]
     return (
         _has_names(metrics, METRICS)
         and all(_is_number(name, value) for name, value in metrics.items())
-        and _has_names(curves, CURVES)
-        and all(is_row(name, row, epochs) for name, row in curves.items())
-        and is_row("seconds", fields["seconds"], epochs)
-        and is_row("norm_ratios", ratios, epochs if ratios else 0)
+        and has_epochs(fields, epochs)
         and isinstance(confusion, list)
         and confusion != []
-        and all(is_row("confusion", row, len(confusion)) for row in confusion)
+        and all(_is_row("confusion", row, len(confusion)) for row in confusion)
         and all(type(count) is int for row in confusion for count in row)
         and any(map(any, confusion))
         and type(fields["centred"]) is int
@@ -50,8 +41,18 @@ def is_whole(fields: dict[str, Any], epochs: int) -> bool:
     )
 
 
-def is_row(name: str, row: Any, length: int) -> bool:
-    """Whether `row` is a list of that length, of numbers in the range of `name`."""
+def has_epochs(fields: dict[str, Any], epochs: int) -> bool:
+    """Whether curves, times and ratios have a number in its range for each epoch."""
+    curves, ratios = fields["curves"], fields["norm_ratios"]
+    return (
+        _has_names(curves, CURVES)
+        and all(_is_row(name, row, epochs) for name, row in curves.items())
+        and _is_row("seconds", fields["seconds"], epochs)
+        and _is_row("norm_ratios", ratios, epochs if ratios else 0)
+    )
+
+
+def _is_row(name, row, length):
     has_length = isinstance(row, list) and len(row) == length
     return has_length and all(_is_number(name, value) for value in row)
 

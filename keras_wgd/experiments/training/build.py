@@ -1,14 +1,12 @@
 """The network and the optimizer of a run."""
 
 import sys
-from typing import cast
 
 import keras
 
 from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.optimizers import inner
-from keras_wgd.optimizers.means import MeanOver, Placement
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.tasks import models
 from keras_wgd.tasks.datasets import Dataset
@@ -51,6 +49,4 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
     if spec.mean_over is None:
         return inner.get(config)
     # RunSpec has checked that these are names that WGD knows.
-    mean_over = cast("MeanOver", spec.mean_over)
-    placement = cast("Placement", spec.placement)
-    return WGD(config, mean_over, placement, kernels=model)
+    return WGD(config, spec.mean_over, spec.placement, kernels=model)

@@ -14,7 +14,7 @@ from keras import ops
 from keras_wgd import archive, settings
 from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.experiments.store.validation import is_row
+from keras_wgd.experiments.store.validation import has_epochs
 from keras_wgd.files import (
     atomic,
     check_regular_file,
@@ -49,16 +49,6 @@ class Progress:
         """The number of whole epochs."""
         return len(self.seconds)
 
-    def is_whole(self, spec: RunSpec) -> bool:
-        """Whether everything has an entry for each epoch of the run so far."""
-        ratios = 0 if spec.mean_over is None else self.epochs
-        return (
-            self.epochs <= spec.epochs
-            and list(self.curves) == list(CURVES)
-            and {len(curve) for curve in self.curves.values()} == {self.epochs}
-            and len(self.norm_ratios) == ratios
-        )
-
     def at(self, epoch: int) -> dict[str, float]:
         """The value of each curve after an epoch; the first epoch is 0."""
         return {name: curve[epoch] for name, curve in self.curves.items()}
@@ -71,12 +61,6 @@ def save(
 
     The variables go into a file of their own, which counts when `progress.json` names
     it. A run that is killed in between resumes from the epoch before.
-
-    Args:
-        folder: The folder of the run; it is made.
-        spec: The run.
-        progress: What it has measured.
-        variables: The variables of the model and of the optimizer.
 
     Raises:
         OSError: If the disk is full, for example; the state before is kept.
@@ -103,11 +87,6 @@ def save(
 def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
     """Set the variables to the state of a run in its folder, if there is one.
 
-    Args:
-        folder: The folder of the run.
-        spec: The run.
-        variables: The variables of the model and of the optimizer, as in `save`.
-
     Returns:
         What the run has measured. Without a state, or with one that is damaged or of
         another run, this is empty and the variables stay as they are.
@@ -129,26 +108,25 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
 
 def _read(folder, spec, kinds):
     fields = read_json(folder / PROGRESS)
-    rows = [(name, fields[name]) for name in ("seconds", "norm_ratios")]
-    for name, row in (*rows, *fields["curves"].items()):
-        if not is_row(name, row, len(row)):
-            raise ValueError(f"{name} is no list of numbers")
-    names = (field.name for field in dataclasses.fields(Progress))
-    progress = Progress(**{name: none_to_nan(fields[name]) for name in names})
     backend = keras.backend.backend()
     expected = [spec, backend, settings.of_process(backend)]
     begun = RunSpec.from_dict(fields["spec"])
     if expected != [begun, fields["backend"], settings.of_record(fields)]:
         raise ValueError("the state is of another run")
-    if not progress.is_whole(spec):
+    names = (field.name for field in dataclasses.fields(Progress))
+    measured = {name: fields[name] for name in names}
+    epochs, wrapped = len(measured["seconds"]), spec.mean_over is not None
+    if epochs > spec.epochs or bool(measured["norm_ratios"]) is not wrapped:
         raise ValueError("the state is not that of an epoch")
+    if not has_epochs(measured, epochs):
+        raise ValueError("the state is damaged")
     weights = folder / Path(fields["weights"]).name  # never outside the folder
     check_regular_file(weights)
     size = sum(8 * math.prod(shape) for shape, _ in kinds)  # of the widest numbers
     arrays = archive.read(weights, archive.names(weights), size)
     if kinds != [(array.shape, array.dtype.name) for array in arrays]:
         raise ValueError("the arrays are not those of the variables")
-    return progress, arrays
+    return Progress(**none_to_nan(measured)), arrays
 
 
 def remove(folder: Path) -> None:

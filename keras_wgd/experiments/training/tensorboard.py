@@ -25,12 +25,9 @@ def check() -> None:
 
 
 def write(folder: Path, progress: "Progress", since: int) -> None:
-    """Write the curves of some epochs; they replace earlier values of these epochs.
+    """Write the curves from an epoch, counted from 1, to the last whole one.
 
-    Args:
-        folder: The folder of the run.
-        progress: What the run has measured.
-        since: The first epoch to write, from 1; the last is the last whole one.
+    They replace earlier values of these epochs.
 
     Raises:
         ValueError: If a link is in the place of the folder of the curves.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_wgd.files import printable
 from keras_wgd.tasks.datasets.dataset import Dataset
 from keras_wgd.tasks.datasets.images import FileImages, check
 from keras_wgd.tasks.datasets.names import SIZES
@@ -87,11 +88,11 @@ def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
         mean=MEAN,
         std=STD,
         problems=tuple(
-            f"{FOLDER}/{_escaped(name)} is skipped: {reason}"
+            f"{FOLDER}/{printable(name)} is skipped: {reason}"
             for name, reason in problems.items()
         ),
         warnings=tuple(
-            f"{FOLDER}/{_escaped(names[0])}"
+            f"{FOLDER}/{printable(names[0])}"
             f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {warning}"
             for warning, names in sorted(warned.items())
         ),
@@ -99,14 +100,10 @@ def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
 
 
 def split(names: list[str]) -> tuple[list[str], list[str]]:
-    """Split the images of a class into training and test images.
+    """Split the images of a class into training and test images, each sorted.
 
-    Args:
-        names: The names of its files, in any order.
-
-    Returns:
-        The names of the training images and of the test images, each sorted. A tenth,
-        rounded down but at least one, are test images.
+    A tenth, rounded down but at least one, are test images. The order of `names` does
+    not matter.
     """
     names = sorted(names)
     order = np.random.default_rng(0).permutation(len(names))
@@ -165,12 +162,7 @@ def _image_names(folder):
 
 
 def _check(root, names, size):
-    """Decode every file once.
-
-    Returns:
-        Why each unusable file cannot be used, by name, and the names of usable files
-        by warning.
-    """
+    """Decode every file once: problems by name, and names by warning."""
     from PIL import Image
 
     def checked(name):
@@ -213,7 +205,3 @@ def _reason(error):
     if "truncated" in str(error).lower():
         return "truncated"
     return f"cannot be decoded ({type(error).__name__})"
-
-
-def _escaped(name):
-    return repr(name)[1:-1]

@@ -141,7 +141,7 @@ class Dataset:
 
     def _inputs(self, images, positions, batch_size, labels=None):
         if isinstance(images, np.ndarray) and images.shape[1:] == self.image_shape:
-            # Without resizing an epoch is made at once. `fit` is fastest on arrays.
+            # `fit` is fastest on arrays. Images that need resizing would fill memory.
             x = self.preprocess(images[positions])
             inputs = {"x": x, "batch_size": batch_size}
             return inputs if labels is None else {**inputs, "y": labels[positions]}
