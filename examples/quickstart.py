@@ -41,7 +41,7 @@ def network():
     )
 
 
-for optimizer in (RAdam(3e-3), WGD(RAdam(3e-3))):
+for optimizer in (RAdam(3e-3), WGD(RAdam(3e-3), mean_over="fan_in")):
     model = network()
     model.compile(
         optimizer,

@@ -39,7 +39,7 @@ def test_text(capsys):
     assert (
         f"11 of {len(model.trainable_variables)} trainable variables centered" in text
     )
-    assert "4 left alone: a mean of one" in text
+    assert "4 left alone: a mean of one element" in text
     assert "3 filters, 2 groups" in text
     assert text.count(" none") == 4
     optimizer.summary()

@@ -30,8 +30,8 @@ class Info:
         none: What `None` stands for.
         metavar: What stands for the value in the help; by default by type.
         envvar: The environment variable that is read where there is no option.
-        added: Whether files may lack the field: they were written before it was
-            added, and have its default. The default does not change a run's id.
+        added: Whether the field was added after results were published. Older files
+            may lack it, and its default leaves the ids of runs as they are.
     """
 
     help: str

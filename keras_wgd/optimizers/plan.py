@@ -67,7 +67,9 @@ class WhiteningPlan:
                 continue
             self.kernels[index] = found
             if found.mean_size(mean_over) <= 1:
-                self._reasons[index] = "a mean of one, without which it would not train"
+                self._reasons[index] = (
+                    "a mean of one element: its gradient would be zero"
+                )
         self.centered = {
             i: k for i, k in self.kernels.items() if i not in self._reasons
         }
@@ -82,7 +84,7 @@ class WhiteningPlan:
     ) -> ConvKernel | str:
         """The kernel at a position, or the reason why there is none."""
         if getattr(self.variables[index], "overwrite_with_gradient", False):
-            return "its gradient is its new value"
+            return "overwrite_with_gradient: its gradient replaces its value"
         guess = guess_kernel(self.variables[index], index)
         if self.selection.is_by_name:
             return guess

@@ -78,10 +78,13 @@ class KernelSelection:
     ) -> tuple[Self, str | None]:
         """Find the kernels among the variables of an optimizer.
 
-        Kernels with a variable are found by it. Kernels from a config are found by
-        position if the variables are those of the config, except for the numbers in
-        automatic names; otherwise by path and shape. Frozen kernels may be missing,
-        and of a whole model those that another optimizer trains.
+        1. A kernel with a variable is found by it.
+        2. A loaded kernel is found by position if the variables have the structure of
+           those in the file.
+        3. Any other loaded kernel is found by path and shape.
+
+        Frozen kernels may be missing; with a model, also those that another optimizer
+        trains.
 
         Args:
             variables: The optimizer's trainable variables.
@@ -230,8 +233,8 @@ def _find_by_position(
 ) -> dict[int, ConvKernel]:
     """Find kernels at their saved positions.
 
-    Automatic names may have other numbers now. If all saved paths exist, but at other
-    positions, path and position contradict each other.
+    Automatic names may have other numbers now. It is an error if all saved paths
+    exist, but at other positions: path and position contradict each other.
     """
     trained = {
         kernel.index: kernel

@@ -41,15 +41,16 @@ class WGDWrapper(OptimizerWrapper):
 
     The wrapper has no state of its own: its `variables` are the inner optimizer's
     (and, while a `WhiteningMonitor` watches, its sums, which are not saved). So
-    checkpoints of `Adam()` and of `WGD(Adam())` load into each other, and the public
-    attributes of the inner optimizer can be read and set on the wrapper. Clipping,
+    `.keras` and `.weights.h5` files of `Adam()` and of `WGD(Adam())` load into each
+    other, and the public attributes of the inner optimizer can be read and set on the
+    wrapper. Clipping,
     weight decay, EMA and gradient accumulation stay with the inner optimizer, after
     the centering. A NaN in a gradient reaches every element that shares its mean. On
     PyTorch, `placement="gradient"` centers the `.grad` of a variable in its own
     memory: after the step it holds `h`.
 
-    What is centered is decided for the variables that the inner optimizer holds, and
-    decided again when these change, for example when it is built again.
+    What is centered is decided when the inner optimizer is built, and again if it comes
+    to hold other variables.
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, the name of one, such
@@ -58,10 +59,10 @@ class WGDWrapper(OptimizerWrapper):
         placement: `"gradient"` (default) centers what goes into the inner
             optimizer, as Algorithm 2 of the paper; `"update"` centers the
             step that the inner optimizer takes on each kernel, decoupled weight
-            decay included. The authors' released RAdam does the latter after its
-            first five steps; in those it centers its momentum too. Keras's own
-            `apply` must take the step. Constraints, averages of the weights and
-            whatever an overridden `apply` adds come after it and are not centered.
+            decay included, as the authors' released RAdam does after its first five
+            steps. It needs an inner optimizer that steps in Keras's own `apply`.
+            Constraints, averages of the weights and whatever an overridden `apply`
+            adds come after the step and are not centered.
         kernels: Which variables are convolution kernels. `None` (default) goes
             by the variables' names and shapes; a model, or a list from
             `conv_kernels(model)`, goes by the layers, which is exact for
@@ -78,7 +79,7 @@ class WGDWrapper(OptimizerWrapper):
     Example:
 
     ```python
-    model.compile(optimizer=WGD(RAdam(1e-3)), loss="sparse_categorical_crossentropy")
+    model.compile(optimizer=WGD(RAdam(1e-3), "fan_in"), loss="sparse_categorical_crossentropy")
     model.fit(x, y)
     model.optimizer.summary()
     ```
@@ -173,7 +174,8 @@ class WGDWrapper(OptimizerWrapper):
 
     def _prepare(self, variables: Sequence[Any] | None) -> None:
         if self.placement == "update" and variables:
-            self.build(variables)  # some create the optimizers that step in `build`
+            # Some optimizers create the optimizers inside them in `build`.
+            self.build(variables)
         self._update_plan(variables or ())
 
     def _transform(

@@ -36,7 +36,7 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
 
     Raises:
         ValueError: If an axis is out of range or given twice, or if `groups`
-            does not divide the last axis. The message ends in "Received: ...".
+            does not divide the last axis.
 
     Example:
 
@@ -79,8 +79,8 @@ def _subtract_mean(gradient: Any, axes: Sequence[int]) -> Any:
     if keras.backend.backend() == "jax":
         import jax
 
-        # Otherwise XLA may fuse mean and update into one CPU kernel, which reads each
-        # scalar of the optimizer as an array of the gradient's size.
+        # The barrier stops XLA from fusing mean and update, which is slow on the CPU:
+        # the kernel reads each scalar of the optimizer as an array.
         mean = jax.lax.optimization_barrier(mean)
     # Not ops.subtract: from Keras 3.16 on it computes float64 in float32 on PyTorch.
     return gradient - mean

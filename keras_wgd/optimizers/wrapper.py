@@ -85,7 +85,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
         if not gradients or not (variables or self.inner_optimizer.built):
-            return gradients  # the inner optimizer does, or says, what Keras does
+            return gradients  # the inner optimizer raises Keras's error, if any
         self._prepare(variables)
         if self._monitor is None:
             return self._transform(gradients, variables)
