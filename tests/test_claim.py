@@ -57,7 +57,7 @@ def test_one_study_at_a_time(tmp_path):
     for _ in range(2):
         with (
             claim(tmp_path, RUNS, "jax"),
-            pytest.raises(ValueError, match="no other study is at work"),
+            pytest.raises(ValueError, match="no other study is using"),
             claim(tmp_path, RUNS, "jax"),
         ):
             pass
@@ -69,13 +69,13 @@ def test_shards_share_a_folder(tmp_path):
             pass
         for other in (Shard(1, 2), Shard()):
             with (
-                pytest.raises(ValueError, match="no other study is at work"),
+                pytest.raises(ValueError, match="no other study is using"),
                 claim(tmp_path, RUNS, "jax", other),
             ):
                 pass
     with (
         claim(tmp_path, RUNS, "jax"),
-        pytest.raises(ValueError, match="no other study is at work"),
+        pytest.raises(ValueError, match="no other study is using"),
         claim(tmp_path, RUNS, "jax", Shard(2, 2)),
     ):
         pass
@@ -221,7 +221,7 @@ def test_no_seeds_added_to_another_study(tmp_path):
 def test_no_seeds_added_to_a_locked_study(tmp_path):
     with (
         claim(tmp_path, RUNS[:2], "jax"),
-        pytest.raises(ValueError, match="no other study is at work"),
+        pytest.raises(ValueError, match="no other study is using"),
         claim(tmp_path, RUNS, "jax"),
     ):
         pass
@@ -252,7 +252,7 @@ def test_shard_of_a_run_does_not_change(name, parts):
 def test_shards_of_another_size(tmp_path):
     with (
         claim(tmp_path, RUNS, "jax", Shard(1, 2)),
-        pytest.raises(ValueError, match="no other study is at work"),
+        pytest.raises(ValueError, match="no other study is using"),
         claim(tmp_path, RUNS, "jax", Shard(2, 3)),
     ):
         pass

@@ -55,7 +55,7 @@ def test_run_twice(capsys, tmp_path):
     assert model.exists()
     with claim.alone(out):
         assert cli.app(arguments) == 2
-    assert "no other study is at work" in capsys.readouterr().err
+    assert "no other study is using" in capsys.readouterr().err
     path = model.parent / "result.json"
     backend = keras.backend.backend()
     path.write_text(path.read_text().replace(f'"{backend}"', '"another"'))

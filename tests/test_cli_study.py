@@ -139,7 +139,7 @@ def test_another_study_in_the_folder(capsys, tmp_path, tiny_study, made_up):
     assert err.count("\n") == 1
     with claim.alone(tmp_path):
         assert cli.app([*arguments, "--arm", "plain"]) == 2
-    assert "no other study is at work" in capsys.readouterr().err
+    assert "no other study is using" in capsys.readouterr().err
 
 
 def test_seeds_added_to_a_finished_study(capsys, tmp_path, tiny_study, made_up):
@@ -275,7 +275,7 @@ def test_interrupted_study(tmp_path):
         process.send_signal(signal.SIGINT)
         printed, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "0 of 36 runs are finished; the same command goes on from there" in printed
+    assert "0 of 36 runs are finished; the same command resumes the others" in printed
     assert err == "keras-wgd: interrupted\n"
     assert results.read_all(out) == ([], [])
 

@@ -90,7 +90,7 @@ def test_resume_after_sigterm(tmp_path, whole):
             send(process.pid, signal.SIGTERM)
             told, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (143, "keras-wgd: stopped by SIGTERM\n")
-        assert "0 of 1 runs are finished; the same command goes on from there" in told
+        assert "0 of 1 runs are finished; the same command resumes the others" in told
         assert "failed" not in told
         deadline = time.monotonic() + 10
         while left := in_group(process.pid):  # Python's own tracker ends last
@@ -316,7 +316,7 @@ def test_clock_that_jumps(monkeypatch, tmp_path, whole):
         assert 0 < sum(result.seconds) < time.monotonic() - start
         assert min(result.seconds) > 0
         with (
-            pytest.raises(ValueError, match="no other study is at work"),
+            pytest.raises(ValueError, match="no other study is using"),
             claim.claim(tmp_path, [SPEC], BACKEND),
         ):
             pass

@@ -220,7 +220,7 @@ def make_runs(
     except (KeyboardInterrupt, SystemExit):
         console.print(
             f"stopped: {done} of {len(specs)} runs are finished; "
-            "the same command goes on from there"
+            "the same command resumes the others"
         )
         raise
     return failed

@@ -73,7 +73,7 @@ def _lost(died, ranks):
     reason = "died, and the others were ended" if died else "ended without a result"
     return ChildProcessError(
         errno.ECHILD,
-        f"{which} {reason}; with --out, the same command goes on from the last whole "
+        f"{which} {reason}; with --out, the same command resumes from the last whole "
         "epoch",
     )
 

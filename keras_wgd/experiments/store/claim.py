@@ -121,7 +121,7 @@ def _hold(stack, path, out, timeout=0):
         stack.enter_context(lock)
     except Timeout:
         raise ValueError(
-            "out must be a folder at which no other study is at work; wait for it or "
+            "out must be a folder that no other study is using; wait for it or "
             f"choose another. Received: {out}"
         ) from None
     return lock
