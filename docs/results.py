@@ -38,12 +38,12 @@ def read() -> Analysis:
 
 def tables(analysis: Analysis) -> str:
     """The content of examples/results/tables.md."""
-    return report.tables(analysis, verdict.verdicts(analysis.runs))
+    return report.tables(analysis, verdict.judge(analysis.runs))
 
 
 def drawings(analysis: Analysis) -> dict[str, str]:
     """The content of the SVG files in examples/results/figures, by name."""
-    drawn = figures(analysis, verdict.verdicts(analysis.runs))
+    drawn = figures(analysis, verdict.judge(analysis.runs))
     with tempfile.TemporaryDirectory() as folder:
         some = {name: drawn[name] for name in FIGURES}
         written = pictures.write(Path(folder), some, pictures.vega_lite())
@@ -68,7 +68,7 @@ def page(name: str, analysis: Analysis) -> str:
 
 def parts(analysis: Analysis) -> dict[str, str]:
     """What is written into the pages, by name."""
-    (gain, gains), (change, changes) = verdict.sections(verdict.verdicts(analysis.runs))
+    (gain, gains), (change, changes) = verdict.sections(verdict.judge(analysis.runs))
     cifar100, animals10 = layout.metric_tables(analysis.summary)
     return {
         "accuracy": f"{gain}\n\n{gains.grid()}",
@@ -108,10 +108,10 @@ def _tuned(summary: pl.DataFrame) -> Table:
 
 def _test_roughness(runs: pl.DataFrame) -> Table:
     """The roughness of the test loss on CIFAR-100 at the tuned rates."""
-    judged = verdict.verdicts(runs, ["test_roughness", "train_roughness"])
-    judged = judged.with_columns(p_both=pl.col("gain_p").map_batches(adjusted))
+    verdicts = verdict.judge(runs, ["test_roughness", "train_roughness"])
+    verdicts = verdicts.with_columns(p_both=pl.col("gain_p").map_batches(adjusted))
     rows = []
-    for row in judged.filter(
+    for row in verdicts.filter(
         measure="test_roughness", dataset="cifar100", at_paper_rate=False
     ).iter_rows(named=True):
         numbers = cells.gain_cells(row, "gain", "test_roughness")

@@ -1,4 +1,4 @@
-"""WhiteningMonitor against norms that NumPy takes of the plain gradients."""
+"""WhiteningMonitor against the norms of plain gradients in NumPy."""
 
 import csv
 import re
@@ -17,7 +17,7 @@ placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 
 @pytest.fixture(scope="module")
 def plain():
-    """A start, and the gradients of `images` and of each half of them there."""
+    """Weights, and the plain gradients of `images` and of each half of them."""
     model = compiled(convnet(), keras.optimizers.SGD(1.0), jit_compile=False)
     start = model.get_weights()
     x, y = images(model)
@@ -130,7 +130,7 @@ def test_progress_line(capsys, verbose):
         model = convnet()
         compiled(model, WGD("sgd"))
         model.fit(*images(model), epochs=1, verbose=verbose, callbacks=callbacks)
-        # With verbose=1 a line is written anew where it stands.
+        # With verbose=1 Keras overwrites the line.
         return re.findall(r"(\S+): [0-9.e-]+", capsys.readouterr().out.split("\r")[-1])
 
     monitor = WhiteningMonitor()
@@ -206,7 +206,7 @@ def test_nan_where_nothing_is_centered():
 
 
 class Pair(keras.Model):
-    """Two convolutions of one name, as subclassed models may have them."""
+    """Two convolutions with the same name."""
 
     def __init__(self):
         super().__init__(name="pair")

@@ -1,4 +1,4 @@
-"""Names on the command line and in specs: what is allowed, and the nearest one."""
+"""Messages about unknown names, which suggest the nearest known name."""
 
 import dataclasses
 

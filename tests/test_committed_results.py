@@ -65,7 +65,7 @@ def words_of(name):
 
 def test_quoted_averages(analysis):
     """Numbers in sentences about all gains of an arm."""
-    judged = verdict.verdicts(analysis.runs).filter(measure="accuracy")
+    judged = verdict.judge(analysis.runs).filter(measure="accuracy")
     gains = 100 * judged.filter(arm="fan_in")["gain"]
     span = f"{gains.min():.1f} to {gains.max():.1f} points"
     for name in ("README.md", "docs/index.md", "docs/results.md"):

@@ -1,4 +1,4 @@
-"""What a step asks of the backend: operations and memory, which no clock tells."""
+"""The operations and the memory of a compiled step."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def kernels(count, channels=64):
 
 
 def how_many(channels, mean_over):
-    """The means of such a kernel."""
+    """The number of means of such a kernel."""
     kernel = ConvKernel("kernel", (3, 3, channels, channels), "Conv2D")
     return math.prod(kernel.shape) // kernel.mean_size(mean_over)
 
@@ -57,7 +57,7 @@ def bytes_of(arrays):
 
 
 def calls(program):
-    """How many fused kernels and copies XLA made of a step."""
+    """The number of fused kernels and copies in XLA's program of a step."""
     entry = program[program.index("ENTRY") :]
     return Counter(re.findall(r" (fusion|copy|transpose|reduce)\(", entry))
 
@@ -67,7 +67,7 @@ if BACKEND == "torch":
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Operations(TorchDispatchMode):
-        """Records the operations of a step, and the bytes of what they make anew."""
+        """Records the operations of a step, and the bytes that they allocate."""
 
         def __init__(self, held):
             super().__init__()
@@ -97,7 +97,7 @@ if BACKEND == "torch":
                 optimizer.apply([v.value.grad for v in variables], variables)
 
         for _ in range(8):
-            apply()  # past the steps that RAdam does not rectify
+            apply()  # beyond the steps that RAdam does not rectify
         with Operations(held) as operations:
             apply()
         return operations
@@ -120,7 +120,7 @@ if BACKEND == "torch":
         added = sorted(whitened.names)
         for name in plain.names:
             added.remove(name)
-        # The rows of each thread have a mean, and these means have one.
+        # Each thread computes a mean, and these have a mean.
         runs = threads if mean_over == "fan_in" and threads > 1 else 0
         again = 1 if runs == 0 else 2
         assert [n for n in added if n != "view"] == ["mean"] * 5 * again + ["sub"] * 5
@@ -154,7 +154,7 @@ if BACKEND == "jax":
         variables = kernels(2, 512)
         plain, _ = compiled(INNER[inner](), variables)
         whitened, donated = compiled(WGD(INNER[inner](), mean_over), variables)
-        # A mean is a sum, and a division that may be a kernel of its own.
+        # A mean is a sum, and a division that may be a separate kernel.
         most = calls(plain.as_text()) + Counter(fusion=4)
         assert calls(whitened.as_text()) <= most
         memory, alone = whitened.memory_analysis(), plain.memory_analysis()

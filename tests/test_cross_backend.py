@@ -25,7 +25,7 @@ CASES = {
 
 
 def train_on(folder):
-    """Load every case, and train on: the states as loaded, and the losses."""
+    """Load every case and continue training: the states as loaded, and the losses."""
     report = {}
     for name in CASES:
         model = keras.saving.load_model(folder / f"{name}.keras")

@@ -39,7 +39,7 @@ def drawn():
 
 
 def jacobians(optimizer, gradient):
-    """Of the new weights by the old ones and by the gradient, as matrices."""
+    """The Jacobians of the new weights: by the old weights, and by the gradient."""
     with keras.name_scope("conv2d"):
         variable = keras.Variable(drawn()[0], name="kernel")
     optimizer.build([variable])

@@ -35,7 +35,7 @@ placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 
 @pytest.fixture(params=POLICIES)
 def dtype(request):
-    """The dtype of the weights while a policy is in force."""
+    """The dtype of the weights under a policy, which is set meanwhile."""
     with contextlib.ExitStack() as stack:
         if request.param == "float64" and keras.backend.backend() == "jax":
             import jax

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
-from support.studies import SPEC, charts_of, result_of, runs_of, study
+from support.charts import charts_of
+from support.studies import SPEC, result_of, runs_of, study
 
 from keras_wgd import pictures
 from keras_wgd.experiments.spec import ARMS, RunSpec

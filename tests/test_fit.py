@@ -195,12 +195,12 @@ def test_swap_ema_weights(placement, scaled):
     swap = keras.callbacks.SwapEMAWeights()
     swapped = model.evaluate(x, y, verbose=0, callbacks=[swap])
     assert swapped == pytest.approx(expected, rel=1e-5)
-    # On TensorFlow Keras swaps by adding and subtracting, and that rounds.
+    # On TensorFlow Keras swaps by adding and subtracting, which rounds.
     for a, t in zip(values(model.trainable_variables), trained, strict=True):
         np.testing.assert_allclose(a, t, rtol=0, atol=1e-7)
 
 
-if BACKEND != "torch":  # where Keras takes one step at a time
+if BACKEND != "torch":  # there Keras takes one step at a time
 
     @pytest.mark.usefixtures("seeded")
     def test_steps_per_execution():
@@ -256,7 +256,7 @@ def test_modes_of_compile_agree():
     after = []
     modes = [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}]
     if BACKEND == "torch" and not graphs_are_whole():
-        modes.pop()  # nor does Keras 3.10 compile a convolution there with plain Adam
+        modes.pop()  # Keras 3.10 fails there with plain Adam too
     for mode in modes:
         model = convnet()
         model.set_weights(start)

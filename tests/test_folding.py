@@ -1,4 +1,4 @@
-"""Rows of a table that are folded, and unfolded here again."""
+"""Folded rows of a table, which these tests unfold."""
 
 import random
 import re
@@ -71,7 +71,7 @@ def rows(text):
 
 
 def test_block_begins_with_its_number():
-    # From s1_3 on four rows come twice as well; the blocks are those of the names.
+    # Rows also repeat from s1_3 on; blocks follow the names.
     table = rows(
         """
         s1_1 64

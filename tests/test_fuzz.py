@@ -20,7 +20,7 @@ from support.random_optimizers import CLASSES, inner_optimizers
 from keras_wgd import WGD, conv_kernels
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 
-# Each new shape is a new program to JAX.
+# JAX compiles a program for each shape.
 SHARES = {"torch": 1.0, "tensorflow": 0.5, "jax": 0.33}
 SHARE = SHARES[keras.backend.backend()]
 fuzz = settings(max_examples=round(SHARE * settings.default.max_examples))
@@ -58,7 +58,7 @@ def classes_of_keras():
 
 
 def by_name(kernel):
-    """Kind and groups where names and shapes alone tell, as the docs say it."""
+    """Kind and groups that the docs promise for names and shapes alone."""
     shape = kernel.variable.shape
     if kernel.variable.name != "kernel" or kernel.kind == "transposed":
         return kernel.kind, 1
@@ -92,7 +92,7 @@ class Case:
         return optimizer
 
     def centered(self, arrays, variables, mean_over):
-        """The arrays less their means, where they are of a kernel."""
+        """The arrays, centered if they belong to a kernel."""
         told = [self.told.get(id(variable)) for variable in variables]
         return [
             a if t is None else reference.whiten(a, t[0], mean_over, t[1])
@@ -100,7 +100,7 @@ class Case:
         ]
 
     def warning(self, mean_over):
-        """There is a warning where nothing is centered, and nowhere else."""
+        """Expect a warning if, and only if, nothing is centered."""
         arrays = [self.generator.random(v.shape) for v in self.variables]
         centered = self.centered(arrays, self.variables, mean_over)
         if any((a != c).any() for a, c in zip(arrays, centered, strict=True)):
@@ -124,7 +124,7 @@ class Case:
 
 
 def apply(optimizer, gradients, variables):
-    # In rows, as WGD's are: PyTorch sums other layouts in another order.
+    # Contiguous, as WGD's are: PyTorch sums other layouts in another order.
     arrays = [g.astype("float32", order="C") for g in gradients]
     gradients = [ops.convert_to_tensor(array) for array in arrays]
     with uncompiled():
@@ -132,7 +132,7 @@ def apply(optimizer, gradients, variables):
 
 
 def uncompiled():
-    """On JAX a condition, as of accumulation, is compiled each time it is met."""
+    """JAX compiles a condition, such as that of accumulation, in each call."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -168,7 +168,7 @@ def test_step_on_gradients_centered_by_numpy(network, inner, kernels, seed):
 @fuzz
 @given(**drawn)
 def test_update_centered_by_numpy(network, inner, kernels, seed):
-    # Plain weights that are overwritten by plain averages are not the plain step.
+    # With plain averages the weights would not be those of a plain step.
     inner = inner.without("ema_overwrite_frequency")
     case = Case(network, kernels, seed)
     for mean_over in MEANS:
@@ -185,7 +185,7 @@ def test_update_centered_by_numpy(network, inner, kernels, seed):
             centered = case.centered(steps, case.variables, mean_over)
             got = values(case.variables)
             for g, b, s, c in zip(got, before, steps, centered, strict=True):
-                # A difference is rounded as its terms are, and steps may be large.
+                # A difference has the rounding error of its terms.
                 largest = max(1.0, abs(b).max(), abs(s).max())
                 np.testing.assert_allclose(g, b + c, rtol=1e-6, atol=2e-6 * largest)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.studies import SPEC, charts_of, runs_of
+from support.charts import charts_of
+from support.studies import SPEC, runs_of
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection
@@ -111,7 +112,7 @@ def test_rows_of_the_forest_plot(points):
 
 def test_table(found, points):
     """The numbers of the forest plot, which are those of the files, in its order."""
-    judged = verdict.verdicts(Analysis.of(found).runs)
+    judged = verdict.judge(Analysis.of(found).runs)
     (_, table), _ = verdict.sections(judged)
     rows = [row for block in table.blocks for row in block]
     assert len(rows) == 6

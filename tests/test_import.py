@@ -48,7 +48,7 @@ def test_import_with_one_backend():
     report = json.loads(output.splitlines()[-1])
     assert report["backend"] == backend
     assert report["added"] == ["keras_wgd"]
-    # The first import reads files, the others show what the code itself costs.
+    # The first import reads files; the others show the cost of the code.
     assert report["seconds"][0] < 0.5
     assert min(report["seconds"]) < 0.05
 

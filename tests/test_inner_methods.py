@@ -1,4 +1,4 @@
-"""Inner optimizers with methods of their own on the way of a step."""
+"""Inner optimizers that override the methods of a step."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ METHODS = (
 
 
 def recorded(base):
-    """A subclass that overrides each method of a step, and notes the calls."""
+    """A subclass that overrides each method of a step, and records the calls."""
 
     def override(name):
         def method(self, *args, **kwargs):
@@ -54,14 +54,14 @@ def test_fit_calls_overridden_methods(name, placement):
         calls.append(list(inner.calls))
     plain, wrapped = calls
     assert {"build", "scale_loss", "finalize_variable_values"} <= set(plain)
-    if placement == "update":  # which builds before it steps
+    if placement == "update":  # builds before it steps
         for names in calls:
             names.remove("build")
     assert wrapped == plain
 
 
 class WithTape(optimizers.SGD):
-    """Takes an argument more, keeps state for its steps, and returns a value."""
+    """Has a further argument, keeps state for its steps, and returns a value."""
 
     def apply_gradients(self, grads_and_vars, tape=None):
         self.tape = tape
@@ -134,7 +134,7 @@ def test_variables_added_through_the_wrapper():
 
 
 class Holder(optimizers.Optimizer):
-    """Keeps an optimizer under a name that Keras does not know, and no variables."""
+    """Has an optimizer under a name that Keras does not know, and no variables."""
 
     def __init__(self, optimizer, **kwargs):
         super().__init__(learning_rate=0.0, **kwargs)
@@ -149,7 +149,7 @@ class Holder(optimizers.Optimizer):
 
 
 class Hidden(Holder):
-    """Keeps it where nobody finds it."""
+    """Has it where the wrapper cannot find it."""
 
     def __init__(self, optimizer, **kwargs):
         super().__init__(None, **kwargs)
@@ -203,7 +203,7 @@ def test_unseen_step_is_refused(accumulated):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
     with pytest.raises(ValueError, match=r'placement="gradient".*conv2d/kernel, not'):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
-    # What goes into it can be centered.
+    # Its gradients can be centered.
     variable.assign(start)
     plain = WGD(Hidden(optimizers.SGD(1.0)))
     plain.apply([ops.convert_to_tensor(gradient)], [variable])
@@ -258,7 +258,7 @@ def test_update_step_set_on_the_wrapper():
 
 
 def test_unseen_step_of_one_kernel():
-    """Also where another variable is stepped in between."""
+    """Another variable is stepped in between."""
     conv, _, gradient = kernel_and_gradient()
     with keras.name_scope("conv2d_1"):
         other = keras.Variable(np.zeros((3, 3, 2, 4), "float32"), name="kernel")

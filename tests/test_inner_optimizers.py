@@ -1,4 +1,4 @@
-"""Every inner optimizer against every property that it must keep."""
+"""Every inner optimizer: steps, updates, configs, checkpoints, options."""
 
 import keras
 import numpy as np
@@ -74,7 +74,7 @@ def drawn(seed):
 
 
 def parameters(start, optimizer=None):
-    """Two kernels and a bias, under names that tell what they are."""
+    """Two kernels and a bias, with the names of a layer."""
     made = []
     for value, name in zip(start, ("kernel", "bias", "kernel"), strict=True):
         with keras.name_scope(f"conv2d_{len(made)}"):
@@ -199,7 +199,7 @@ def test_gradient_accumulation(make, placement):
     accumulating = WGD(make(gradient_accumulation_steps=2), placement=placement)
     whole = WGD(make(), placement=placement)
     mine, theirs = parameters(drawn(0), accumulating), parameters(drawn(0), whole)
-    # TensorFlow and JAX decide in a program whether to step: compile nothing.
+    # Not compiled: a compiled program would decide whether to step.
     for seed in (1, 3, 5):
         before = values(mine)
         step(accumulating, mine, drawn(seed))

@@ -63,7 +63,7 @@ def test_model_named_conv_lstm():
     assert told(outer, "filters") == walked(outer, "filters") != {}
 
 
-# Four layers that names and shapes tell wrongly, as the docs say.
+# Four layers that are guessed wrongly, as the docs say.
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [

@@ -40,7 +40,7 @@ def only_b(model):
 
 
 def new_session(others):
-    """As in a process that has made some layers before."""
+    """Start a Keras session that has made some layers."""
     keras.utils.clear_session()
     for _ in range(others):
         layers.Conv2D(1, 1)
@@ -54,7 +54,7 @@ def test_list_in_a_file_after_renaming(tmp_path, others, placement):
     model = built(Two())
     optimizer = WGD("sgd", placement=placement, kernels=only_b(model))
     model.compile(optimizer, loss="mse")
-    model.fit(IMAGES, IMAGES, verbose=0)
+    optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     new_session(others)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -69,7 +69,7 @@ def test_list_in_a_file_after_renaming(tmp_path, others, placement):
     ]
     assert means[0] > 0.05
     assert means[1] < 1e-5
-    # And on: the kernel is known by its variable now.
+    # Now the kernel is found by its variable.
     again = WGD.from_config(loaded.optimizer.get_config())
     again.build(loaded.trainable_variables)
     assert again.whitened_variables == [loaded.b.kernel]
@@ -80,7 +80,7 @@ def through_json(optimizer):
 
 
 def test_ambiguous_list():
-    """The old path is that of another kernel now, and nothing else tells."""
+    """Another kernel has the old path now."""
 
     def convolutions(first):
         made = [layers.Conv2D(3, 3, name=f"conv2d_{i}") for i in (first, first + 1)]
@@ -105,7 +105,7 @@ def test_whole_model_in_a_file_after_renaming(tmp_path, others):
     new_session(0)
     model = built(Two())
     model.compile(WGD("sgd", kernels=model), loss="mse")
-    model.fit(IMAGES, IMAGES, verbose=0)
+    model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     new_session(others)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -141,21 +141,21 @@ STEMS = {
 
 
 @pytest.mark.parametrize("stem", STEMS)
-@pytest.mark.parametrize("trained", [True, False], ids=["after fit", "before fit"])
+@pytest.mark.parametrize("is_built", [True, False], ids=["built", "unbuilt"])
 @pytest.mark.parametrize("as_list", [False, True], ids=["model", "list"])
-def test_part_of_a_model_in_a_file(tmp_path, stem, trained, as_list):
+def test_part_of_a_model_in_a_file(tmp_path, stem, is_built, as_list):
     model = with_backbone(STEMS[stem]())
     part = model.get_layer("backbone")
     model.compile(
         WGD(keras.optimizers.SGD(1.0), kernels=conv_kernels(part) if as_list else part),
         loss="mse",
     )
-    if trained:
-        model.fit(IMAGES, IMAGES, verbose=0)
+    if is_built:
+        model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
-    # Saved before the optimizer knows its variables, the others are told to be left.
+    # Saved before the optimizer is built: a warning names the others.
     warned = pytest.warns(UserWarning, match=r"Left alone: .*head/kernel")
-    with contextlib.nullcontext() if trained else warned:
+    with contextlib.nullcontext() if is_built else warned:
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         loaded.optimizer.build(loaded.trainable_variables)
     part = loaded.get_layer("backbone")
@@ -233,13 +233,13 @@ def test_warning_about_other_variables():
     model.get_layer("second").trainable = False
     optimizer = WGD("sgd", kernels=conv_kernels(model)[:1])
     optimizer.build(model.trainable_variables)
-    # One is free now, so positions are others; the paths are the same.
+    # One more is trainable now: other positions, the same paths.
     model.get_layer("second").trainable = True
     again = through_json(optimizer)
     with pytest.warns(UserWarning, match=r"Left alone: .*second/kernel.*third/kernel"):
         again.build(model.trainable_variables)
     assert again.whitened_variables == [model.get_layer("first").kernel]
-    # One is gone.
+    # One fewer is trainable.
     both = WGD("sgd", kernels=model)
     both.build(model.trainable_variables)
     again = through_json(both)
@@ -279,7 +279,7 @@ COPIES = {
 
 @pytest.mark.parametrize("how", COPIES)
 def test_copies_of_an_unbuilt_model(how, tmp_path):
-    """As with the plain optimizer, and not silently by other kernels."""
+    """As with the plain optimizer, and with a warning if kernels are guessed."""
     targets = np.zeros((4, 2))
     plain = COPIES[how](unbuilt(), tmp_path)
     model = unbuilt(kernels=lambda model: model)
@@ -304,7 +304,7 @@ def test_config_of_an_unbuilt_model():
 
 
 class Pair(keras.Model):
-    """A model that is never called itself, as a GAN is."""
+    """A model that is never called itself, such as a GAN."""
 
     def __init__(self):
         super().__init__()

@@ -118,7 +118,7 @@ def test_layers_without_kernels(layer, shape):
     layer = built(layer, shape)
     assert conv_kernels(layer) == []
     guesses = [guess_kernel(v, i) for i, v in enumerate(layer.trainable_variables)]
-    if not isinstance(layer, layers.EinsumDense):  # rank 4: told by its layer alone
+    if not isinstance(layer, layers.EinsumDense):  # rank 4: only its layer tells
         assert all(isinstance(guess, str) for guess in guesses)
 
 

@@ -21,7 +21,7 @@ def test_loaded_kernels_in_another_order():
         )
 
     loaded = [ConvKernel.from_config(k.get_config()) for k in conv_kernels(make())]
-    other = make()  # the same layers under another model's name: new paths
+    other = make()  # the same layers, with new paths
     for variables in (other.trainable_variables, other.trainable_variables):
         plan = plan_of(variables, loaded)
         assert [k.kind for k in plan.kernels.values()] == ["standard", "transposed"]

@@ -1,4 +1,4 @@
-"""Training loops of one's own, on each backend, against NumPy and against fit."""
+"""Custom training loops on each backend, against NumPy and `fit`."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ def wrapped(placement):
 
 
 def fitted(placement):
-    """What fit makes of as many steps on the same batch."""
+    """The weights after as many steps of `fit` on the same batch."""
     keras.utils.set_random_seed(0)
     model = compiled(convnet(), wrapped(placement), jit_compile=BACKEND == "jax")
     x, y = images(model)
@@ -147,7 +147,7 @@ if BACKEND == "torch":
         np.testing.assert_allclose(gradient.numpy(), wanted, rtol=0, atol=1e-6)
 
     def test_gradient_with_shared_memory_is_not_changed():
-        """As autograd makes them of weights that meet in a sum."""
+        """Autograd shares memory between weights that are added."""
         kernel = keras.Variable(np.zeros((3, 3, 3, 8), "float32"), name="kernel")
         other = keras.Variable(np.zeros(216, "float32"), name="delta")
         optimizer = WGD(optimizers.SGD(1.0))
@@ -227,7 +227,7 @@ if BACKEND == "torch":
         variables, gradients = large_kernels()
         optimizer = WGD(Keeps(torch.Tensor.data_ptr))
         optimizer.apply(gradients, variables)
-        monkeypatch.delattr(torch, "empty_like")  # no memory is asked for again
+        monkeypatch.delattr(torch, "empty_like")  # no new memory
         optimizer.apply(gradients, variables)
         first, second = optimizer.kept
         assert first == second
@@ -269,7 +269,7 @@ if BACKEND == "torch":
         for a, b in zip(weights, values(variables), strict=True):
             np.testing.assert_allclose(a.numpy(), b, rtol=0, atol=1e-6)
 
-    # torch.func uses what it deprecates itself.
+    # torch.func uses what PyTorch deprecates.
     @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
     @pytest.mark.parametrize("transform", ["jvp", "vjp", "vmap", "dual"])
     def test_transforms_of_torch(transform):

@@ -75,7 +75,7 @@ def test_200_steps_in_float64():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision(dtype):
-    """The step is the float32 step, rounded where it is stored."""
+    """The step is computed in float32, and rounded when it is stored."""
     weights, gradients = weights_and_gradients(20, smallest=0.3)
     ours = trained(RAdam(0.01), weights, gradients, dtype)
     twin = twins(weights, gradients, learning_rate=0.01)
@@ -94,7 +94,7 @@ def test_mixed_dtypes_in_one_step():
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 5e-7), ("float64", 1e-9)])
 def test_rho(beta_2, dtype, bound):
     steps = np.unique(np.geomspace(1, 1e6, 300).astype("int64"))
-    # As the paper writes it, in 28 digits: in float64 too it is off by 1e-7.
+    # The paper's formula in 28 digits; in float64 its error is 1e-7.
     b = Decimal(beta_2)
     exact = [2 / (1 - b) - 1 - 2 * t * b**t / (1 - b**t) for t in steps.tolist()]
     with float64():
@@ -116,7 +116,7 @@ def test_bias_correction(beta):
     "kwargs",
     [
         {"beta_1": 0.0},
-        {"beta_2": 0.0},  # never rectified, as all beta_2 up to 2/3
+        {"beta_2": 0.0},  # up to 2/3 no step is rectified
         {"beta_2": 0.5},
         {"beta_2": 0.6},
         {"beta_2": 2 / 3},
@@ -161,7 +161,7 @@ def test_overflowed_velocity(early_steps):
 
 @pytest.fixture
 def numeric_checks():
-    """Where an infinity or NaN in any operation is an error; PyTorch has no such."""
+    """Infinities and NaN raise an error; PyTorch has no such check."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -195,7 +195,7 @@ def test_no_infinity_in_a_step(numeric_checks, betas, early_steps):
 
 
 def test_no_average_of_the_squares(numeric_checks):
-    """With beta_2 = 0 no step is rectified: it is momentum alone."""
+    """With beta_2 = 0 no step is rectified: RAdam is momentum."""
     variable = keras.Variable(np.ones(3, "float32"))
     RAdam(0.5, 0.0, 0.0).apply([ops.ones(3)], [variable])
     np.testing.assert_array_equal(to_float64(variable), [0.5, 0.5, 0.5])

@@ -49,7 +49,7 @@ def test_native_variables_and_strategies(distributed):
 
     @tf.function
     def step(gradient):
-        # Not `gradient` itself: MirroredStrategy asks on which device it is.
+        # Not `gradient` itself: MirroredStrategy asks for its device.
         optimizer.apply([gradient * 1.0], [variable])
 
     for gradient in gradients.astype("float32"):
@@ -60,7 +60,7 @@ def test_native_variables_and_strategies(distributed):
 
 @on_torch
 def test_torch_compiles_the_step_in_one_graph():
-    """`fullgraph` also fails if anything waits for a value on the device."""
+    """`fullgraph` also fails if the step waits for a value on the device."""
     import torch
 
     weights, gradients = weights_and_gradients(8)
@@ -82,7 +82,7 @@ def test_torch_compiles_the_step_in_one_graph():
 @on_torch
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_torch_weights_in_another_order_of_memory(dtype):
-    """Where the fused step would pair numbers that do not belong together."""
+    """The fused step would pair elements in the wrong order."""
     import torch
 
     weights, gradients = weights_and_gradients(20)

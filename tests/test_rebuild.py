@@ -1,4 +1,4 @@
-"""Inner optimizers whose variables change under the wrapper."""
+"""Inner optimizers whose variables change."""
 
 import keras
 import numpy as np
@@ -70,7 +70,7 @@ def test_freeze_and_rebuild(wrap):
     model.layers[1].trainable = False
     reset(optimizer, model.trainable_variables)
     compiled(model, optimizer)
-    if keras.backend.backend() == "jax":  # Keras's own optimizers cannot go on either
+    if keras.backend.backend() == "jax":  # so do Keras's own optimizers
         with pytest.raises(ValueError, match="gradients must match"):
             steps_of_fit(model)
         return
@@ -137,7 +137,7 @@ def test_layers_added_to_the_model(placement):
 
 
 class NoList(optimizers.SGD):
-    """An optimizer with a `build` of its own, which keeps no list of variables."""
+    """An optimizer that overrides `build` and keeps no list of variables."""
 
     def build(self, variables):
         self.momentums = []
@@ -154,7 +154,7 @@ def test_inner_optimizer_that_keeps_no_variables():
     optimizer.build([first])
     assert_one_centered_step(optimizer, [first])
     assert optimizer.whitened_variables == [first]
-    # It is asked for variables that it was not built on, and takes them.
+    # It accepts variables that it was not built on.
     assert_one_centered_step(optimizer, [second, first])
     assert_one_centered_step(optimizer, [second])
 
@@ -175,7 +175,7 @@ def test_norms_after_a_rebuild():
 
 
 def test_second_build_changes_nothing():
-    """As with Keras's own optimizers, which build once."""
+    """Keras's own optimizers build once, too."""
     optimizer = WGD(optimizers.SGD(1.0))
     first, second = [kernel("a")], [kernel("b")]
     optimizer.build(first)

@@ -52,7 +52,7 @@ class Reader(html.parser.HTMLParser):
 
 def page_of(results, problems):
     analysis = Analysis.of(results)
-    judged = verdict.verdicts(analysis.runs)
+    judged = verdict.judge(analysis.runs)
     vega = pictures.bundle(pictures.vega_lite())
     return report.page(analysis, judged, problems, {}, vega)
 

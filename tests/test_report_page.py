@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from support.studies import charts_of, study
+from support.charts import charts_of
+from support.studies import study
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection

@@ -1,4 +1,4 @@
-"""One plan, told to a terminal, a notebook and a program."""
+"""`WGD.summary()` in a terminal, in a notebook and as JSON."""
 
 import builtins
 import json
@@ -26,7 +26,7 @@ def test_summary_before_build():
     optimizer = WGD("adam")
     with pytest.raises(ValueError, match=r"built before its summary.*not built"):
         optimizer.summary()
-    assert optimizer._repr_html_() is None  # a notebook then shows its repr
+    assert optimizer._repr_html_() is None  # a notebook shows its repr instead
 
 
 def test_text(capsys):
@@ -65,7 +65,7 @@ def test_notebook_page():
 
 
 def stages():
-    """Two stages of blocks, as many networks name them."""
+    """Two stages of blocks, with common names."""
     x = keras.Input((4, 4, 3))
     y = layers.Conv2D(8, 3, padding="same", name="stem_convolution")(x)
     for stage, blocks in ((1, 4), (2, 2)):
@@ -96,7 +96,7 @@ def test_folded_blocks():
     rows = [[cell.text for cell in row] for row in page.findall("table/tbody/tr")]
     assert [(row[0], row[1], row[3]) for row in rows] == FOLDED
     notes = [page[2].text, *(line.tail for line in page[2])]
-    # 19 kernels, of which 6 are depthwise, and as many biases.
+    # 19 kernels, 6 of them depthwise, and 19 biases.
     assert notes[0] == "13 of 38 trainable variables centered"
     assert notes[-1] == "[1-3] in a name: a row for kernels 1 to 3, equal in all else"
     assert len(optimizer._summary().to_dict()["variables"]) == 38

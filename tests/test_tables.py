@@ -221,7 +221,7 @@ def test_terminal_without_seeds_and_pairs():
 
 def test_markdown():
     analysis = Analysis.of(study())
-    text = report.tables(analysis, verdict.verdicts(analysis.runs))
+    text = report.tables(analysis, verdict.judge(analysis.runs))
     lines = text.splitlines()
     row = next(line for line in lines if line.startswith("| WGD RAdam (filters)"))
     assert "| 62.67 ± 2.87 (70.35) |" in row

@@ -1,4 +1,4 @@
-"""What the types of the library tell those who use it, by mypy."""
+"""The library's types in a user's code, checked by mypy."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import keras_wgd
 
 PACKAGE = Path(keras_wgd.__file__).parent
-# Neither Keras nor any backend is read, only this package; and no configuration.
+# Read only this package, no configuration, and neither Keras nor a backend.
 OPTIONS = [
     "--strict",
     "--config-file=",
@@ -81,7 +81,7 @@ WRONG = [
 
 
 def complaints(folder, script):
-    """The lines of a user's script that mypy has something to say about."""
+    """The errors that mypy reports for a user's script, by line."""
     (folder / "script.py").write_text(script, "utf-8")
     result = subprocess.run(
         [sys.executable, "-m", "mypy", *OPTIONS, "script.py"],

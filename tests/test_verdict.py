@@ -21,7 +21,7 @@ PLACE = "DenseNet121 on CIFAR-100 at the paper's learning rate"
 
 
 def judge(results):
-    return verdict.verdicts(Analysis.of(results).runs)
+    return verdict.judge(Analysis.of(results).runs)
 
 
 def rows_of(results, number=0):
@@ -229,7 +229,7 @@ def test_diverged_runs():
 
 def test_markdown():
     runs = Analysis.of(study()).runs
-    judged = verdict.verdicts(runs)
+    judged = verdict.judge(runs)
     text = verdict.markdown(runs, judged)
     lines = text.splitlines()
     assert lines[0] == verdict.headline(judged)

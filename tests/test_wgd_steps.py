@@ -53,7 +53,7 @@ def gradients():
     return gradients
 
 
-# Dynamo reads a minute in Keras's layers; what it makes of the wrapper is below.
+# Dynamo needs a minute for Keras's layers; the wrapper alone is compiled below.
 JIT = [False] if BACKEND == "torch" else [False, True]
 
 
@@ -177,7 +177,7 @@ def test_gradients_as_arrays(name, placement):
 def test_variable_given_twice(placement):
     optimizer = WGD(keras.optimizers.SGD(1.0), placement=placement)
     first, other = (keras.Variable(np.zeros((3, 3, 2, 4)), name="kernel") for _ in "ab")
-    variables = (first, other, first)  # a tuple will do
+    variables = (first, other, first)  # a tuple
     optimizer.build(variables)
     gradients = [drawn(3, 3, 2, 4, seed=i) for i in range(3)]
     tensors = [ops.convert_to_tensor(gradient) for gradient in gradients]
@@ -281,7 +281,7 @@ def test_no_gradients_are_no_step():
 
 
 def update_step_of(optimizer, start, gradients):
-    """The weights after each of a few gradients, from the same start."""
+    """Yield the weights after each gradient."""
     variables = [keras.Variable(value, name="kernel") for value in start]
     optimizer.build(variables)
     for gradient in gradients:
@@ -302,8 +302,8 @@ def test_update_includes_weight_decay(mean_over):
     variables = [keras.Variable(value, name="kernel") for value in start]
     plain.build(variables)
     for gradient in gradients:
-        # One plain step from where the centered run stands: the moments depend
-        # on the gradients alone.
+        # A plain step from the weights of the centered run: the moments depend
+        # only on the gradients.
         for variable, value in zip(variables, (kernel, bias), strict=True):
             variable.assign(value.astype("float32"))
         plain.apply([ops.convert_to_tensor(g) for g in gradient], variables)

@@ -13,7 +13,7 @@ from keras_wgd.optimizers.means import MEANS
 if keras.backend.backend() == "torch":
     from keras_wgd.optimizers.torch_steps import whiten_
 
-# Every kernel shape of the library's table, with odd ones among them.
+# Every kind and rank of kernel, with unusual shapes.
 KERNELS = [
     ("standard", (3, 4, 6), 1),
     ("standard", (3, 3, 4, 6), 1),
@@ -33,7 +33,7 @@ def drawn(shape, seed=0, dtype="float32"):
 
 
 def every_mean_of(kernels):
-    """Each with each mean, but those of one element, which are never taken."""
+    """Each kernel with each mean, except means over one element."""
     return pytest.mark.parametrize(
         ("kind", "shape", "groups", "mean_over"),
         [
@@ -152,7 +152,7 @@ def test_powers_of_two_commute_exactly(case, exponent):
     )
 
 
-# JAX has no float64 unless the whole process asks for it.
+# JAX has no float64 by default.
 UNIT_ROUNDOFF = {"float16": 2**-11, "bfloat16": 2**-8, "float64": 2**-53}
 if keras.backend.backend() == "jax":
     del UNIT_ROUNDOFF["float64"]
@@ -166,7 +166,7 @@ def test_dtype_and_precision(dtype):
     gradient, whitened = (
         ops.convert_to_numpy(x).astype("float64") for x in (gradient, whitened)
     )
-    # Two roundings, of the mean and of the difference, and those of the sum.
+    # Mean and difference round once each, and the sum rounds too.
     error = whitened - reference.whiten(gradient, "standard", "filters")
     assert np.abs(error).max() <= 3 * UNIT_ROUNDOFF[dtype] * np.abs(gradient).max()
 

@@ -14,7 +14,7 @@ from keras_wgd.paper import cells, display_names, layout, published
 from keras_wgd.report import dot_charts, line_charts
 from keras_wgd.report.charts import point
 from keras_wgd.report.dot_charts import POOLED
-from keras_wgd.report.verdict import group_names
+from keras_wgd.report.verdict import AT_PAPER_RATE, GROUP, group_names
 
 Chart = dict[str, Any]
 
@@ -26,12 +26,12 @@ _MAX_NAME = 200
 _BAND = "Mean over the seeds, with its 95 % interval"
 
 
-def figures(analysis: Analysis, judged: pl.DataFrame) -> dict[str, Chart]:
+def figures(analysis: Analysis, verdicts: pl.DataFrame) -> dict[str, Chart]:
     """Draw the numbers of a study.
 
     Args:
         analysis: The numbers.
-        judged: As from `verdict.verdicts`.
+        verdicts: As from `verdict.judge`.
 
     Returns:
         Charts, as `charts.whole`, by names that are valid for files: the paired gains;
@@ -42,41 +42,37 @@ def figures(analysis: Analysis, judged: pl.DataFrame) -> dict[str, Chart]:
         pairs come first. Charts without points are left out.
     """
     summary = analysis.summary
-    found = {"gains": _gains(summary, judged)}
+    found = {"gains": _gains(summary, verdicts)}
     settings = summary.partition_by(SETTING, maintain_order=True)
     ends = _name_ends([part.row(0, named=True) for part in settings])
-    for part, end in zip(settings, ends, strict=True):
-        keys = part.select(SETTING).unique()
-        curves = analysis.curves.join(
-            keys, on=SETTING, how="semi", nulls_equal=True, maintain_order="left"
-        )
-        found |= _of_setting(part, curves, end)
+    curves = analysis.curves.partition_by(SETTING, maintain_order=True)
+    for part, of_epochs, end in zip(settings, curves, ends, strict=True):
+        found |= _of_setting(part, of_epochs, end)
     for part in summary.partition_by("dataset", maintain_order=True):
         found[f"accuracy-all-{part['dataset'][0]}"] = _accuracies(part)
     return {_cut(name): chart for name, chart in found.items() if chart is not None}
 
 
-def _gains(summary: pl.DataFrame, judged: pl.DataFrame) -> Chart | None:
+def _gains(summary: pl.DataFrame, verdicts: pl.DataFrame) -> Chart | None:
     """The forest plot: each optimizer, then the mean over all, of each comparison."""
-    judged = judged.filter(measure="accuracy")
-    judged = judged.with_columns(panel=pl.Series(group_names(judged), dtype=pl.String))
+    verdicts = verdicts.filter(measure="accuracy")
+    panels = pl.Series(group_names(verdicts), dtype=pl.String)
+    verdicts = verdicts.with_columns(panel=panels)
+    gains = summary.filter(pl.col("pairs") > 0).with_columns(
+        at_paper_rate=AT_PAPER_RATE
+    )
     rows = []
-    for of_group in judged.partition_by("panel", maintain_order=True):
-        group = of_group.row(0, named=True)
-        at_paper_rate = pl.col("learning_rate") == published.LEARNING_RATE
-        members = summary.filter(
-            *(pl.col(name).eq_missing(group[name]) for name in SETTING),
-            at_paper_rate == group["at_paper_rate"],
-            pl.col("arm").is_in(of_group["arm"]),
-            pl.col("pairs") > 0,
+    for (panel,), group in verdicts.group_by("panel", maintain_order=True):
+        members = gains.join(
+            group, on=GROUP, how="semi", nulls_equal=True, maintain_order="left"
         )
         rows += [
-            _gain(group["panel"], display_names.block_name(row), row, "accuracy_gain")
+            _gain(panel, display_names.block_name(row), row, "accuracy_gain")
             for row in members.iter_rows(named=True)
         ]
         rows += [
-            _gain(group["panel"], POOLED, row, "gain")
-            for row in of_group.filter(pl.col("tasks") > 1).iter_rows(named=True)
+            _gain(panel, POOLED, row, "gain")
+            for row in group.filter(pl.col("tasks") > 1).iter_rows(named=True)
         ]
     return dot_charts.forest(
         rows,
@@ -91,6 +87,7 @@ def _gains(summary: pl.DataFrame, judged: pl.DataFrame) -> Chart | None:
 
 
 def _gain(panel: str, block: str, row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The point of a gain in accuracy, in percentage points."""
     p_adjusted = row[f"{name}_p_adjusted"]
     numbers = {"pairs": row["pairs"], "p": row[f"{name}_p"], "p adjusted": p_adjusted}
     significant = cells.is_significant(p_adjusted)
@@ -125,13 +122,7 @@ def _of_setting(
     if setting["epochs"] >= 3:
         found[f"smoothness-{end}"] = dot_charts.dots(
             [
-                point(
-                    head,
-                    row,
-                    measure,
-                    block=display_names.block_name(row),
-                    **_POSITIVE,
-                )
+                _point(head, row, measure, **_POSITIVE)
                 for measure, head in layout.ROUGHNESS_HEADS.items()
                 for row in summary.iter_rows(named=True)
                 if row[measure] is not None
@@ -156,13 +147,7 @@ def _of_setting(
     found[f"learning-rates-{end}"] = line_charts.lines(
         {
             "Test accuracy (%)": [
-                point(
-                    OPTIMIZERS[row["optimizer"]].label,
-                    row,
-                    "accuracy",
-                    x=row["learning_rate"],
-                    **_PERCENT,
-                )
+                _point(OPTIMIZERS[row["optimizer"]].label, row, "accuracy", **_PERCENT)
                 for row in sweep.iter_rows(named=True)
             ]
         },
@@ -191,9 +176,17 @@ def _sections(curves: pl.DataFrame, quantity: str) -> dict[str, list[dict[str, A
 def _curve(curves: pl.DataFrame, name: str, **bounds: float) -> list[dict[str, Any]]:
     """The points of one curve, in a panel for each optimizer and learning rate."""
     return [
-        point(display_names.block_name(row), row, name, x=row["epoch"], **bounds)
+        _point(display_names.block_name(row), row, name, **bounds)
         for row in curves.drop_nulls(name).iter_rows(named=True)
     ]
+
+
+def _point(
+    panel: str, row: Mapping[str, Any], name: str, **more: Any
+) -> dict[str, Any]:
+    """The point of an arm, at its epoch or at its learning rate."""
+    x = row.get("epoch", row["learning_rate"])
+    return point(panel, row, name, block=display_names.block_name(row), x=x, **more)
 
 
 def _accuracies(summary: pl.DataFrame) -> Chart | None:
@@ -204,9 +197,9 @@ def _accuracies(summary: pl.DataFrame) -> Chart | None:
         printed = published.figures_of(
             row["dataset"], row["model"], row["optimizer"], row["arm"] != "plain"
         )
-        panel, block = display_names.title(row), display_names.block_name(row)
         paper = printed.get("accuracy")
-        rows.append(point(panel, row, "accuracy", **_PERCENT, block=block, paper=paper))
+        title = display_names.title(row)
+        rows.append(_point(title, row, "accuracy", **_PERCENT, paper=paper))
     subtitle, number = [f"{_BAND}; test images, after the last epoch"], None
     if any(row["paper"] is not None for row in rows):
         subtitle[0] += "; hollow diamonds: the paper's figures"

@@ -63,16 +63,16 @@ def write(out: Path, analysis: Analysis, problems: Sequence[str]) -> list[Path]:
     version = pictures.vega_lite()
     with pictures.processes() as pool:
         vega = pool.submit(pictures.bundle, version)
-        judged = verdict.verdicts(analysis.runs)
-        drawn = figures(analysis, judged)
+        verdicts = verdict.judge(analysis.runs)
+        drawn = figures(analysis, verdicts)
         drawings = [
             pool.submit(pictures.draw, out / _FIGURES, name, spec, version)
             for name, spec in drawn.items()
         ]
         texts = {
-            "verdict.md": verdict.markdown(analysis.runs, judged),
-            "tables.md": tables(analysis, judged),
-            REPORT_PAGE: page(analysis, judged, problems, drawn, vega.result()),
+            "verdict.md": verdict.markdown(analysis.runs, verdicts),
+            "tables.md": tables(analysis, verdicts),
+            REPORT_PAGE: page(analysis, verdicts, problems, drawn, vega.result()),
         }
         for name, text in texts.items():
             write_text(out / name, text)
@@ -85,15 +85,15 @@ def write(out: Path, analysis: Analysis, problems: Sequence[str]) -> list[Path]:
     ]
 
 
-def tables(analysis: Analysis, judged: pl.DataFrame) -> str:
+def tables(analysis: Analysis, verdicts: pl.DataFrame) -> str:
     """Every table in Markdown, the paper's figures in brackets.
 
     Args:
         analysis: The numbers.
-        judged: As from `verdict.verdicts`.
+        verdicts: As from `verdict.judge`.
     """
     found = [
-        *(table for _, table in verdict.sections(judged)),
+        *(table for _, table in verdict.sections(verdicts)),
         *layout.metric_tables(analysis.summary),
         *layout.roughness_tables(analysis.summary),
     ]
@@ -102,7 +102,7 @@ def tables(analysis: Analysis, judged: pl.DataFrame) -> str:
 
 def page(
     analysis: Analysis,
-    judged: pl.DataFrame,
+    verdicts: pl.DataFrame,
     problems: Sequence[str],
     drawn: Mapping[str, Chart],
     vega: str,
@@ -111,7 +111,7 @@ def page(
 
     Args:
         analysis: The numbers.
-        judged: As from `verdict.verdicts`.
+        verdicts: As from `verdict.judge`.
         problems: Lines on what was not used.
         drawn: The charts, as from `figures`.
         vega: As from `pictures.bundle`.
@@ -133,9 +133,9 @@ def page(
         style=environment.get_template("report.css").render(),
         runs=len(analysis.runs),
         settings=len(metrics),
-        headline=verdict.headline(judged),
+        headline=verdict.headline(verdicts),
         diverged=verdict.diverged(analysis.runs),
-        verdicts=verdict.sections(judged),
+        verdicts=verdict.sections(verdicts),
         paper=published.claim(),
         roughness=ROUGHNESS,
         metric_tables=metrics,

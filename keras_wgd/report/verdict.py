@@ -13,6 +13,10 @@ from keras_wgd.paper import cells, published
 from keras_wgd.paper.cells import Cell, Table
 from keras_wgd.paper.display_names import arm_name, counted, distinct_names
 
+AT_PAPER_RATE = pl.col("learning_rate") == published.LEARNING_RATE
+# The columns that the runs of a comparison have in common.
+GROUP = (*SETTING, "at_paper_rate")
+
 
 class _Words(NamedTuple):
     """The words for the verdict on a measure."""
@@ -45,7 +49,7 @@ _WORDS = {
 }
 
 
-def verdicts(
+def judge(
     runs: pl.DataFrame, measures: Sequence[str] = ("accuracy", "train_roughness")
 ) -> pl.DataFrame:
     """One row for each comparison: a measure, a setting, some rates and an arm.
@@ -58,23 +62,23 @@ def verdicts(
         As from `comparisons.verdicts`. The runs of a setting at the paper's
         learning rate make one group, those at other rates another.
     """
-    grouped = runs.with_columns(
-        at_paper_rate=pl.col("learning_rate") == published.LEARNING_RATE
-    ).sort(pl.struct(SETTING).rle_id(), ~pl.col("at_paper_rate"), maintain_order=True)
-    group = (*SETTING, "at_paper_rate")
+    order = (pl.struct(SETTING).rle_id(), ~AT_PAPER_RATE)
+    grouped = runs.sort(order, maintain_order=True).with_columns(
+        at_paper_rate=AT_PAPER_RATE
+    )
     best = {name: MEASURES[name] for name in measures}
-    return comparisons.verdicts(grouped, best, group, TASK)
+    return comparisons.verdicts(grouped, best, GROUP, TASK)
 
 
-def headline(judged: pl.DataFrame, measure: str = "accuracy") -> str:
+def headline(verdicts: pl.DataFrame, measure: str = "accuracy") -> str:
     """The outcome of all comparisons of a measure, in one sentence.
 
     Args:
-        judged: As from `verdicts`.
-        measure: One that is judged there.
+        verdicts: As from `judge`.
+        measure: One of theirs.
     """
-    judged = judged.filter(measure=measure)
-    words, number = _WORDS[measure], len(judged)
+    verdicts = verdicts.filter(measure=measure)
+    words, number = _WORDS[measure], len(verdicts)
     if not number:
         return (
             "There is nothing to compare: no run with WGD has a plain run with the "
@@ -82,10 +86,10 @@ def headline(judged: pl.DataFrame, measure: str = "accuracy") -> str:
         )
     parts = []
     for verdict, verb in (("better", words.better), ("worse", words.worse)):
-        arms = judged.filter(verdict=verdict)["arm"]
+        arms = verdicts.filter(verdict=verdict)["arm"]
         if len(arms):
             names = ""
-            if judged.select(*SETTING, "at_paper_rate").n_unique() == 1:
+            if verdicts.select(GROUP).n_unique() == 1:
                 names = f" ({', '.join(map(arm_name, arms))})"
             parts.append(f"{verb} in {len(arms)}{names}")
     if not parts:
@@ -94,7 +98,7 @@ def headline(judged: pl.DataFrame, measure: str = "accuracy") -> str:
             f"of {counted(number, 'comparison')} is the difference significant "
             f"(p adjusted below {LEVEL:g})."
         )
-    rest = judged.filter(verdict="undecided").height
+    rest = verdicts.filter(verdict="undecided").height
     tail = f"; {rest} {'is' if rest == 1 else 'are'} undecided" if rest else ""
     return f"Of {counted(number, 'comparison')}, WGD {' and '.join(parts)}{tail}."
 
@@ -115,49 +119,47 @@ def diverged(runs: pl.DataFrame) -> str:
     )
 
 
-def sections(judged: pl.DataFrame) -> list[tuple[str, Table]]:
+def sections(verdicts: pl.DataFrame) -> list[tuple[str, Table]]:
     """For each measure a sentence, and a table with a row for each comparison.
 
     Args:
-        judged: As from `verdicts`.
+        verdicts: As from `judge`.
     """
     return [
         (headline(part, measure), _table(part, measure))
-        for (measure,), part in judged.group_by("measure", maintain_order=True)
+        for (measure,), part in verdicts.group_by("measure", maintain_order=True)
     ]
 
 
-def markdown(runs: pl.DataFrame, judged: pl.DataFrame) -> str:
+def markdown(runs: pl.DataFrame, verdicts: pl.DataFrame) -> str:
     """The verdict in Markdown.
 
     Args:
         runs: As `Analysis.runs`.
-        judged: As from `verdicts`.
+        verdicts: As from `judge`.
     """
-    parts = [f"{words}\n\n{table.markdown()}" for words, table in sections(judged)]
-    sentences = [headline(judged)] if judged.is_empty() else []
+    parts = [f"{words}\n\n{table.markdown()}" for words, table in sections(verdicts)]
+    sentences = [headline(verdicts)] if verdicts.is_empty() else []
     if diverged(runs):
         sentences.append(diverged(runs))
     return "\n".join([*parts, *(f"{sentence}\n" for sentence in sentences)])
 
 
-def group_names(judged: pl.DataFrame) -> list[str]:
-    """The name of the group of runs of each row of `verdicts`."""
-    settings = judged.select(SETTING).unique(maintain_order=True)
+def group_names(verdicts: pl.DataFrame) -> list[str]:
+    """The name of the group of runs of each verdict."""
+    settings = verdicts.select(SETTING).unique(maintain_order=True)
     names = dict(zip(settings.rows(), distinct_names(settings.to_dicts()), strict=True))
     rates = {True: "at the paper's learning rate", False: "at other learning rates"}
     return [
-        f"{names[setting]} {rates[at_paper_rate]}"
-        for setting, at_paper_rate in zip(
-            judged.select(SETTING).rows(), judged["at_paper_rate"], strict=True
-        )
+        f"{names[tuple(setting)]} {rates[at_paper_rate]}"
+        for *setting, at_paper_rate in verdicts.select(GROUP).rows()
     ]
 
 
-def _table(judged: pl.DataFrame, measure: str) -> Table:
+def _table(verdicts: pl.DataFrame, measure: str) -> Table:
     words = _WORDS[measure]
     blocks: dict[str, list[tuple[Cell, ...]]] = {}
-    for group, row in zip(group_names(judged), judged.to_dicts(), strict=True):
+    for group, row in zip(group_names(verdicts), verdicts.to_dicts(), strict=True):
         gain = cells.gain_cells(row, "gain", measure)
         seeds = counted(row["gain_n"], "seed")
         counts = " / ".join(str(row[name]) for name in ("higher", "equal", "lower"))
@@ -170,7 +172,7 @@ def _table(judged: pl.DataFrame, measure: str) -> Table:
                 Cell(text=f"{counts}{others}", value=row["higher"]),
             )
         )
-    tests = counted(judged["gain_p"].count(), "test")
+    tests = counted(verdicts["gain_p"].count(), "test")
     return Table(
         title=words.title,
         heads=(

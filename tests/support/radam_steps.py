@@ -10,7 +10,7 @@ SHAPES = [(3, 3, 2, 4), (4,), (), (4,)]
 
 
 def weights_and_gradients(steps, smallest=1e-4):
-    """Weights of each shape, and gradients of many sizes, one weight's all zero."""
+    """Weights of each shape, and gradients of many sizes; those of one weight are 0."""
     generator = np.random.default_rng(0)
     weights = [0.1 * generator.normal(size=shape) for shape in SHAPES]
     exponents = [generator.uniform(np.log10(smallest), 1, shape) for shape in SHAPES]
@@ -20,7 +20,7 @@ def weights_and_gradients(steps, smallest=1e-4):
     ]
     for of_step in gradients:
         of_step[1][0] = 0.0
-    # What float32 holds, so that every dtype from there up starts the same.
+    # Rounded to float32, so that float32 and float64 start equal.
     weights = [w.astype("float32").astype("float64") for w in weights]
     gradients = [
         [g.astype("float32").astype("float64") for g in of_step]

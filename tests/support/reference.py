@@ -4,7 +4,7 @@ import numpy as np
 
 
 def whiten(gradient, kind, mean_over, groups=1):
-    """The mean removed set by set: one loop over the sets of each definition.
+    """Subtract the mean of each set of elements in a loop.
 
     Args:
         gradient: A convolution kernel's gradient; `(*k, in, out)` for the kind
@@ -51,7 +51,7 @@ def radam(
     early_steps="momentum",
     weight_decay=0.0,
 ):
-    """A weight after one step of RAdam for each gradient, as the paper writes it.
+    """A weight after one step of RAdam for each gradient, by the paper's formulas.
 
     Args:
         learning_rate: One number, or one for each step.

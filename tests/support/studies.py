@@ -3,12 +3,9 @@
 import dataclasses
 import math
 
-from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.metrics import confusion_metrics
 from keras_wgd.experiments.spec import RunSpec, arm_fields
 from keras_wgd.experiments.store.results import Result
-from keras_wgd.report import verdict
-from keras_wgd.report.figures import figures
 
 SPEC = RunSpec(
     dataset="cifar100",
@@ -90,9 +87,3 @@ def study():
             RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2),
         ),
     ]
-
-
-def charts_of(results):
-    """The charts of results."""
-    analysis = Analysis.of(results)
-    return figures(analysis, verdict.verdicts(analysis.runs))

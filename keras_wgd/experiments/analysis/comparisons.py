@@ -138,6 +138,7 @@ def _verdicts(pairs, name, best, by, task):
         {"gain": (difference, pl.lit(0.0))},
         tasks=pl.col("tasks").first(),
     )
+    is_significant = pl.col("gain_p_adjusted") < LEVEL
     is_better = pl.col("gain") > 0 if best == "max" else pl.col("gain") < 0
     return (
         counts.join(gains, group, how="left", nulls_equal=True, maintain_order="left")
@@ -147,10 +148,10 @@ def _verdicts(pairs, name, best, by, task):
             gain_p_adjusted=pl.col("gain_p").map_batches(adjusted),
         )
         .with_columns(
-            verdict=pl.when(~(pl.col("gain_p_adjusted") < LEVEL).fill_null(False))
-            .then(pl.lit("undecided"))
-            .when(is_better)
+            verdict=pl.when(is_significant & is_better)
             .then(pl.lit("better"))
-            .otherwise(pl.lit("worse"))
+            .when(is_significant)
+            .then(pl.lit("worse"))
+            .otherwise(pl.lit("undecided"))
         )
     )
