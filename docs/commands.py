@@ -11,7 +11,7 @@ from pathlib import Path
 import typer.main
 
 from keras_wgd.cli import cli
-from keras_wgd.cli.help import EXAMPLES, folded, kind
+from keras_wgd.cli.help import EXAMPLES, kind
 from keras_wgd.experiments.analysis.frames import KEYS
 from keras_wgd.experiments.fields import described, info_of
 from keras_wgd.experiments.spec import RunSpec
@@ -48,12 +48,7 @@ def page() -> str:
     parts = [HEAD]
     for name, command in group.commands.items():
         text = " ".join(command.help.split("\f")[0].split())
-        examples = "\n".join(
-            line
-            for comment, example in EXAMPLES[name]
-            for line in (f"# {comment}", *folded(example))
-        )
-        parts += [f"## keras-wgd {name}\n\n{text}\n\n```sh\n{examples}\n```\n"]
+        parts += [f"## keras-wgd {name}\n\n{text}\n\n```sh{EXAMPLES[name]}```\n"]
         panels: dict[str, list] = {}
         for parameter in command.params:
             panels.setdefault(_panel(parameter), []).append(parameter)
