@@ -37,7 +37,7 @@ def test_run_on_cifar100(capsys, tmp_path):
     assert problems == []
     assert printed["spec"] == result.spec.to_dict()
     assert printed["metrics"] == result.metrics
-    assert (result.centred, len(result.confusion)) == (9, 100)
+    assert (result.centered, len(result.confusion)) == (9, 100)
 
 
 def test_run_twice(capsys, tmp_path):
@@ -123,7 +123,7 @@ def test_kernels_of_a_file(capsys, tmp_path):
     assert cli.app(["kernels", str(tmp_path / "model.keras"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["model"] == model.name
-    assert [v["centred"] for v in told["variables"]] == [True, False, False, False]
+    assert [v["centered"] for v in told["variables"]] == [True, False, False, False]
 
 
 @pytest.mark.any_backend

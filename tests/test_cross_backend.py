@@ -35,7 +35,7 @@ def train_on(folder):
         report[name] = {
             "state": state,
             "losses": losses,
-            "centred": [
+            "centered": [
                 v.path.split("/")[-2] for v in model.optimizer.whitened_variables
             ],
             "inner": model.optimizer.get_config()["inner_optimizer"]["module"],
@@ -74,7 +74,7 @@ def test_training_continues_under_another_backend(saved, other):
         for a, b in zip(theirs.pop("state"), mine["state"], strict=True):
             np.testing.assert_array_equal(np.array(a), np.array(b))
         np.testing.assert_allclose(theirs.pop("losses"), mine["losses"], atol=1e-5)
-        assert theirs == {"centred": ["first", "second"], "inner": mine["inner"]}
+        assert theirs == {"centered": ["first", "second"], "inner": mine["inner"]}
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def test_killed_while_saving_the_model(left, monkeypatch, tmp_path):
     result = train.make(out, killed.RUN, keep, lambda epoch, *_: told.append(epoch))
     data = datasets.load("digits", None, killed.RUN.train_size, killed.RUN.test_size)
     whole = train.train(killed.RUN, data, folder=tmp_path / "whole", options=keep)
-    for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
+    for name in ("metrics", "curves", "confusion", "norm_ratios", "centered"):
         assert getattr(result, name) == getattr(whole, name)
     folders = results.path_of(out, killed.RUN), tmp_path / "whole"
     one, other = (keras.saving.load_model(f / train.MODEL) for f in folders)

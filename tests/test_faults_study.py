@@ -25,7 +25,7 @@ from keras_wgd.experiments.training import train
 from keras_wgd.tasks import datasets, models
 
 BACKEND = keras.backend.backend()
-SAME = ("metrics", "curves", "confusion", "norm_ratios", "centred")
+SAME = ("metrics", "curves", "confusion", "norm_ratios", "centered")
 SIZES = {"epochs": 20, "train_size": 32, "test_size": 20, "batch_size": 16}
 SPEC = dataclasses.replace(ARMS["filters"], **SIZES)
 

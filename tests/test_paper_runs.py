@@ -58,5 +58,5 @@ def test_run_of_the_paper(spec, data_dir, tmp_path):
     folder = results.path_of(tmp_path, small)
     np.testing.assert_equal(results.read(folder).metrics, result.metrics)  # NaN, too
     assert (folder / train.MODEL).stat().st_size > 10**7
-    assert (result.centred > 0) == (spec.mean_over is not None)
+    assert (result.centered > 0) == (spec.mean_over is not None)
     assert np.isfinite(result.curves["train_loss"]).all()

@@ -157,15 +157,17 @@ def test_json(mean_over):
         list(v.shape) for v in variables
     ]
     centered = [
-        v for v, row in zip(variables, told["variables"], strict=True) if row["centred"]
+        v
+        for v, row in zip(variables, told["variables"], strict=True)
+        if row["centered"]
     ]
     assert list(map(id, centered)) == list(map(id, optimizer.whitened_variables))
     located = {kernel.path: kernel for kernel in conv_kernels(model)}
     for row in told["variables"]:
         kernel = located.get(row["path"])
         assert (row["layer"] is None) == (kernel is None)
-        assert row["centred"] == (row["reason"] == "")
-        if row["centred"]:
+        assert row["centered"] == (row["reason"] == "")
+        if row["centered"]:
             assert row["axes"] == list(kernel.axes(mean_over))
             assert row["groups"] == kernel.mean_groups(mean_over)
             assert row["mean_size"] == kernel.mean_size(mean_over)

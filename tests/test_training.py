@@ -62,8 +62,8 @@ def test_result_of_a_wrapped_run(data, plain):
     spec = ARMS["filters"]
     result = train.train(spec, data, lambda epoch, *_: epochs.append(epoch))
     assert epochs == [1, 2]
-    assert plain.centred == 0
-    assert result.centred == 9
+    assert plain.centered == 0
+    assert result.centered == 9
     assert result.curves != plain.curves
     assert result.spec == spec
     assert len(result.seconds) == 2
@@ -122,7 +122,7 @@ def test_resume_after_stop(data, tmp_path, arm, after):
     assert losses == whole.curves["test_loss"]
     restored = [(epoch, restored) for epoch, _, restored in epochs]
     assert restored == [(n, n <= after) for n in range(1, spec.epochs + 1)]
-    for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
+    for name in ("metrics", "curves", "confusion", "norm_ratios", "centered"):
         assert getattr(resumed, name) == getattr(whole, name)
     saved = [
         keras.saving.load_model(tmp_path / name / train.MODEL)

@@ -131,7 +131,7 @@ class Summary:
                     "path": row.path,
                     "shape": list(row.shape),
                     "layer": row.layer,
-                    "centred": row.axes is not None,
+                    "centered": row.axes is not None,
                     "axes": None if row.axes is None else list(row.axes),
                     "groups": row.groups,
                     "mean_size": row.mean_size,

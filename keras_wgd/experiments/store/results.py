@@ -40,7 +40,7 @@ class Result:
             Empty in a plain run.
         confusion: The number of test images of each class (rows) that were taken
             for each class (columns).
-        centred: The number of trainable variables that were centered.
+        centered: The number of trainable variables that were centered.
         environment: Versions, backend, machine, git commit and settings.
     """
 
@@ -50,7 +50,7 @@ class Result:
     seconds: list[float]
     norm_ratios: list[float]
     confusion: list[list[int]]
-    centred: int
+    centered: int
     environment: dict[str, Any]
 
     @property
@@ -240,6 +240,8 @@ def _read(folder):
         raise ValueError(f"{folder} is not named for its run, {spec.id}")
     path = folder / "result.json"
     fields = read_json(path)
+    if isinstance(fields, dict) and "centred" in fields:  # an earlier spelling
+        fields["centered"] = fields.pop("centred")
     names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
     has_names = isinstance(fields, dict) and set(fields) == names
     if not has_names or not is_whole(fields, spec.epochs):

@@ -11,10 +11,7 @@ _RANGES = {
     **dict.fromkeys(("train_accuracy", "test_accuracy"), (0, 1)),
     **dict.fromkeys(("loss", "train_loss", "test_loss"), _ANY),
     "kappa": (-1, 1),
-    "norm_ratios": (
-        0,
-        1 + 1e-3,
-    ),  # centering cannot increase a norm; 1e-3 is for rounding
+    "norm_ratios": (0, 1 + 1e-3),  # centering increases no norm, except by rounding
     "seconds": (0, sys.float_info.max),
     "confusion": (0, 2**53),
 }
@@ -34,8 +31,8 @@ def is_whole(fields: dict[str, Any], epochs: int) -> bool:
         and all(_is_row("confusion", row, len(confusion)) for row in confusion)
         and all(type(count) is int for row in confusion for count in row)
         and any(map(any, confusion))
-        and type(fields["centred"]) is int
-        and 0 <= fields["centred"] < 2**31
+        and type(fields["centered"]) is int
+        and 0 <= fields["centered"] < 2**31
         and isinstance(fields["environment"], dict)
         and _is_shallow(fields["environment"])
     )

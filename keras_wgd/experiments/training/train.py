@@ -99,8 +99,8 @@ def train(
         )
         optimizer.build(model.trainable_variables)
         norms = optimizer.record_norms(residual=False) if spec.mean_over else None
-    centred = len(optimizer.whitened_variables) if spec.mean_over else 0
-    if spec.mean_over and not centred:
+    centered = len(optimizer.whitened_variables) if spec.mean_over else 0
+    if spec.mean_over and not centered:
         raise RuntimeError(f"{spec.model} has no kernel to center: {spec.id} is plain")
 
     numbers = math.prod(data.image_shape)
@@ -165,6 +165,6 @@ def train(
         seconds=progress.seconds,
         norm_ratios=progress.norm_ratios,
         confusion=metrics.confusion_matrix(data.y_test, logits).tolist(),
-        centred=centred,
+        centered=centered,
         environment=environment() | {"devices": devices.count},
     )
