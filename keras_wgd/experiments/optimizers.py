@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 
-class Inner(NamedTuple):
+class StudyOptimizer(NamedTuple):
     """An optimizer for a run, alone or in `WGD`.
 
     Attributes:
@@ -18,10 +18,10 @@ class Inner(NamedTuple):
 
 
 OPTIMIZERS = {
-    "sgdm": Inner("SGDM", "sgd", ("momentum",)),
-    "adam": Inner("Adam", "adam", ("epsilon",)),
-    "nadam": Inner("Nadam", "nadam", ("epsilon",)),
-    "radam": Inner("RAdam", "radam", ("epsilon",)),
+    "sgdm": StudyOptimizer("SGDM", "sgd", ("momentum",)),
+    "adam": StudyOptimizer("Adam", "adam", ("epsilon",)),
+    "nadam": StudyOptimizer("Nadam", "nadam", ("epsilon",)),
+    "radam": StudyOptimizer("RAdam", "radam", ("epsilon",)),
 }
 
 

@@ -10,7 +10,7 @@ from keras_wgd.norms import Monitor
 from keras_wgd.optimizers import inner
 
 
-class _Inner:
+class _Forwarded:
     """An attribute or method of the inner optimizer, read and set there."""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -195,41 +195,41 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         own = self._monitor.variables if self._monitor else []
         return [*self.inner_optimizer.variables, *own]
 
-    learning_rate = _Inner()
+    learning_rate = _Forwarded()
     """The inner optimizer's learning rate."""
-    iterations = _Inner()
+    iterations = _Forwarded()
     """The inner optimizer's count of steps."""
 
     # The other attributes that Keras's trainers, callbacks and base class read.
-    built = _Inner()
-    clipnorm = _Inner()
-    clipvalue = _Inner()
-    ema_momentum = _Inner()
-    ema_overwrite_frequency = _Inner()
-    global_clipnorm = _Inner()
-    gradient_accumulation_steps = _Inner()
-    loss_scale_factor = _Inner()
-    use_ema = _Inner()
-    weight_decay = _Inner()
-    _iterations = _Inner()
-    _learning_rate = _Inner()
-    _model_variables_moving_average = _Inner()
-    _trainable_variables = _Inner()
-    _trainable_variables_indices = _Inner()
+    built = _Forwarded()
+    clipnorm = _Forwarded()
+    clipvalue = _Forwarded()
+    ema_momentum = _Forwarded()
+    ema_overwrite_frequency = _Forwarded()
+    global_clipnorm = _Forwarded()
+    gradient_accumulation_steps = _Forwarded()
+    loss_scale_factor = _Forwarded()
+    use_ema = _Forwarded()
+    weight_decay = _Forwarded()
+    _iterations = _Forwarded()
+    _learning_rate = _Forwarded()
+    _model_variables_moving_average = _Forwarded()
+    _trainable_variables = _Forwarded()
+    _trainable_variables_indices = _Forwarded()
 
     # The base class's methods that have no part in a step.
-    add_optimizer_variables = _Inner()
-    add_variable = _Inner()
-    add_variable_from_reference = _Inner()
-    assign = _Inner()
-    assign_add = _Inner()
-    assign_sub = _Inner()
-    exclude_from_weight_decay = _Inner()
-    finalize_variable_values = _Inner()
-    load_own_variables = _Inner()
-    save_own_variables = _Inner()
-    scale_loss = _Inner()
-    set_weights = _Inner()
+    add_optimizer_variables = _Forwarded()
+    add_variable = _Forwarded()
+    add_variable_from_reference = _Forwarded()
+    assign = _Forwarded()
+    assign_add = _Forwarded()
+    assign_sub = _Forwarded()
+    exclude_from_weight_decay = _Forwarded()
+    finalize_variable_values = _Forwarded()
+    load_own_variables = _Forwarded()
+    save_own_variables = _Forwarded()
+    scale_loss = _Forwarded()
+    set_weights = _Forwarded()
 
     def get_config(self) -> dict[str, Any]:
         """Return the name and the inner optimizer's config."""
@@ -251,7 +251,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
             check_not_nested(value)
         if name == "update_step":  # which the inner optimizer calls on itself
             raise AttributeError("set update_step on inner_optimizer")
-        if isinstance(getattr(type(self), name, None), _Inner):
+        if isinstance(getattr(type(self), name, None), _Forwarded):
             object.__setattr__(self, name, value)  # the inner optimizer tracks it
         elif name in vars(self) or hasattr(type(self), name) or not hasattr(self, name):
             super().__setattr__(name, value)
