@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import resource
 import signal
@@ -102,6 +103,25 @@ def test_resume_after_sigterm(tmp_path, whole):
     resumed = train.make(out, SPEC, on_epoch=lambda epoch, *_: told.append(epoch))
     assert told == list(range(1, SPEC.epochs + 1))
     assert_same(resumed, whole)
+
+
+@pytest.mark.slow
+def test_resume_of_a_run_after_sigterm(tmp_path, capsys, whole):
+    """SIGTERM arrives while the backend trains."""
+    out = tmp_path / "out"
+    arguments = ["run", "--out", str(out), *options(SPEC.to_dict())]
+    with command(tmp_path, *arguments) as process:
+        wait_for_epochs(out, process, 2)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err.endswith("keras-wgd: stopped by SIGTERM\n")
+    assert "Traceback" not in err
+    assert results.read_all(out) == ([], [])
+    assert cli.app([*arguments, "--json"]) == 0
+    resumed = json.loads(capsys.readouterr().out)
+    for name in ("metrics", "curves", "norm_ratios"):
+        assert resumed[name] == getattr(whole, name)
 
 
 RUN = ["run", "--dataset", "digits", "--epochs", "1", "--train-size", "64"]
