@@ -56,8 +56,11 @@ def _follow(events, ranks, on_epoch) -> Result:
         elif kind == "result":
             return detail[0]
         else:
-            # The cause may be another rank that was killed.
-            multiprocessing.connection.wait([p.sentinel for p in ranks], timeout=1)
+            # The cause may be another rank that was killed. Its files, among them its
+            # sentinel, are closed before the system knows how it ended.
+            sentinels = {process.sentinel: process for process in ranks}
+            for sentinel in multiprocessing.connection.wait(list(sentinels), timeout=1):
+                sentinels[sentinel].join(1)
             if died := _died(ranks):
                 raise _lost(died, ranks)
             rank, number, text = detail
