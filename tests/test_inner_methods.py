@@ -199,8 +199,6 @@ def test_unseen_step_is_refused(accumulated):
     variable, start, gradient = kernel_and_gradient()
     inner = Hidden(optimizers.SGD(1.0), gradient_accumulation_steps=accumulated)
     optimizer = WGD(inner, placement="update")
-    for _ in range((accumulated or 1) - 1):
-        optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
     with pytest.raises(ValueError, match=r'placement="gradient".*conv2d/kernel, not'):
         optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
     # Its gradients can be centered.
@@ -275,7 +273,55 @@ def test_unseen_step_of_one_kernel():
     optimizer = WGD(Half(1.0, gradient_accumulation_steps=2), placement="update")
     optimizer.build([conv, other])
     gradient = ops.convert_to_tensor(gradient)
-    for variable in (conv, other, other):
-        optimizer.apply([gradient], [variable])
+    for _ in range(3):
+        optimizer.apply([gradient], [other])
     with pytest.raises(ValueError, match="Received: conv2d/kernel, not centered"):
         optimizer.apply([gradient], [conv])
+
+
+def test_unseen_step_beside_an_accumulating_part():
+    class Composite(optimizers.SGD):
+        """Lets another optimizer accumulate for one kernel, and steps the other."""
+
+        def build(self, variables):
+            super().build(variables)
+            self.part = optimizers.SGD(1.0, gradient_accumulation_steps=2)
+            self.part.build(variables[:1])
+
+        def apply(self, grads, trainable_variables=None):
+            first, second = trainable_variables
+            self.part.apply(grads[:1], [first])
+            second.assign(second - grads[1])
+
+    first, start, gradient = kernel_and_gradient()
+    with keras.name_scope("conv2d_1"):
+        second = keras.Variable(start, name="kernel")
+    optimizer = WGD(Composite(1.0), placement="update")
+    gradient = ops.convert_to_tensor(gradient)
+    with pytest.raises(ValueError, match="Received: conv2d_1/kernel, not centered"):
+        optimizer.apply([gradient, gradient], [first, second])
+
+
+def test_step_set_on_the_instance():
+    inner = optimizers.SGD(1.0, weight_decay=0.5)
+    own_step, own_decay = inner._backend_update_step, inner._apply_weight_decay
+
+    def twice(*arguments):
+        own_step(*arguments)
+        own_step(*arguments)
+
+    def decay_twice(variables):
+        own_decay(variables)
+        own_decay(variables)
+
+    inner._backend_update_step = twice
+    inner._apply_weight_decay = decay_twice
+    variable, start, gradient = kernel_and_gradient()
+    optimizer = WGD(inner, placement="update")
+    optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
+    step = 0.25 * start - 2 * gradient - start
+    wanted = start + reference.whiten(step, "standard", "filters")
+    np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=2e-6)
+    inner.apply([ops.convert_to_tensor(gradient)], [variable])
+    wanted = 0.25 * wanted - 2 * gradient
+    np.testing.assert_allclose(values([variable])[0], wanted, rtol=0, atol=2e-6)

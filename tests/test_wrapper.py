@@ -1,5 +1,7 @@
 """The transparent wrapper, with another transformation of the gradients on top."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -55,12 +57,12 @@ def test_every_attribute_of_keras_is_forwarded():
     inner = optimizers.SGD(0.5, clipnorm=1.0, use_ema=True, loss_scale_factor=2.0)
     optimizer = Sign(inner)
     optimizer.build(convnet().trainable_variables)
-    own = {"name", "inner_optimizer", "_lock", "_tracker", "_variables"}
+    own = {"name", "inner_optimizer", "_lock", "_tracker"}
     own |= {"_distribution_strategy"}  # TensorFlow's
     hidden = {name for name in vars(optimizer) if not name.startswith("_self_")}
     assert hidden <= own
     private = {"_iterations", "_learning_rate", "_model_variables_moving_average"}
-    private |= {"_trainable_variables", "_trainable_variables_indices"}
+    private |= {"_trainable_variables", "_trainable_variables_indices", "_variables"}
     public = {name for name in vars(inner) if not name.startswith("_")}
     for name in (public | private | {"iterations", "learning_rate"}) - own:
         assert getattr(optimizer, name) is getattr(inner, name)
@@ -71,3 +73,33 @@ def test_attributes_are_set_on_the_inner_optimizer(name):
     inner = optimizers.SGD(0.5)
     setattr(WGD(inner), name, 0.25)
     assert getattr(inner, name) == 0.25
+
+
+def test_methods_called_on_the_class():
+    optimizer = WGD(optimizers.SGD(0.5, loss_scale_factor=2.0))
+    assert WGD.scale_loss(optimizer, 3.0) == 6.0
+    WGD.learning_rate.fset(optimizer, 0.25)
+    assert float(optimizer.inner_optimizer.learning_rate) == 0.25
+    keras_own = inspect.signature(optimizers.Optimizer.assign)
+    assert inspect.signature(WGD.assign) == keras_own
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+def test_tensorflow_checkpoint(tmp_path):
+    import tensorflow as tf
+
+    def names(optimizer):
+        path = str(tmp_path / optimizer.name)
+        path = tf.train.Checkpoint(optimizer=optimizer).save(path)
+        return {name for name, _ in tf.train.list_variables(path)}, path
+
+    inner = optimizers.Adam()
+    optimizer = WGD(inner)
+    optimizer.build(convnet().trainable_variables)
+    plain, _ = names(inner)
+    wrapped, path = names(optimizer)
+    start = "optimizer/inner_optimizer/"
+    assert {name.replace(start, "optimizer/") for name in wrapped} == plain
+    assert all(name.startswith(start) for name in wrapped if "optimizer" in name)
+    status = tf.train.Checkpoint(optimizer=optimizer).restore(path)
+    status.assert_existing_objects_matched()

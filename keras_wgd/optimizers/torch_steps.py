@@ -175,9 +175,13 @@ def _uses(tensor: Any) -> int:
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
-_one = torch.empty(1)
-_USES_OF_ONE = _uses(_one)
-_REFERENCES_OF_ONE = sys.getrefcount(_one)
+def _of_one() -> tuple[int, int]:
+    """The references to a local tensor, and the uses of its memory."""
+    tensor = torch.empty(1)
+    return sys.getrefcount(tensor), _uses(tensor)
+
+
+_REFERENCES_OF_ONE, _USES_OF_ONE = _of_one()
 
 
 def _tensor_attribute() -> str:

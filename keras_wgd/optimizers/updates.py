@@ -4,8 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import types
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,8 +18,10 @@ from keras_wgd.optimizers.plan import WhiteningPlan
 @dataclasses.dataclass
 class _Step:
     plan: WhiteningPlan
-    centered: set[int] = dataclasses.field(default_factory=set)  # positions in the plan
-    accumulates: bool = False
+    # Positions in the plan of the kernels that were stepped and centered, and of those
+    # whose gradients were accumulated.
+    centered: set[int] = dataclasses.field(default_factory=set)
+    accumulated: set[int | None] = dataclasses.field(default_factory=set)
 
 
 # The step that a wrapper is taking; `None` while an inner optimizer steps by itself.
@@ -44,13 +45,9 @@ class UpdateCentering:
     def __init__(self, optimizer: keras.optimizers.Optimizer, plan: WhiteningPlan):
         self.optimizer = optimizer
         self._plan = plan
-        self._calls_missed = Counter[int]()  # since the last centered step, by position
-        parts = list(optimizers_within(optimizer))
-        for part in parts:
-            for method in _METHODS:  # of the instance, in place of its class's
-                setattr(part, method.__name__, types.MethodType(method, part))
-        # The number of calls in which each variable is stepped once.
-        self._calls = max(part.gradient_accumulation_steps or 1 for part in parts)
+        for part in optimizers_within(optimizer):
+            for method in _METHODS:
+                _hook(part, method)
 
     @contextlib.contextmanager
     def step(
@@ -72,11 +69,7 @@ class UpdateCentering:
             yield
         finally:
             _step.reset(token)
-        for index in step.centered:
-            self._calls_missed.pop(index, None)
-        missed = set() if step.accumulates else expected - step.centered
-        self._calls_missed.update(missed)
-        if any(self._calls_missed[index] >= self._calls for index in missed):
+        if missed := expected - step.centered - step.accumulated:
             name = type(self.optimizer).__name__
             raise ValueError(
                 'placement="update" needs an inner optimizer that steps in Keras\'s '
@@ -86,15 +79,32 @@ class UpdateCentering:
             )
 
 
+def _hook(optimizer: Any, method: Callable[..., Any]) -> None:
+    """Put a method of this module in the place of the optimizer's own."""
+    name = method.__name__
+    own = vars(optimizer).get(name)  # set on the instance, by the user or by this
+    if getattr(own, "__func__", None) is method:
+        return
+    if own is not None:
+        setattr(optimizer, f"_own{name}", own)
+    setattr(optimizer, name, types.MethodType(method, optimizer))
+
+
+def _own(optimizer: Any, name: str) -> Callable[..., Any]:
+    """The optimizer's own method, for which there is a hook."""
+    of_class = functools.partial(getattr(type(optimizer), name), optimizer)
+    return vars(optimizer).get(f"_own{name}", of_class)
+
+
 def _apply_weight_decay(optimizer: Any, variables: Sequence[Any]) -> None:
     if _step.get() is None:  # else it is a part of the step
-        type(optimizer)._apply_weight_decay(optimizer, variables)
+        _own(optimizer, "_apply_weight_decay")(variables)
 
 
 def _backend_update_step(
     optimizer: Any, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any
 ) -> None:
-    update_step = functools.partial(type(optimizer)._backend_update_step, optimizer)
+    update_step = _own(optimizer, "_backend_update_step")
     step = _step.get()
     if step is None:
         update_step(grads, variables, learning_rate)
@@ -104,7 +114,7 @@ def _backend_update_step(
         for variable in variables
         if (index := step.plan.index_of(variable)) in step.plan.centered
     ]
-    type(optimizer)._apply_weight_decay(optimizer, variables)
+    _own(optimizer, "_apply_weight_decay")(variables)
     update_step(grads, variables, learning_rate)
     for index, variable, before in kernels:
         # Operators: ops.subtract and ops.add of two float64 tensors give float32
@@ -114,10 +124,21 @@ def _backend_update_step(
         step.centered.add(index)
 
 
-def _backend_increment_gradient_accumulators(optimizer: Any, *args: Any) -> None:
-    type(optimizer)._backend_increment_gradient_accumulators(optimizer, *args)
+def _backend_increment_gradient_accumulators(
+    optimizer: Any, grads: Sequence[Any], acc_grads: Sequence[Any]
+) -> None:
+    _own(optimizer, "_backend_increment_gradient_accumulators")(grads, acc_grads)
     if step := _step.get():
-        step.accumulates = True
+        sums = {id(value) for value in acc_grads}
+        step.accumulated |= {
+            step.plan.index_of(variable)
+            for variable, value in zip(
+                optimizer._trainable_variables,
+                optimizer._accumulated_gradients,
+                strict=True,
+            )
+            if id(value) in sums
+        }
 
 
 _METHODS = (

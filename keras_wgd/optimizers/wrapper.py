@@ -11,7 +11,7 @@ from keras_wgd.optimizers import inner
 
 
 class _Forwarded:
-    """An attribute or method of the inner optimizer, read and set there."""
+    """An attribute of the inner optimizer, read and set there."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -26,6 +26,16 @@ class _Forwarded:
         # values, which nothing reads.
         if "inner_optimizer" in vars(wrapper):
             setattr(wrapper.inner_optimizer, self._name, value)
+
+
+def _delegated(name: str) -> Callable[..., Any]:
+    """A method of `keras.optimizers.Optimizer` that calls the inner optimizer's."""
+
+    @functools.wraps(getattr(keras.optimizers.Optimizer, name))
+    def method(self: "OptimizerWrapper", *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.inner_optimizer, name)(*args, **kwargs)
+
+    return method
 
 
 class OptimizerWrapper(keras.optimizers.Optimizer):
@@ -65,6 +75,8 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     ):
         inner_optimizer = inner.get(inner_optimizer)
         super().__init__(learning_rate=0.0, name=name)
+        # TensorFlow's checkpoints would store this list of the base class.
+        del self._variables
         self.inner_optimizer = inner_optimizer
 
     def _transform(
@@ -195,10 +207,23 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         own = self._monitor.variables if self._monitor else []
         return [*self.inner_optimizer.variables, *own]
 
-    learning_rate = _Forwarded()
-    """The inner optimizer's learning rate."""
-    iterations = _Forwarded()
-    """The inner optimizer's count of steps."""
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self) -> Any:
+        """The inner optimizer's count of steps."""
+        return self.inner_optimizer.iterations
+
+    @iterations.setter
+    def iterations(self, iterations: Any) -> None:
+        self.inner_optimizer.iterations = iterations
 
     # The other attributes that Keras's trainers, callbacks and base class read.
     built = _Forwarded()
@@ -218,18 +243,18 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     _trainable_variables_indices = _Forwarded()
 
     # The base class's methods that have no part in a step.
-    add_optimizer_variables = _Forwarded()
-    add_variable = _Forwarded()
-    add_variable_from_reference = _Forwarded()
-    assign = _Forwarded()
-    assign_add = _Forwarded()
-    assign_sub = _Forwarded()
-    exclude_from_weight_decay = _Forwarded()
-    finalize_variable_values = _Forwarded()
-    load_own_variables = _Forwarded()
-    save_own_variables = _Forwarded()
-    scale_loss = _Forwarded()
-    set_weights = _Forwarded()
+    add_optimizer_variables = _delegated("add_optimizer_variables")
+    add_variable = _delegated("add_variable")
+    add_variable_from_reference = _delegated("add_variable_from_reference")
+    assign = _delegated("assign")
+    assign_add = _delegated("assign_add")
+    assign_sub = _delegated("assign_sub")
+    exclude_from_weight_decay = _delegated("exclude_from_weight_decay")
+    finalize_variable_values = _delegated("finalize_variable_values")
+    load_own_variables = _delegated("load_own_variables")
+    save_own_variables = _delegated("save_own_variables")
+    scale_loss = _delegated("scale_loss")
+    set_weights = _delegated("set_weights")
 
     def get_config(self) -> dict[str, Any]:
         """Return the name and the inner optimizer's config."""
@@ -239,7 +264,8 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         }
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or "inner_optimizer" not in vars(self):
+        hidden = name.startswith("_") and name != "_variables"
+        if hidden or "inner_optimizer" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         value = getattr(self.inner_optimizer, name)
         if getattr(value, "__self__", None) is self.inner_optimizer:
