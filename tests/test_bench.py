@@ -78,14 +78,18 @@ def test_passes_over_memory():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("at", [0, 1])
-def test_timed_step_equals_apply(optimizer, at, monkeypatch):
+@pytest.mark.parametrize("copied", [False, True] if BACKEND == "torch" else [False])
+def test_timed_step_equals_apply(optimizer, at, copied, monkeypatch):
     monkeypatch.setattr(bench_contenders, "_RATE", 0.01)
     contender = contenders(optimizer, ["filters"], ["gradient"])[at]
     variables = networks.kernels(1, 4)
     start = values(variables)[0]
-    steps = Steps(variables)
+    steps = Steps(variables, copied)
     gradient = values(steps.gradients)[0]
     steps.of(contender)()
+    if copied:
+        np.testing.assert_array_equal(values(steps.gradients)[0], gradient)
+        np.testing.assert_array_equal(variables[0].value.grad.numpy(), gradient)
     timed = steps._weights if BACKEND == "jax" else variables
 
     kernel = keras.Variable(start, name="kernel")
@@ -244,3 +248,9 @@ def test_table_of_steps():
     assert cells[4] == ["", "1.143", ""]
     assert cells[5] == ["0.500", "0.550", "1.000"]
     assert cells[6] == ["7"] * 3
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has them")
+def test_copied_gradients_need_pytorch(capsys):
+    assert cli.app(["bench", "--copied-gradients"]) == 2
+    assert f"needs PyTorch. Received: {BACKEND}" in capsys.readouterr().err

@@ -64,6 +64,7 @@ def of_steps(
     contenders: Sequence[Contender],
     rounds: int,
     on_step: Callable[[], None] = lambda: None,
+    copied_gradients: bool = False,
 ) -> list[Measurement]:
     """Time the steps of contenders on the same weights and gradients.
 
@@ -72,11 +73,12 @@ def of_steps(
         contenders: The optimizers.
         rounds: How often to time each.
         on_step: Called when a step is compiled, and each time that it was timed.
+        copied_gradients: As for `Steps`.
 
     Returns:
         A measurement for each contender, in the same order.
     """
-    steps = Steps(variables)
+    steps = Steps(variables, copied_gradients)
     ready = {}
     for contender in contenders:
         ready[contender] = steps.of(contender)

@@ -20,15 +20,20 @@ class Steps:
 
     Args:
         variables: The weights. The gradients are normal with standard deviation 0.01.
+        copied_gradients: On PyTorch, whether Keras's optimizers get copies of the
+            gradients in place of the `.grad` of each weight.
     """
 
-    def __init__(self, variables: Sequence[keras.Variable]):
+    def __init__(
+        self, variables: Sequence[keras.Variable], copied_gradients: bool = False
+    ):
         self.variables = list(variables)
         seed = keras.random.SeedGenerator(0)
         self.gradients = [
             keras.random.normal(v.shape, stddev=0.01, dtype=v.dtype, seed=seed)
             for v in self.variables
         ]
+        self._copied_gradients = copied_gradients
         self._centered: dict[Contender, Sequence[keras.Variable]] = {}
         self._backend = keras.backend.backend()
         if self._backend == "jax":
@@ -37,6 +42,8 @@ class Steps:
         if self._backend == "torch":
             for variable, gradient in zip(self.variables, self.gradients, strict=True):
                 variable.value.grad = gradient
+            if copied_gradients:
+                self.gradients = [gradient.clone() for gradient in self.gradients]
 
     def of(self, contender: Contender) -> Callable[[], None]:
         """The step of a contender, compiled and warm."""
@@ -73,7 +80,11 @@ class Steps:
 
     def _keras_torch(self, optimizer):
         def apply():
-            optimizer.apply([v.value.grad for v in self.variables], self.variables)
+            if self._copied_gradients:
+                gradients = self.gradients
+            else:  # read in each step, as `fit` does
+                gradients = [v.value.grad for v in self.variables]
+            optimizer.apply(gradients, self.variables)
 
         return self._torch(apply)
 

@@ -13,6 +13,7 @@ from keras_wgd.cli import display
 from keras_wgd.cli.options import (
     Backend,
     Json,
+    UserError,
     choose_backend,
     folder_option,
     one_of,
@@ -38,6 +39,14 @@ def bench(
     rounds: Annotated[
         int, typer.Option(min=1, help="How often each step is timed.")
     ] = 20,
+    copied_gradients: Annotated[
+        bool,
+        typer.Option(
+            "--copied-gradients",
+            help="On PyTorch, give Keras's optimizers copies of the gradients, as a "
+            "custom training loop may, and not the .grad of each weight.",
+        ),
+    ] = False,
     train_step: Annotated[
         bool,
         typer.Option(
@@ -70,7 +79,9 @@ def bench(
     means = _chosen("mean_over", mean_over, MEANS) or tuple(MEANS)
     placements = _chosen("placement", placement, PLACEMENTS) or PLACEMENTS
     _chosen("model", [model], NETWORKS)
-    choose_backend(backend)
+    backend = choose_backend(backend)
+    if copied_gradients and backend != "torch":
+        raise UserError(f"--copied-gradients needs PyTorch. Received: {backend}")
     console = Console(stderr=as_json)
     if growth is not None:
         _growth(console, growth, rounds, as_json)
@@ -88,7 +99,9 @@ def bench(
         whole = [c for family in families for c in in_fit(family)] if train_step else []
         count = (len(steps) + len(whole)) * (rounds + 1)
         with display.counting(console, "steps", count) as advance:
-            alone = measurements.of_steps(weights, steps, rounds, advance)
+            alone = measurements.of_steps(
+                weights, steps, rounds, advance, copied_gradients
+            )
             fits = measurements.of_fit_steps(
                 network, whole, rounds, batch_size, advance
             )
