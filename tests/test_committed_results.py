@@ -161,3 +161,46 @@ def test_committed_growth_plot_is_that_of_the_measurements(tmp_path):
     pictures.write(tmp_path, drawn, pictures.vega_lite())
     kept = (KEPT / "growth" / "growth.svg").read_text("utf-8")
     assert (tmp_path / "growth.svg").read_text("utf-8") == kept
+
+
+def test_tables_of_speed():
+    """Each row of the tables, from the measurements in examples/results/bench."""
+    page = (DOCS / "how-to/speed.md").read_text("utf-8")
+    head = "| | RAdam, ms |"
+    rows = page[page.index(head) :].split("\n\n")[0].splitlines()[2:]
+    texts = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert len(texts) == 7
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    for name, *cells in texts:
+        backend, network, *copied = name.replace(" gradients", "").lower().split(", ")
+        file = "-".join([backend.removeprefix("py"), network, *copied])
+        told = json.loads((KEPT / f"bench/{file}.json").read_text("utf-8"))["steps"]
+
+        def medians(optimizer, kind, told=told):
+            chosen = {"optimizer": optimizer, "kind": kind}
+            return {
+                m["name"]: float(np.median(m["seconds"]))
+                for m in told
+                if chosen.items() <= m.items()
+            }
+
+        def ratios(optimizer, base):
+            values = medians(optimizer, "wgd").values()
+            return ", ".join(f"{value / base:.2f}" for value in values)
+
+        alone = {
+            optimizer: next(iter(medians(optimizer, "alone").values()), None)
+            for optimizer in ("radam", "adam", "sgdm")
+        }
+        peer, *centralized = medians("radam", "peer").values()
+        wanted = [
+            f"{alone['radam'] * 1e3:.3g}",
+            f"{alone['radam'] / peer:.2f}",
+            *([ratios("radam", value) for value in centralized] or [""]),
+            *(ratios(name, base) if base else "" for name, base in alone.items()),
+        ]
+        assert cells == wanted, name
+        if file.endswith("-resnet50"):
+            backend = name.partition(",")[0]
+            row = " | ".join([backend, wanted[1], wanted[3], wanted[4]])
+            assert f"| {row} |" in readme
