@@ -1,9 +1,10 @@
-# `make demo` and `make test` each need Python 3.11 or newer and nothing else:
-# they make .venv and install the versions of constraints.txt into it, once.
+# Each target needs Python 3.11 or newer and nothing else. The first one makes .venv and
+# installs the versions of constraints.txt into it.
 PYTHON ?= python3
 BACKENDS ?= torch jax tensorflow
 DEMO_BACKEND ?= jax
 JOBS ?= 2
+SEED ?= 0
 
 venv := .venv
 environment := dev
@@ -12,14 +13,19 @@ bin := $(venv)/bin
 install := -m pip install --quiet --disable-pip-version-check --constraint $(constraints)
 pip := $(bin)/python $(install)
 
-.PHONY: demo test lint types suite keras-own paper \
+.PHONY: demo test test-all lint types suite keras-own paper \
     compat compat-oldest compat-nightly docs dist clean
 
 demo: $(venv)/demo.stamp
 	KERAS_BACKEND=$(DEMO_BACKEND) $(bin)/keras-wgd study --preset quick --out runs/quick
 
-test: keras_own = --few
-test: lint types suite keras-own
+# The first tier of the tests: all but those that are marked slow.
+test: marks = not slow
+test: lint types suite
+
+# Both tiers. Another SEED draws other examples in the fuzzing tests.
+test-all: thorough = --hypothesis-profile=thorough --hypothesis-seed=$(SEED)
+test-all: lint types suite keras-own
 
 lint: $(venv)/dev.stamp
 	$(bin)/ruff check .
@@ -29,42 +35,41 @@ lint: $(venv)/dev.stamp
 types: $(venv)/dev.stamp
 	$(bin)/mypy
 
-# Keras reads its backend once a process, so the suite runs once for each; tests that
-# are the same on all run with the first.
+# Keras reads its backend once per process, so the suite runs once for each backend.
+# Tests that do not depend on the backend run with the first one only.
 suite keras-own: export OMP_NUM_THREADS = 1
 suite keras-own: export TF_CPP_MIN_LOG_LEVEL = 2
-# A few steps are not worth the time that XLA would take to make them fast.
+# The tests take few steps: compilation takes longer than optimized programs save.
 suite keras-own: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
-# Nor would it take the same time for the same program in each process.
+# The processes share their compiled programs.
 suite keras-own: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
 suite keras-own: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 suite: $(venv)/$(environment).stamp
-	@later=; for backend in $(BACKENDS); do \
+	@marks='$(marks)'; for backend in $(BACKENDS); do \
 	    printf '\n== %s\n' $$backend; \
 	    KERAS_BACKEND=$$backend $(bin)/python -m pytest --numprocesses $(JOBS) \
-	        --dist worksteal $${later:+-m "not any_backend"} $(PYTEST) || exit 1; \
-	    later=yes; \
+	        --dist worksteal -m "$$marks" $(thorough) $(PYTEST) || exit 1; \
+	    marks="$${marks:+$$marks and }not any_backend"; \
 	done
 
-# Keras's own tests, with every optimizer that they build wrapped; in `make test`,
-# those that are about optimizers.
+# Keras's own tests, with every optimizer that they build wrapped.
 keras-own: $(venv)/dev.stamp
 	@for backend in $(BACKENDS); do \
 	    printf "\n== Keras's own tests, %s\n" $$backend; \
 	    KERAS_BACKEND=$$backend $(bin)/python tests/support/keras_own.py \
-	        $(keras_own) --numprocesses $(JOBS) --dist worksteal || exit 1; \
+	        --numprocesses $(JOBS) --dist worksteal || exit 1; \
 	done
 
 # Each of the paper's 48 runs, two steps long, on each backend.
-paper: export KERAS_WGD_ALL_RUNS = 1
-paper: PYTEST = tests/test_paper_runs.py
+paper: PYTEST = tests/test_paper_runs.py -m ''
 paper: suite
 
 # The suite's core on the oldest Keras, TensorFlow and JAX that are promised, and on a
 # pre-release of Keras.
-parts := inner_optimizers inner_methods rebuild wgd fit loops radam kernels \
-    kernel_selection derivative callbacks whitening models cross_backend
-study := test_runs_are_made_once_and_failures_stop_nobody
+parts := inner_optimizers inner_methods rebuild wgd wgd_steps fit loops radam \
+    radam_options radam_backends kernels kernel_names kernels_argument kernel_selection \
+    derivative callbacks whitening models cross_backend
+study := test_worker_makes_the_run_of_this_process
 compat: compat-oldest compat-nightly
 compat-oldest compat-nightly: export PYTEST = \
     $(parts:%=tests/test_%.py) tests/test_runner.py::$(study)

@@ -20,7 +20,7 @@ def on_files(files, config):
 
 
 def on_page_content(html, page, config, files):
-    """Put a drawing into its page, for the theme's colours; let long names break."""
+    """Put a drawing into its page, for the theme's colors; let long names break."""
     images = Path(config.docs_dir) / "images"
 
     def inlined(found):

@@ -2,8 +2,8 @@
 
     python docs/means.py
 
-The kernel is 3 x 3, of 2 input channels and 4 filters. The sets are those of
-`ConvKernel.axes`, so the drawing is what the library does. Colours are those of the
+The kernel is 3 x 3, with 2 input channels and 4 filters. The axes are those of
+`ConvKernel.axes`, so the drawing shows what the library does. Colors are those of the
 site's theme where there is one, else those of the reader's.
 """
 
@@ -15,7 +15,7 @@ from keras_wgd import ConvKernel
 FILE = Path(__file__).parent / "images/means.svg"
 
 KERNEL = ConvKernel(path="kernel", shape=(3, 3, 2, 4), layer="Conv2D")
-# For each mean, one element of each of the sets that are coloured.
+# For each mean, one element of each of the sets that are colored.
 MARKED = {
     "filters": [(0, 0, 0, 0), (1, 2, 1, 0)],
     "fan_in": [(0, 0, 0, 0), (0, 0, 0, 2)],
@@ -90,7 +90,7 @@ def _panel(mean, elements, left):
 
 
 def _shares(element, other, axes):
-    """Whether two elements differ along the axes of a mean alone."""
+    """Whether two elements are in one mean: they differ along its axes only."""
     over = {axis % len(element) for axis in axes}
     pairs = enumerate(zip(element, other, strict=True))
     return all(axis in over or one == two for axis, (one, two) in pairs)

@@ -1,12 +1,12 @@
-"""One script, three backends, the same numbers.
+"""The same losses on each backend.
 
-Keras reads KERAS_BACKEND once, when it is imported. So this script starts itself once
-for each backend that is installed, each time from the same weights, which NumPy draws,
-and prints the losses of the first steps of WGD(RAdam) side by side:
+Keras reads KERAS_BACKEND once, when it is imported. So this script starts one process
+for each installed backend. All start from the same weights, drawn by NumPy. Prints the
+losses of the first steps of WGD(RAdam) side by side.
 
     python examples/backends.py
 
-Takes about half a minute. Needs scikit-learn besides keras_wgd and two backends.
+Runs for half a minute. Needs scikit-learn and two backends.
 """
 
 import json
@@ -37,7 +37,7 @@ def losses():
             keras.layers.Dense(10),
         ]
     )
-    # Backends draw numbers in ways of their own.
+    # Each backend has its own random numbers, so NumPy draws the weights.
     generator = np.random.default_rng(0)
     model.set_weights(
         [
@@ -49,10 +49,10 @@ def losses():
         WGD(RAdam(3e-3)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    fitted = model.fit(
+    history = model.fit(
         images, labels[:128], batch_size=128, epochs=STEPS, shuffle=False, verbose=0
     )
-    return fitted.history["loss"]
+    return history.history["loss"]
 
 
 def main():

@@ -1,21 +1,21 @@
-"""Two devices, the weights of one: each backend's own engine, with WGD(RAdam).
+"""Two devices give the weights of one.
 
-A mean is linear, so gradients may be centred before or after they are averaged over
-devices. Trains for an epoch on one device and once more on two, with DataParallel on
-JAX, MirroredStrategy on TensorFlow and DistributedDataParallel on PyTorch, and prints
-by how much the weights differ. The devices are parts of the CPU, so that it runs
-anywhere:
+The mean is linear, so gradients may be centered before or after they are averaged over
+devices. Trains WGD(RAdam) for one epoch on one device, and again on two: with
+DataParallel on JAX, MirroredStrategy on TensorFlow, and DistributedDataParallel on
+PyTorch. Prints the largest difference between the weights. The devices are parts of the
+CPU, so no GPU is needed.
 
     KERAS_BACKEND=jax python examples/data_parallel.py
 
-Takes some seconds. Needs scikit-learn besides keras_wgd and a backend.
+Runs for seconds. Needs scikit-learn.
 """
 
 import os
 import tempfile
 from pathlib import Path
 
-# JAX reads it when it starts.
+# JAX reads this when it starts.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
@@ -48,7 +48,7 @@ def compiled():
     return model
 
 
-def fitted(model):
+def weights_after_fit(model):
     model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
     return model.get_weights()
 
@@ -56,8 +56,8 @@ def fitted(model):
 def on_jax():
     devices = keras.distribution.list_devices()
     distribution = keras.distribution.DataParallel(devices=devices)
-    keras.distribution.set_distribution(distribution)  # before all that is to be spread
-    return fitted(compiled())
+    keras.distribution.set_distribution(distribution)  # before the model is made
+    return weights_after_fit(compiled())
 
 
 def on_tensorflow():
@@ -66,25 +66,25 @@ def on_tensorflow():
     names = [device.name for device in tf.config.list_logical_devices("CPU")]
     with tf.distribute.MirroredStrategy(names).scope():
         model = compiled()
-    return fitted(model)
+    return weights_after_fit(model)
 
 
 def on_torch():
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(process, (folder,), nprocs=2)
+        torch.multiprocessing.spawn(train_half, (folder,), nprocs=2)
         with np.load(Path(folder, "weights.npz")) as weights:
             return list(weights.values())
 
 
-def process(rank, folder):
-    """One of two processes of PyTorch, each with its half of every batch."""
+def train_half(rank, folder):
+    """Train in one of two PyTorch processes, on one half of each batch."""
     import torch
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
 
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     model = compiled()
     variables, replica = model.trainable_variables, DistributedDataParallel(model)
     for start in range(rank * BATCH // 2, len(x), BATCH):
@@ -96,7 +96,7 @@ def process(rank, folder):
             model.optimizer.apply([v.value.grad for v in variables], variables)
     if rank == 0:
         np.savez(Path(folder, "weights.npz"), *model.get_weights())
-    del replica  # first: PyTorch may hang where it outlives its group
+    del replica  # before the group: PyTorch may hang otherwise
     dist.destroy_process_group()
 
 
@@ -109,6 +109,6 @@ if __name__ == "__main__":
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, halves)
     on_two = {"jax": on_jax, "tensorflow": on_tensorflow, "torch": on_torch}[backend]
-    pairs = zip(fitted(compiled()), on_two(), strict=True)
+    pairs = zip(weights_after_fit(compiled()), on_two(), strict=True)
     difference = max(np.abs(one - two).max() for one, two in pairs)
     print(f"{backend}: largest difference from one device {difference:.1e}")

@@ -1,15 +1,17 @@
-"""Fine-tuning: what is frozen has no part in the means, and nothing moves it.
+"""Fine-tuning: WGD centers only what is trained, and frozen weights do not move.
 
-A MobileNetV2 learns the digits 0 to 4. It is frozen and gets a new head for 5 to 9;
-once that is trained, its last block is unfrozen, and the model is compiled again, so
-that the optimizer is built on all that is trained now. Prints what summary() says, the
-accuracy, and the largest change of a frozen weight. The head alone has no convolution,
-and WGD warns that there is nothing to centre:
+1. A small MobileNetV2 learns the digits 0 to 4.
+2. It is frozen, and a new head learns the digits 5 to 9. The head has no convolution,
+   so WGD warns that there is nothing to center.
+3. Its last block is unfrozen and trained too. The model is compiled again, because an
+   optimizer is built on the variables that are trainable at that time.
 
-    KERAS_BACKEND=torch python examples/fine_tuning.py
+Prints the summary, the test accuracy and the largest change of a frozen weight.
 
-With --imagenet the first part is a download of weights instead. Takes a minute on
-PyTorch, up to two on the others. Needs scikit-learn besides keras_wgd and a backend.
+    KERAS_BACKEND=torch python examples/fine_tuning.py [--imagenet] [--epochs N]
+
+With --imagenet, the first step downloads weights instead. Runs for one minute on
+PyTorch, and up to two on the others. Needs scikit-learn.
 """
 
 import argparse
@@ -51,7 +53,7 @@ def with_head(**call):
 
 
 def train(title, model, learning_rate, x, y):
-    """Compile for what is trainable now, train, and see what has moved."""
+    """Compile, train, and print how far the frozen weights moved."""
     print(f"\n{title}", flush=True)
     optimizer = WGD(RAdam(learning_rate, beta_2=0.99), kernels=model)
     model.compile(
@@ -75,11 +77,11 @@ def train(title, model, learning_rate, x, y):
 
 if not options.imagenet:
     for layer in normalizations:
-        layer.momentum = 0.9  # few steps, so the statistics must follow quickly
+        layer.momentum = 0.9  # so that the statistics follow within few steps
     train("From scratch, 0 to 4", with_head(), 1e-2, images[low], labels[low])
 
 network.trainable = False
-# Normalisation goes by the statistics that it has, now and when it is unfrozen.
+# Batch normalization keeps its statistics, also when the last block is unfrozen.
 model = with_head(training=False)
 train("The head alone, 5 to 9", model, 1e-2, images[high], labels[high] - 5)
 

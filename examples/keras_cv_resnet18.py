@@ -1,13 +1,13 @@
-"""The ResNet-18 of KerasCV, trained with WGD(RAdam).
+"""Train the ResNet-18 of KerasCV with WGD(RAdam).
 
-WGD goes by the variables that a model has, wherever the model comes from. KerasCV's own
-ResNet18Backbone() asks a server for its arguments; keras_wgd.tasks.models builds the
-same network, with logits on top, without. Prints what is centred and the loss by epoch:
+WGD works with any Keras model. KerasCV's own ResNet18Backbone() needs a server, so
+keras_wgd.tasks.models builds the same network, with a head. Prints which kernels are
+centered and the loss of each epoch.
 
     KERAS_BACKEND=torch python examples/keras_cv_resnet18.py
 
-Takes a minute on any backend. Needs scikit-learn and keras-cv, which needs TensorFlow
-next to whichever backend you use, besides keras_wgd.
+Runs for one minute on any backend. Needs scikit-learn and keras-cv, which needs
+TensorFlow beside any backend.
 """
 
 import keras

@@ -1,13 +1,13 @@
-"""A training loop of one's own on JAX: stateless_call, grad and stateless_apply.
+"""A custom training loop on JAX, with stateless_call and stateless_apply.
 
-The whole step is one compiled function that takes weights and state and gives them
-back; their buffers are donated, so that a step needs no second copy of them. Trains for
-an epoch with the loop and once more with fit, from the same weights and on the same
-batches, and prints by how much the weights differ:
+The step is one compiled function from weights and state to new weights and state. Their
+buffers are donated, so a step needs no second copy of them. Trains for one epoch with
+the loop, and again with fit, from the same weights and on the same batches. Prints the
+largest difference between the weights.
 
     KERAS_BACKEND=jax python examples/loop_jax.py
 
-Takes some seconds. Needs scikit-learn besides keras_wgd and JAX.
+Runs for seconds. Needs scikit-learn.
 """
 
 import sys
@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from keras_wgd import WGD, RAdam
 
 if keras.backend.backend() != "jax":
-    print("this example is about JAX: set KERAS_BACKEND=jax")
+    print("This example needs KERAS_BACKEND=jax.")
     sys.exit(2)
 
 import jax
@@ -56,8 +56,8 @@ def loss_of(trainable, fixed, x, y):
 
 @partial(jax.jit, donate_argnums=(0, 1, 2))
 def step(trainable, fixed, state, x, y):
-    graded = jax.value_and_grad(loss_of, has_aux=True)
-    (value, fixed), gradients = graded(trainable, fixed, x, y)
+    value_and_gradients = jax.value_and_grad(loss_of, has_aux=True)
+    (value, fixed), gradients = value_and_gradients(trainable, fixed, x, y)
     trainable, state = optimizer.stateless_apply(state, gradients, trainable)
     return trainable, fixed, state, value
 
@@ -74,7 +74,7 @@ for number, start in enumerate(range(0, len(x), BATCH)):
     if number % 8 == 0:
         print(f"step {number + 1:2}: loss {float(value):.4f}")
 
-# The variables of Keras still hold the buffers that were given away.
+# Keras's variables still hold the donated buffers.
 for group, new in zip(variables, values, strict=True):
     for variable, array in zip(group, new, strict=True):
         variable.assign(array)

@@ -1,12 +1,12 @@
-"""A training loop of one's own on TensorFlow: GradientTape and apply_gradients.
+"""A custom training loop on TensorFlow, with GradientTape and apply_gradients.
 
-WGD(RAdam) is used as any optimizer of Keras is. Trains for an epoch with the loop and
-once more with fit, from the same weights and on the same batches, and prints by how
-much the weights differ:
+The loop uses WGD(RAdam) like any Keras optimizer. Trains for one epoch with the loop,
+and again with fit, from the same weights and on the same batches. Prints the largest
+difference between the weights.
 
     KERAS_BACKEND=tensorflow python examples/loop_tensorflow.py
 
-Takes some seconds. Needs scikit-learn besides keras_wgd and TensorFlow.
+Runs for seconds. Needs scikit-learn.
 """
 
 import sys
@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from keras_wgd import WGD, RAdam
 
 if keras.backend.backend() != "tensorflow":
-    print("this example is about TensorFlow: set KERAS_BACKEND=tensorflow")
+    print("This example needs KERAS_BACKEND=tensorflow.")
     sys.exit(2)
 
 import tensorflow as tf
@@ -44,7 +44,7 @@ def network():
 
 
 model, optimizer = network(), WGD(RAdam(3e-3))
-# A graph may not make variables in its second call.
+# A tf.function may not create variables in its second call.
 optimizer.build(model.trainable_variables)
 
 

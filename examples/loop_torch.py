@@ -1,13 +1,13 @@
-"""A training loop of one's own on PyTorch: zero_grad, backward and apply.
+"""A custom training loop on PyTorch, with backward and apply.
 
-The step centres the kernels' gradients where they are: after it, `.grad` has no mean
-any more, which is printed. Trains for an epoch with the loop and once more with fit,
-from the same weights and on the same batches, and prints by how much the weights
-differ:
+The step centers the gradients of the kernels in place. The script prints the mean of
+`.grad` before and after a step: it is zero afterwards. Trains for one epoch with the
+loop, and again with fit, from the same weights and on the same batches. Prints the
+largest difference between the weights.
 
     KERAS_BACKEND=torch python examples/loop_torch.py
 
-Takes some seconds. Needs scikit-learn besides keras_wgd and PyTorch.
+Runs for seconds. Needs scikit-learn.
 """
 
 import sys
@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from keras_wgd import WGD, RAdam
 
 if keras.backend.backend() != "torch":
-    print("this example is about PyTorch: set KERAS_BACKEND=torch")
+    print("This example needs KERAS_BACKEND=torch.")
     sys.exit(2)
 
 import torch

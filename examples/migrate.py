@@ -1,14 +1,14 @@
-"""Moving to keras_wgd from four other packages: their arguments, and the same steps.
+"""Move to keras_wgd from four other packages.
 
-Prints what the arguments of TensorFlow Addons, gradient-centralization-tf (gctf),
-pytorch_optimizer and torch.optim are called here. Then both sides train a kernel for
-100 steps, and the largest difference between their ways is printed. The first two
-packages are written for Keras 2: their equations stand in for them, in NumPy.
+Prints how the arguments of TensorFlow Addons, gradient-centralization-tf (gctf),
+pytorch_optimizer and torch.optim translate. Then each side trains one kernel for 100
+steps, and the script prints the largest difference between their weights. Keras 3
+cannot use the first two packages, so NumPy computes their equations.
 
     KERAS_BACKEND=torch python examples/migrate.py
 
-Takes some seconds on any backend. Needs rich besides keras_wgd and a backend; PyTorch
-and pytorch_optimizer are compared with where they are installed.
+Runs for seconds on any backend. Needs rich. Compares with PyTorch and pytorch_optimizer
+where they are installed.
 """
 
 from functools import partial
@@ -24,23 +24,23 @@ from keras_wgd import WGD, RAdam
 TABLES = {
     "tfa.optimizers.RectifiedAdam": {
         "learning_rate, beta_1, beta_2": "the same",
-        "epsilon=1e-7": "epsilon=1e-8, added before bias correction",
+        "epsilon=1e-7": "epsilon=1e-8, added before the bias correction",
         "sma_threshold=5.0": "rho_threshold=5.0",
         "weight_decay": "weight_decay (both decoupled)",
-        "total_steps, warmup_proportion, min_lr": "learning_rate=a schedule of Keras",
+        "total_steps, warmup_proportion, min_lr": "a Keras schedule as learning_rate",
         "amsgrad": "none",
     },
     "gctf.optimizers.adam()": {
         "learning_rate, beta_1, ...": 'WGD(Adam(...), mean_over="fan_in")',
-        "centres all of rank 2 and more": "convolutions alone",
-        "optimizer.get_gradients = ...": "WGD(optimizer), as Keras 3 does not call it",
+        "centers every gradient of rank 2 or more": "centers convolutions only",
+        "optimizer.get_gradients = ...": "WGD(optimizer): Keras 3 has no get_gradients",
     },
     "pytorch_optimizer.RAdam": {
         "lr, betas=(b1, b2), eps": "learning_rate, beta_1, beta_2, epsilon",
         "n_sma_threshold=5": "rho_threshold=5.0",
         "degenerated_to_sgd=False, True": 'early_steps="skip", "momentum" (default)',
         "weight_decay, weight_decouple=True": "weight_decay",
-        "leaves Conv1D alone with gc_conv_only": "Conv1D is centred too",
+        "gc_conv_only=True leaves Conv1D alone": "centers Conv1D too",
         "centralize_gradient(..., gc_conv_only=True)": 'WGD(..., mean_over="fan_in")',
     },
     "torch.optim.RAdam": {
@@ -56,13 +56,13 @@ START, TARGET = generator.normal(size=(2, 3, 3, 4, 8)).astype("float32")
 SLOPE = generator.uniform(0.5, 2, START.shape).astype("float32")
 
 
-def way(weight, step):
-    """The kernel after each step; its loss is `sum(SLOPE * (w - TARGET)**2) / 2`."""
-    found = []
+def trajectory(weight, step):
+    """The kernel after each step. The loss is `sum(SLOPE * (w - TARGET)**2) / 2`."""
+    weights = []
     for t in range(1, STEPS + 1):
         weight = step(t, weight, SLOPE * (weight - TARGET))
-        found.append(weight)
-    return np.stack(found)
+        weights.append(weight)
+    return np.stack(weights)
 
 
 def ours(optimizer):
@@ -73,16 +73,16 @@ def ours(optimizer):
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
         return keras.ops.convert_to_numpy(kernel).copy()
 
-    return way(START, step)
+    return trajectory(START, step)
 
 
-def with_numpy(rectified, centred):
-    """Adam or RectifiedAdam as their sources have them, at beta_2=0.999."""
+def with_numpy(rectified, centered):
+    """Adam or RectifiedAdam, as in their sources, at beta_2=0.999."""
     m = v = np.zeros(START.shape)
 
     def step(t, weight, gradient):
         nonlocal m, v
-        if centred:
+        if centered:
             gradient = gradient - gradient.mean((0, 1, 2))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         m_hat, unbias = m / (1 - 0.9**t), np.sqrt(1 - 0.999**t)
@@ -96,13 +96,13 @@ def with_numpy(rectified, centred):
         r = np.sqrt(ratio * infinite / (infinite - 4) / (infinite - 2))
         return weight - RATE * r * m_hat / (np.sqrt(v) / unbias + 1e-7)
 
-    return way(START.astype("float64"), step)
+    return trajectory(START.astype("float64"), step)
 
 
 def with_torch(make, centralize=None):
     import torch
 
-    # PyTorch has filters and channels first.
+    # In PyTorch, filters and channels are the first axes.
     weight = torch.nn.Parameter(torch.tensor(START.transpose(3, 2, 0, 1).copy()))
     optimizer = make([weight], lr=RATE)
 
@@ -113,7 +113,7 @@ def with_torch(make, centralize=None):
         optimizer.step()
         return weight.detach().numpy().transpose(2, 3, 1, 0).copy()
 
-    return way(START, step)
+    return trajectory(START, step)
 
 
 for name, arguments in TABLES.items():
@@ -128,7 +128,7 @@ def compare(name, theirs, optimizer):
     print(f"{name}: largest difference in {STEPS} steps {difference:.1e}")
 
 
-print("The equations of the two packages that Keras 3 cannot use, in NumPy:")
+print("Compared with NumPy, for the two packages that Keras 3 cannot use:")
 compare("RectifiedAdam", with_numpy(True, False), RAdam(RATE))
 adam = WGD(keras.optimizers.Adam(RATE), mean_over="fan_in")
 compare("gctf.optimizers.adam", with_numpy(False, True), adam)

@@ -1,13 +1,13 @@
 """Mixed precision: the loss scale, and a step that overflows.
 
-Under the policy mixed_float16, `compile` puts a LossScaleOptimizer around WGD(RAdam).
-Around, not inside: gradients are unscaled, looked at, and centred only if all of them
-are finite. One batch here is a million times too bright. Prints the loss scale and how
-far the weights moved in each step: not at all in that one, whose scale is halved.
+Under mixed_float16, `compile` puts a LossScaleOptimizer around WGD(RAdam). It
+unscales the gradients first, and WGD centers them only if all of them are finite. One
+batch here is a million times too bright. Prints the loss scale and how far the weights
+move in each step. In that step they do not move, and the scale is halved.
 
     KERAS_BACKEND=torch python examples/mixed_precision.py
 
-Takes some seconds on any backend. Needs scikit-learn besides keras_wgd and a backend.
+Runs for seconds on any backend. Needs scikit-learn.
 """
 
 import keras

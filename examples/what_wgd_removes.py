@@ -1,14 +1,13 @@
-"""What WGD removes from a gradient: a picture of one layer's.
+"""Draw what WGD removes from a gradient.
 
-A small network learns digits for an epoch. The gradient of its second convolution is
-then drawn as it is, with its mean beside it and what the optimizer gets, for each of
-the three means, and the share ||h|| / ||g|| that is left is printed:
+Trains a small network on digits for one epoch. For each of the three means, draws the
+gradient of the second convolution, its mean, and the difference that the optimizer
+gets. Prints the share of the norm that is left, ||h|| / ||g||.
 
-    KERAS_BACKEND=torch python examples/what_wgd_removes.py [PICTURE.svg]
+    KERAS_BACKEND=torch python examples/what_wgd_removes.py [PICTURE]
 
-The picture is what_wgd_removes.svg where no name is given; one that ends in .png is a
-PNG. Takes some seconds on any backend. Needs scikit-learn, altair and vl-convert-python
-besides keras_wgd and a backend.
+PICTURE is an SVG or PNG file, by default what_wgd_removes.svg. Runs for seconds on any
+backend. Needs scikit-learn, altair and vl-convert-python.
 """
 
 import sys
@@ -36,7 +35,7 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 model.compile(WGD(RAdam(3e-3)), loss=loss)
 model.fit(images[:1440], labels[:1440], verbose=0)
 
-# A step of gradient descent at rate 1 is the gradient, on every backend.
+# A step of SGD at rate 1 gives the gradient on every backend.
 kernel = conv_kernels(model)[1]
 before = keras.ops.convert_to_numpy(kernel.variable).copy()
 model.compile(keras.optimizers.SGD(1.0), loss=loss)

@@ -5,7 +5,8 @@ Example:
 ```python
 from keras_wgd import WGD, RAdam
 
-model.compile(optimizer=WGD(RAdam(1e-3)), loss="sparse_categorical_crossentropy")
+optimizer = WGD(RAdam(1e-3), mean_over="fan_in")
+model.compile(optimizer, loss="sparse_categorical_crossentropy")
 ```
 """
 

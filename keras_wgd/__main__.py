@@ -3,7 +3,7 @@
 import os
 import sys
 
-# Of the extra: some other package may have brought one of them, and not the rest.
+# The packages of the extra `study`; some of them may be installed without the others.
 STUDY = {
     "altair",
     "filelock",
@@ -22,8 +22,8 @@ def main() -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0, 1 if a run failed, 2 for a mistake in the command or
-        its input, 130 if interrupted, 143 if stopped by SIGTERM.
+        The exit code: 0, 1 if a run failed, 2 for an error in the command or its
+        input, 130 after Ctrl-C, 143 after SIGTERM.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed

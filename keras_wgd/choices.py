@@ -1,20 +1,20 @@
-"""The check of a value that must be one of some names; without Keras."""
+"""Checks that a value is one of some names; imports no Keras."""
 
 import difflib
 from collections.abc import Collection
 
 
 def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
-    """Check that an argument has one of the values that it may have.
+    """Check that an argument has one of the allowed values.
 
     Args:
         name: The name of the argument.
-        value: What was given for it.
-        allowed: The names that it may be.
+        value: Its value.
+        allowed: The values that it may have.
 
     Raises:
-        ValueError: If `value` is none of them. The message lists them, and names the
-            nearest one where `value` looks like a misspelling of it.
+        ValueError: If `value` is none of them. The message lists them, and suggests the
+            nearest one if `value` looks like a misspelling of it.
     """
     if isinstance(value, str) and value in allowed:
         return
@@ -25,7 +25,7 @@ def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
 
 
 def did_you_mean(value: object, allowed: Collection[str]) -> str:
-    """The end of a message about a misspelt name: the nearest one, or nothing."""
+    """The end of a message about a misspelled name: the nearest one, or nothing."""
     by_lower = {known.lower(): known for known in allowed}
     near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
     return f". Did you mean {by_lower[near[0]]!r}?" if near else ""

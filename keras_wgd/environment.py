@@ -1,4 +1,4 @@
-"""What a result may depend on besides its spec."""
+"""The environment of a run: all that its result depends on besides the spec."""
 
 import contextlib
 import importlib.metadata
@@ -45,17 +45,17 @@ def environment() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Where Keras's settings are its defaults; those of before come back after it.
+    """A context, or a decorator, in which Keras has its default settings.
 
-    It is a decorator, too. No distribution is in force at its start, and no custom
-    object has a name that Keras looks up, such as "glorot_uniform".
+    At its start there is no distribution, and no custom object has a name that Keras
+    looks up, such as "glorot_uniform". Afterwards all is as it was before.
     """
-    # The oldest Keras that is supported has no limits to set.
+    # The oldest supported Keras has no limits on epochs and steps.
     names = [name for name in settings.KERAS if hasattr(keras.config, f"set_{name}")]
     before = {name: getattr(keras.config, name)() for name in names}
     distribution = keras.distribution.distribution()
     custom_objects = keras.saving.get_custom_objects()
-    # A registered class has the name of its package, and a ">", before its own.
+    # The names of registered classes are "package>name".
     hidden = {name: custom_objects[name] for name in custom_objects if ">" not in name}
 
     def put(values):
@@ -75,7 +75,7 @@ def keras_defaults() -> Iterator[None]:
 
 
 def keras_in_force() -> dict[str, Any]:
-    """Keras's settings at this moment, by the names in `KERAS`, ready for JSON."""
+    """The current settings of Keras, by the names in `settings.KERAS`."""
     names = settings.KERAS
     found = {name: getattr(keras.config, name, lambda: None)() for name in names}
     return found | {"dtype_policy": keras.config.dtype_policy().name}
@@ -91,7 +91,7 @@ def _processor() -> str:
 
 
 def _accelerators(backend) -> list[str]:
-    """The names of the devices, beside the processor, that the backend can use."""
+    """The names of the GPUs and TPUs that the backend can use."""
     if backend == "jax":
         import jax
 
@@ -111,7 +111,7 @@ def _accelerators(backend) -> list[str]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this file belongs to, if it is one."""
+    """The commit of the checkout with this file, if there is one."""
     file = Path(__file__)
 
     def git(*arguments):
@@ -125,7 +125,7 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
-        # An installed copy may lie in the checkout of something else.
+        # An installed copy may lie in the checkout of another project.
         git("ls-files", "--error-unmatch", file.name)
         return git("describe", "--always", "--dirty", "--exclude", "*")
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and may be a stranger's."""
+"""Files that are written whole or not at all, and files that may be hostile."""
 
 import contextlib
 import json
@@ -11,47 +11,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# What the names of drafts begin with.
+# The prefix of files and folders that are not finished.
 DRAFT = ".draft-"
 
-# A result of 1,000 classes has less than a tenth of this, in bytes.
-_MOST_BYTES = 64 * 2**20
-_MOST_LETTERS = 1000
+# A result of 1,000 classes takes less than a tenth of this.
+_MAX_JSON_BYTES = 64 * 2**20
+_MAX_LINE = 1000
 
 
 def printable(text: object) -> str:
-    """Text that is safe to print as one line, whoever has named the files in it.
+    """Escape a text so that it is safe to print as one line.
 
     Args:
-        text: A message or a path.
+        text: A message or a path. A hostile file name may be part of it.
 
     Returns:
-        The same, with escapes as `repr` has them for what is not printable; of a
-        very long one, both ends.
+        The text, with characters that are not printable escaped as in `repr`. The
+        middle of a text of more than 1,000 characters is left out.
     """
     line = str(text)
-    if len(line) > _MOST_LETTERS:
-        line = f"{line[: _MOST_LETTERS // 2]} ... {line[-_MOST_LETTERS // 2 :]}"
+    if len(line) > _MAX_LINE:
+        line = f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"
     return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in line
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in line
     )
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Write a file beside its place; it is moved there if nothing goes wrong.
+    """Write to a draft in the same folder, which replaces `path` on success.
 
-    In a stranger's folder either name may be that of a link, which leads anywhere:
-    the draft is new, under a name that nobody can guess, and takes the link's place.
+    The name of the draft cannot be guessed, and the draft must not exist: a link that
+    someone left at either name is never followed.
 
     Args:
-        path: The place.
+        path: The file to write.
 
     Yields:
-        The path to write to. It ends as the place does.
+        The path of the draft. It has the suffix of `path`.
     """
     draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}-{path.name}")
     draft.touch(exist_ok=False)
@@ -63,7 +61,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes have left in a folder."""
+    """Remove the drafts that killed processes left in a folder."""
     for path in folder.glob(f"{DRAFT}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -72,14 +70,13 @@ def remove_drafts(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file beside its place and move it there in one step."""
+    """Write a text file in UTF-8, as `atomic` does."""
     with atomic(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, fields: dict[str, Any]) -> None:
-    """Write a dictionary as JSON, as `write_text` does."""
-    # A line for each field: a confusion matrix of 100 classes has 10,000 numbers.
+    """Write a dictionary as JSON, one line for each field, as `atomic` does."""
     lines = (
         f'"{name}": {json.dumps(value, allow_nan=False)}'
         for name, value in fields.items()
@@ -87,45 +84,44 @@ def write_json(path: Path, fields: dict[str, Any]) -> None:
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def check_plain(path: Path) -> os.stat_result:
-    """See that a file is one, before it is opened.
+def check_regular_file(path: Path) -> os.stat_result:
+    """Check that a path is a regular file, before it is opened.
 
-    A link leads anywhere, and a pipe is waited for: in a stranger's folder either
-    may be a trap.
+    A link may lead anywhere, and opening a pipe blocks.
 
     Args:
-        path: The file.
+        path: The path.
 
     Returns:
-        What the system says of it.
+        The status of the file.
 
     Raises:
-        ValueError: If it is something else.
-        OSError: If there is nothing, say.
+        ValueError: If it is not a regular file.
+        OSError: If there is nothing at the path, or its status cannot be read.
     """
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("not a plain file")
-    return found
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    return status
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file that may be hostile.
 
     Args:
         path: The file.
 
     Returns:
-        What is in it.
+        The value in the file.
 
     Raises:
-        ValueError: If it is missing or damaged, or holds a number that is not finite.
-            The message names it.
-        OSError: If it cannot be read at this moment; it may be whole.
+        ValueError: If the file is missing, is damaged, is too large, or holds a number
+            that is not finite. The message names the file.
+        OSError: If the file cannot be read at the moment. It may be intact.
     """
     try:
-        if check_plain(path).st_size > _MOST_BYTES:
-            raise ValueError(f"larger than {_MOST_BYTES >> 20} MB")
+        if check_regular_file(path).st_size > _MAX_JSON_BYTES:
+            raise ValueError(f"larger than {_MAX_JSON_BYTES >> 20} MB")
         return json.loads(
             path.read_text(encoding="utf-8"),
             parse_float=_finite,
@@ -133,31 +129,31 @@ def read_json(path: Path) -> Any:
         )
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
-    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or too deep
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8, or nested too deep
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _finite(word: str) -> float:
-    """A number that can be written as JSON again; Python reads NaN and 1e999, too."""
-    number = float(word)
+def _finite(literal: str) -> float:
+    # Python's parser accepts NaN, and reads 1e999 as infinity.
+    number = float(literal)
     if not math.isfinite(number):
-        raise ValueError(f"{word} is no number of JSON")
+        raise ValueError(f"{literal} is not a JSON number")
     return number
 
 
-def to_json(tree: Any) -> Any:
-    """The same lists and dictionaries, with `None` for what is not finite."""
+def nan_to_none(tree: Any) -> Any:
+    """Replace each number that is not finite by `None`, in lists and dictionaries."""
     if isinstance(tree, dict):
-        return {name: to_json(value) for name, value in tree.items()}
+        return {name: nan_to_none(value) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [to_json(value) for value in tree]
+        return [nan_to_none(value) for value in tree]
     return tree if math.isfinite(tree) else None
 
 
-def from_json(tree: Any) -> Any:
-    """The reverse of `to_json`."""
+def none_to_nan(tree: Any) -> Any:
+    """Replace each `None` by NaN, and make each number a float."""
     if isinstance(tree, dict):
-        return {name: from_json(value) for name, value in tree.items()}
+        return {name: none_to_nan(value) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [from_json(value) for value in tree]
+        return [none_to_nan(value) for value in tree]
     return math.nan if tree is None else float(tree)

@@ -1,4 +1,4 @@
-"""Charts as files, and what draws them on a page: the work of vl-convert."""
+"""Charts as PNG and SVG files, and the script that draws them in a page."""
 
 import functools
 import multiprocessing
@@ -20,7 +20,7 @@ def vega_lite() -> str:
 
 
 def processes() -> ProcessPoolExecutor:
-    """Processes for `draw` and `bundle`: vl-convert does one thing at a time."""
+    """Processes for `draw` and `bundle`: vl-convert runs one call at a time."""
     return ProcessPoolExecutor(
         min(os.cpu_count() or 1, 4), mp_context=multiprocessing.get_context("spawn")
     )
@@ -29,16 +29,7 @@ def processes() -> ProcessPoolExecutor:
 def write(
     folder: Path, specs: Mapping[str, dict[str, Any]], vega_lite: str
 ) -> list[Path]:
-    """Write each chart as PNG and as SVG.
-
-    Args:
-        folder: Where to; it is made where it is missing.
-        specs: The charts by name, as dictionaries of Vega-Lite.
-        vega_lite: The version of Vega-Lite.
-
-    Returns:
-        The files.
-    """
+    """Draw charts, by name, in a folder, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = [draw(folder, name, spec, vega_lite) for name, spec in specs.items()]
     return [path for paths in drawn for path in paths]
@@ -47,21 +38,14 @@ def write(
 def draw(
     folder: Path, name: str, spec: dict[str, Any], vega_lite: str
 ) -> tuple[Path, Path]:
-    """Write one chart as PNG and as SVG.
+    """Draw one chart as `name.png` and `name.svg`.
 
-    Args:
-        folder: Where to.
-        name: What the files are called.
-        spec: The chart.
-        vega_lite: The version of Vega-Lite.
-
-    Returns:
-        The two files.
+    The version of Vega-Lite is an argument so that a process does not import Altair.
     """
     import vl_convert
 
-    found = vl_convert.vegalite_to_svg({**spec, "background": "white"}, vega_lite)
-    svg = _renumber(found)
+    spec = {**spec, "background": "white"}
+    svg = _renumber(vl_convert.vegalite_to_svg(spec, vega_lite))
     png = vl_convert.svg_to_png(svg, scale=2)
     paths = (folder / f"{name}.png", folder / f"{name}.svg")
     for path, data in zip(paths, (png, svg.encode()), strict=True):
@@ -72,22 +56,18 @@ def draw(
 
 @functools.cache
 def bundle(vega_lite: str) -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, as vl-convert carries them.
-
-    Args:
-        vega_lite: The version of Vega-Lite.
-    """
+    """Vega, Vega-Lite and Vega-Embed as one script for a page."""
     import vl_convert
 
     script = vl_convert.javascript_bundle(  # type: ignore[call-arg]
         vl_version=vega_lite
     )
-    # Inside a page these would end the script, or keep it from ending.
+    # In a page, "</script" would end the script and "<!--" could hide its end.
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _renumber(svg: str) -> str:
-    """Count the clips of a picture from 0; Vega counts on from the one before."""
+    """Number the clip paths of a picture from 0, so that files are reproducible."""
     names = dict.fromkeys(re.findall(r'id="(clip\d+)"', svg))
     numbers = {name: f"clip{number}" for number, name in enumerate(names)}
     return re.sub(

@@ -1,7 +1,7 @@
-"""What decides a run's numbers besides its spec: settings of Keras and of the backend.
+"""Settings of Keras and of the backend, which change the numbers of a run.
 
-A run sets Keras's own settings itself (`KERAS`). It leaves a backend's to the user,
-records them, and is not compared with a run that had others.
+A run sets those of Keras itself (`KERAS`). It leaves those of the backend to the user
+and records them. Runs with different settings are not compared.
 """
 
 import hashlib
@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Keras's defaults, by their names in keras.config. Results from before settings were
-# recorded count as made with these.
+from keras_wgd.choices import check_choice
+
+# Keras's defaults, by their names in keras.config. Results that record no settings were
+# made with these.
 KERAS = {
     "image_data_format": "channels_last",
     "floatx": "float32",
@@ -24,16 +26,12 @@ KERAS = {
 }
 
 BACKENDS = ("tensorflow", "jax", "torch")
-# The one that Keras takes where none is named.
+# Keras's own choice.
 DEFAULT_BACKEND = "tensorflow"
 
-# What Keras writes to keras.json where there is none; no choice of the user.
-_WRITTEN = {
-    "floatx": KERAS["floatx"],
-    "epsilon": KERAS["epsilon"],
-    "backend": DEFAULT_BACKEND,
-    "image_data_format": KERAS["image_data_format"],
-}
+# What Keras writes to a new keras.json: not a choice of the user.
+_WRITTEN: dict[str, Any] = {"backend": DEFAULT_BACKEND}
+_WRITTEN |= {name: KERAS[name] for name in ("floatx", "epsilon", "image_data_format")}
 
 # Environment variables that change the precision, the random numbers or the program of
 # a run, and their defaults. Runs that differ in them are not compared.
@@ -71,7 +69,7 @@ _HARMLESS = (
     "--xla_gpu_cuda_data_dir",
 )
 
-# Variables that change the order of sums, as another machine does: recorded alone.
+# Variables that change the order of sums, as another machine does: only recorded.
 _ROUNDING = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
@@ -94,7 +92,9 @@ _ROUNDING = (
     "TF_NUM_INTRAOP_THREADS",
 )
 
-_LONGEST = 200  # letters of a value
+_MAX_LETTERS = 200  # of a value
+
+_NNX = "{name} must be false: WGD is not tested with Flax NNX. Received: {value!r}"
 
 _WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "on"), "1"),
@@ -103,20 +103,17 @@ _WORDS = {
 
 
 def names(backend: str) -> tuple[str, ...]:
-    """The environment variables that are recorded in a run on a backend."""
+    """The environment variables that a run on a backend records."""
     return (*_EVERYWHERE, *_DECIDING.get(backend, {}), *_ROUNDING)
 
 
 def deciding(backend: str) -> dict[str, str]:
     """The variables of this process that decide a run's numbers on a backend.
 
-    What a program sets in the backend itself, as with `jax.config`, is not seen.
-
-    Args:
-        backend: The backend.
+    What a program sets in the backend itself, as with `jax.config`, is not included.
 
     Returns:
-        Those that are not at their default, in one spelling for each value.
+        Those that differ from their default, in one spelling for each value.
     """
     defaults = _EVERYWHERE | _DECIDING.get(backend, {})
     found = {name: _spelled(name, os.environ.get(name, "")) for name in defaults}
@@ -128,7 +125,7 @@ def deciding(backend: str) -> dict[str, str]:
 
 
 def of_process(backend: str) -> dict[str, str]:
-    """As `of_record`, of what a run in this process would record."""
+    """What `of_record` would give for a run in this process."""
     return of_record({"settings": deciding(backend)})
 
 
@@ -146,14 +143,15 @@ def _spelled(name, value):
 
 
 def of_record(environment: Mapping[str, Any]) -> dict[str, str]:
-    """What a result's environment says of settings, where they are not the defaults.
+    """The settings in a result's environment that differ from the defaults.
 
     Args:
-        environment: As `environment` gives it; it may come from a stranger's file.
+        environment: As `environment.environment` gives it, perhaps from a stranger's
+            file.
 
     Returns:
-        By their names: deciding variables, and Keras's settings; text that is safe
-        to print anywhere.
+        The deciding variables and Keras's settings by name, as text that is safe to
+        print anywhere.
     """
     found = {}
     for part, defaults in (("settings", {}), ("keras", KERAS)):
@@ -169,24 +167,19 @@ def of_record(environment: Mapping[str, Any]) -> dict[str, str]:
 
 def _safe(text):
     text = urllib.parse.quote(text, safe=" ,=+:/", errors="backslashreplace")
-    if len(text) <= _LONGEST:
+    if len(text) <= _MAX_LETTERS:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{text[: _LONGEST - 9]}~{digest}"
+    return f"{text[: _MAX_LETTERS - 9]}~{digest}"
 
 
-def in_words(settings: Mapping[str, str]) -> str:
-    """Settings as "NAME=value, NAME=value"; empty where all are the defaults."""
+def as_text(settings: Mapping[str, str]) -> str:
+    """Settings as "NAME=value, NAME=value"; empty if all are the defaults."""
     return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """What differs between two records of settings, in words, or nothing.
-
-    Args:
-        old: As `of_record` gives it.
-        new: Likewise.
-    """
+    """The differences between two results of `of_record` as text; empty if none."""
     return ", ".join(
         f"{name} {old.get(name, 'not set')}, now {new.get(name, 'not set')}"
         for name in sorted({*old, *new})
@@ -206,15 +199,12 @@ def keras_json() -> Path:
 def backend_of_keras_json() -> str | None:
     """The backend that the user has chosen in keras.json.
 
-    The checks are those that Keras makes when it is imported, and one of its own:
-    Keras takes a file that is no JSON for an empty one.
-
     Returns:
-        Its name; `None` where there is none, or the file is as Keras writes it.
+        Its name; `None` if there is none, or if the file is as Keras writes it.
 
     Raises:
-        ValueError: If Keras would refuse the file, or a variable of the environment.
-            The message names it.
+        ValueError: If Keras would refuse the file or an environment variable, or if
+            the file is not JSON, which Keras would take for an empty file.
         OSError: If the file cannot be read.
     """
     _check_variables()
@@ -225,24 +215,21 @@ def backend_of_keras_json() -> str | None:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} must be JSON; mend it or remove it. Received: {error}"
+            f"{path} must be JSON; correct or remove it. Received: {error}"
         ) from error
     if not isinstance(settings, dict):
         raise ValueError(
-            f"{path} must hold a JSON object; mend it or remove it. Received: "
+            f"{path} must hold a JSON object; correct or remove it. Received: "
             f"{settings!r}"
         )
     for name, allowed in {
         "floatx": ("float16", "float32", "float64"),
         "image_data_format": ("channels_last", "channels_first"),
-        "nnx_enabled": (False,),
     }.items():
-        value = settings.get(name, allowed[0])
-        if value not in allowed:
-            raise ValueError(
-                f"{name} in {path} must be one of {', '.join(map(str, allowed))}. "
-                f"Received: {value!r}"
-            )
+        check_choice(f"{name} in {path}", settings.get(name, allowed[0]), allowed)
+    nnx = settings.get("nnx_enabled", False)
+    if nnx is not False:
+        raise ValueError(_NNX.format(name=f"nnx_enabled in {path}", value=nnx))
     epsilon = settings.get("epsilon", KERAS["epsilon"])
     if not isinstance(epsilon, float):
         raise ValueError(
@@ -264,7 +251,4 @@ def _check_variables():
             ) from None
     nnx = os.environ.get("KERAS_NNX_ENABLED", "0")
     if nnx.lower() in ("1", "true"):
-        raise ValueError(
-            f"KERAS_NNX_ENABLED must not be set: WGD is not tested with Flax NNX. "
-            f"Received: {nnx!r}"
-        )
+        raise ValueError(_NNX.format(name="KERAS_NNX_ENABLED", value=nnx))

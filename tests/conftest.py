@@ -2,13 +2,32 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# `make test` draws the same few examples each time. `make test-all` draws forty times
+# as many, from the seed that it sets.
+settings.register_profile(
+    "quick",
+    max_examples=12,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "thorough",
+    settings.get_profile("quick"),
+    max_examples=480,
+    derandomize=False,
+)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="module")
 def full_compilation():
-    """XLA's programs as users get them, where `make` asks for quick ones on JAX."""
+    """Undo the fast compilation that `make` chooses for JAX, as for users."""
     import keras
 
     if keras.backend.backend() != "jax":
@@ -19,7 +38,7 @@ def full_compilation():
     name = "jax_disable_most_optimizations"
     before = jax.config.values[name]
     jax.config.update(name, False)
-    jax.clear_caches()  # of single operations, too, which round in other ways
+    jax.clear_caches()  # single operations, too, round differently
     yield
     jax.config.update(name, before)
     jax.clear_caches()
@@ -27,7 +46,7 @@ def full_compilation():
 
 @pytest.fixture
 def half_precision():
-    """What is built computes in float16, and its loss is scaled."""
+    """Compute in float16, and scale the loss, in models that are built."""
     import keras
 
     policy = keras.config.dtype_policy()

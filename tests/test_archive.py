@@ -1,4 +1,4 @@
-"""NumPy archives that are damaged, or made to do harm."""
+"""NumPy archives that are damaged or hostile."""
 
 import os
 import pickle
@@ -33,7 +33,7 @@ def packed(path, content, **options):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_what_numpy_has_written_is_read(tmp_path, save):
+def test_archives_of_numpy(tmp_path, save):
     arrays = {
         "a": np.arange(6.0).reshape(2, 3),
         "b": np.asfortranarray(np.arange(6, dtype="int8").reshape(2, 3)),
@@ -44,14 +44,14 @@ def test_what_numpy_has_written_is_read(tmp_path, save):
     path = tmp_path / "x.npz"
     save(path, **arrays)
     assert archive.names(path) == list(arrays)
-    most = sum(array.nbytes for array in arrays.values())
-    for got, wanted in zip(
-        archive.read(path, list(arrays), most), arrays.values(), strict=True
+    max_bytes = sum(array.nbytes for array in arrays.values())
+    for got, expected in zip(
+        archive.read(path, list(arrays), max_bytes), arrays.values(), strict=True
     ):
-        np.testing.assert_array_equal(got, wanted)
-        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, expected)
+        assert got.dtype == expected.dtype
     with pytest.raises(KeyError, match="'f'"):
-        archive.read(path, ["a", "f"], most)
+        archive.read(path, ["a", "f"], max_bytes)
 
 
 class Trap:
@@ -105,19 +105,19 @@ DEFLATED = {"compression": zipfile.ZIP_DEFLATED}
         *("long strings", "large records", "long header", "bzip2", "lzma"),
     ],
 )
-def test_no_memory_is_taken_for_what_is_too_much(tmp_path, content, options):
+def test_no_memory_for_oversized_arrays(tmp_path, content, options):
     path = packed(tmp_path / "x.npz", content, **options)
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=r"unpacks|says more|packed|header"):
+        with pytest.raises(ValueError, match=r"unpacks|declares more|compress|header"):
             archive.read(path, ["a"], 100)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
 
 
-def test_a_size_that_is_not_true_is_held_to(tmp_path):
-    """The directory says a hundred bytes; as many are unpacked, and no more."""
+def test_false_size_in_the_directory(tmp_path):
+    """Where the directory says a hundred bytes, no more are unpacked."""
     path = packed(tmp_path / "x.npz", of((25,)) + BOMB, **DEFLATED)
     content = path.read_bytes()
     size = struct.pack("<I", len(of((25,)) + BOMB))
@@ -147,7 +147,7 @@ def test_a_size_that_is_not_true_is_held_to(tmp_path):
         of((1,), "'<f4\x1b[2J'"),
     ],
 )
-def test_a_header_that_is_none_is_refused_in_a_printable_line(tmp_path, content):
+def test_invalid_headers(tmp_path, content):
     path = packed(tmp_path / "x.npz", content)
     with pytest.raises(ValueError, match=r".") as refused:
         archive.read(path, ["a"], 1000)
@@ -156,8 +156,7 @@ def test_a_header_that_is_none_is_refused_in_a_printable_line(tmp_path, content)
     assert len(str(refused.value)) < 1100
 
 
-def test_names_lead_nowhere(tmp_path):
-    """Nothing is unpacked to a file, so a name is a key and no path."""
+def test_names_are_no_paths(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     names = ["../up", str(tmp_path / "absolute"), "a\nb", "\x1b[2J", ""]

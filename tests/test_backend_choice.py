@@ -1,4 +1,4 @@
-"""The backend that a command uses, and settings with which there is none."""
+"""The choice of the backend, and invalid settings of Keras."""
 
 import json
 import os
@@ -31,7 +31,7 @@ COMMANDS = [
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Keras's folder, in a process that has not imported Keras."""
+    """Keras's folder, as in a process that has not imported Keras."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -57,7 +57,7 @@ def installed(monkeypatch, names):
         (["torch"], None, "torch", None, "torch"),
     ],
 )
-def test_choice_of_the_user_or_of_keras(
+def test_order_of_the_choices(
     home, monkeypatch, capsys, there, option, variable, file, chosen
 ):
     installed(monkeypatch, there)
@@ -73,7 +73,7 @@ def test_choice_of_the_user_or_of_keras(
 
 @pytest.mark.parametrize("file", [None, WRITTEN, {"floatx": "float64"}])
 @pytest.mark.parametrize("only", ALL)
-def test_only_backend_is_used_and_said(home, monkeypatch, capsys, only, file):
+def test_only_backend_installed(home, monkeypatch, capsys, only, file):
     installed(monkeypatch, [only])
     if file is not None:
         (home / "keras.json").write_text(json.dumps(file))
@@ -100,9 +100,7 @@ def test_only_backend_is_used_and_said(home, monkeypatch, capsys, only, file):
         ),
     ],
 )
-def test_a_backend_that_is_not_installed(
-    home, monkeypatch, there, option, file, message
-):
+def test_backend_not_installed(home, monkeypatch, there, option, file, message):
     installed(monkeypatch, there)
     if file is not None:
         (home / "keras.json").write_text(json.dumps(file))
@@ -110,8 +108,8 @@ def test_a_backend_that_is_not_installed(
         choose_backend(option)
 
 
-def test_a_folder_is_no_backend(tmp_path, monkeypatch):
-    """A folder named as a backend is a package without files to Python."""
+def test_folder_is_no_backend(tmp_path, monkeypatch):
+    """To Python, a folder with the name of a backend is an empty package."""
     (tmp_path / "jax").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "jax", raising=False)
@@ -120,7 +118,7 @@ def test_a_folder_is_no_backend(tmp_path, monkeypatch):
     ]
 
 
-def test_another_backend_than_that_of_this_process():
+def test_backend_of_this_process():
     import keras
 
     here = keras.backend.backend()
@@ -141,9 +139,7 @@ def assert_one_line(capsys, arguments, *words):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("name", ["numpy", "openvino", "mxnet", "", 3])
-def test_keras_json_with_a_backend_that_cannot_train(
-    home, monkeypatch, capsys, command, name
-):
+def test_keras_json_with_another_backend(home, monkeypatch, capsys, command, name):
     monkeypatch.chdir(home.parent)
     (home / "keras.json").write_text(json.dumps({"backend": name}))
     wanted = f"one of tensorflow, jax, torch. Received: {str(name)!r}"
@@ -165,16 +161,14 @@ def test_keras_json_with_a_backend_that_cannot_train(
         ('{"nnx_enabled": true}', "nnx_enabled"),
     ],
 )
-def test_keras_json_that_keras_refuses(
-    home, monkeypatch, capsys, command, text, message
-):
+def test_invalid_keras_json(home, monkeypatch, capsys, command, text, message):
     monkeypatch.chdir(home.parent)
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # Keras reads the file all the same
     (home / "keras.json").write_text(text, encoding="latin-1")
     assert_one_line(capsys, command, message, str(home / "keras.json"))
 
 
-def test_keras_json_that_cannot_be_read(home, capsys):
+def test_unreadable_keras_json(home, capsys):
     (home / "keras.json").mkdir()
     assert_one_line(capsys, COMMANDS[1], "Is a directory", str(home / "keras.json"))
 
@@ -187,12 +181,12 @@ def test_keras_json_that_cannot_be_read(home, capsys):
         ("KERAS_NNX_ENABLED", "True"),
     ],
 )
-def test_a_variable_that_keras_refuses(home, monkeypatch, capsys, name, value):
+def test_invalid_variable(home, monkeypatch, capsys, name, value):
     monkeypatch.setenv(name, value)
     assert_one_line(capsys, COMMANDS[1], name, f"Received: {value!r}")
 
 
-def test_where_keras_json_is(monkeypatch, tmp_path):
+def test_path_of_keras_json(monkeypatch, tmp_path):
     from keras.src.backend import config
 
     monkeypatch.setenv("KERAS_HOME", "~/k")

@@ -8,12 +8,11 @@ import pytest
 from support.networks import convnet, values
 
 from keras_wgd import WhiteningMonitor, cli
+from keras_wgd.bench import NETWORKS, growth, measurements, memory, networks, tables
 from keras_wgd.bench import contenders as bench_contenders
-from keras_wgd.bench import growth, measurements, memory, networks, tables
 from keras_wgd.bench.contenders import contenders, in_fit
-from keras_wgd.bench.names import NETWORKS
+from keras_wgd.bench.measurements import interleaved
 from keras_wgd.bench.steps import WARM_UP, Steps
-from keras_wgd.bench.timing import interleaved
 from keras_wgd.environment import environment
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
@@ -45,7 +44,7 @@ PEERS = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_contender_steps_and_is_measured(optimizer):
+def test_steps_of_all_contenders(optimizer):
     variables = networks.kernels(2, 4)
     found = contenders(optimizer, MEANS, PLACEMENTS)
     assert [c.name for c in found if c.kind == "peer"] == PEERS[optimizer]
@@ -64,8 +63,8 @@ def test_every_contender_steps_and_is_measured(optimizer):
         assert m.bytes_moved == m.passes * 2 * 3 * 3 * 4 * 4 * 4
 
 
-def test_the_floor_counts_reads_and_writes():
-    """Of SGD with momentum: g, v, w read and v, w written; one more read for a mean."""
+def test_passes_over_memory():
+    """SGD with momentum reads g, v, w and writes v, w; a mean reads g once more."""
     passes = {
         (c.optimizer, c.placement): c.passes(1.0)
         for optimizer in ("sgdm", "adam", "radam")
@@ -79,14 +78,18 @@ def test_the_floor_counts_reads_and_writes():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("at", [0, 1])
-def test_the_step_that_is_timed_is_that_of_the_optimizer(optimizer, at, monkeypatch):
+@pytest.mark.parametrize("copied", [False, True] if BACKEND == "torch" else [False])
+def test_timed_step_equals_apply(optimizer, at, copied, monkeypatch):
     monkeypatch.setattr(bench_contenders, "_RATE", 0.01)
     contender = contenders(optimizer, ["filters"], ["gradient"])[at]
     variables = networks.kernels(1, 4)
     start = values(variables)[0]
-    steps = Steps(variables)
+    steps = Steps(variables, copied)
     gradient = values(steps.gradients)[0]
     steps.of(contender)()
+    if copied:
+        np.testing.assert_array_equal(values(steps.gradients)[0], gradient)
+        np.testing.assert_array_equal(variables[0].value.grad.numpy(), gradient)
     timed = steps._weights if BACKEND == "jax" else variables
 
     kernel = keras.Variable(start, name="kernel")
@@ -98,7 +101,7 @@ def test_the_step_that_is_timed_is_that_of_the_optimizer(optimizer, at, monkeypa
     assert abs(values(timed)[0] - start).max() > 1e-4
 
 
-def test_rounds_are_interleaved():
+def test_interleaved_rounds():
     calls, shown = [], []
     steps = {name: (lambda name=name: calls.append(name)) for name in "abc"}
     seconds = interleaved(steps, 20, lambda: shown.append(0))
@@ -110,14 +113,14 @@ def test_rounds_are_interleaved():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the CPU's peak is Linux's")
-def test_the_peak_is_what_a_step_holds_for_a_while():
+def test_peak_memory():
     size = 50 * 2**20
     taken = memory.peak(lambda: np.ones(size, "uint8").sum())
     assert size * 0.95 < taken < size * 1.2
     assert memory.peak(lambda: None) < 2**20
 
 
-def test_whole_steps_of_fit_train_and_are_measured(monkeypatch):
+def test_steps_of_fit(monkeypatch):
     watches = []
 
     class Monitor(WhiteningMonitor):
@@ -153,7 +156,7 @@ def test_whole_steps_of_fit_train_and_are_measured(monkeypatch):
         (["--growth", ""], "must name a folder"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(capsys, arguments, message):
+def test_invalid_options(capsys, arguments, message):
     assert cli.app(["bench", *arguments]) == 2
     out, err = capsys.readouterr()
     assert message in err
@@ -161,7 +164,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(capsys, arguments, messa
     assert not out
 
 
-def test_the_command_prints_tables_and_json(capsys, monkeypatch):
+def test_output_of_the_command(capsys, monkeypatch):
     monkeypatch.setattr(networks, "build", lambda name, size: convnet())
     options = ["bench", "--optimizer", "radam", "--mean-over", "fan_in", "--rounds"]
     options += ["2", "--placement", "gradient", "--train-step", "--batch-size", "4"]
@@ -182,7 +185,7 @@ def test_the_command_prints_tables_and_json(capsys, monkeypatch):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["many-small", "mobilenetv2"])
-def test_networks_have_the_weights_that_they_are_named_for(name):
+def test_weights_of_networks(name):
     model = networks.build(name)
     sizes = [len(v.shape) for v in model.trainable_variables]
     if name == "many-small":
@@ -193,7 +196,7 @@ def test_networks_have_the_weights_that_they_are_named_for(name):
     assert model.output_shape == (None, 1000)
 
 
-def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
+def test_growth(tmp_path, monkeypatch):
     small = {"Numbers in 20 weights": [(2, 3), (2, 4)], "Weights": [(3, 2)]}
     monkeypatch.setattr(growth, "_PANELS", small)
     calls = []
@@ -217,7 +220,7 @@ def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("text", ["[]", "{}", '{"points": [{"panel": 1}]}', "{"])
-def test_an_alien_file_is_told_before_anything_is_measured(tmp_path, capsys, text):
+def test_invalid_growth_file_is_rejected_before_measuring(tmp_path, capsys, text):
     (tmp_path / "growth-x.json").write_text(text)
     assert cli.app(["bench", "--growth", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
@@ -227,7 +230,7 @@ def test_an_alien_file_is_told_before_anything_is_measured(tmp_path, capsys, tex
 
 
 @pytest.mark.any_backend
-def test_tables_compare_with_the_optimizer_alone_and_with_a_peer():
+def test_table_of_steps():
     def measured(name, kind, milliseconds, passes):
         seconds = [milliseconds / 1e3] * 3
         return measurements.Measurement(name, "radam", kind, seconds, passes, 7_000_000)
@@ -245,3 +248,9 @@ def test_tables_compare_with_the_optimizer_alone_and_with_a_peer():
     assert cells[4] == ["", "1.143", ""]
     assert cells[5] == ["0.500", "0.550", "1.000"]
     assert cells[6] == ["7"] * 3
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has them")
+def test_copied_gradients_need_pytorch(capsys):
+    assert cli.app(["bench", "--copied-gradients"]) == 2
+    assert f"needs PyTorch. Received: {BACKEND}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""WhiteningMonitor against norms that NumPy takes of the plain gradients."""
+"""WhiteningMonitor against the norms of plain gradients in NumPy."""
 
 import csv
 import re
@@ -15,13 +15,20 @@ from keras_wgd.optimizers.means import MEANS
 placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 
 
-def plain_gradients(model, start, x, y):
-    """The gradients of one step, which SGD(1.0) takes from the weights."""
-    model.set_weights(start)
-    compiled(model, keras.optimizers.SGD(1.0), jit_compile=False)
-    model.train_on_batch(x, y)
-    pairs = zip(start, values(model.trainable_variables), strict=True)
-    return [before.astype("float64") - after for before, after in pairs]
+@pytest.fixture(scope="module")
+def plain():
+    """Weights, and the plain gradients of `images` and of each half of them."""
+    model = compiled(convnet(), keras.optimizers.SGD(1.0), jit_compile=False)
+    start = model.get_weights()
+    x, y = images(model)
+
+    def gradients(part):
+        model.set_weights(start)
+        model.train_on_batch(x[part], y[part])
+        pairs = zip(start, values(model.trainable_variables), strict=True)
+        return [before.astype("float64") - after for before, after in pairs]
+
+    return start, *map(gradients, (slice(16), slice(8), slice(8, 16)))
 
 
 def monitored(model, optimizer, epochs=1, callbacks=(), **options):
@@ -41,15 +48,14 @@ def monitored(model, optimizer, epochs=1, callbacks=(), **options):
 
 @placements
 @pytest.mark.parametrize("mean_over", MEANS)
-def test_the_ratios_are_those_of_numpy(mean_over, placement):
+def test_ratios_equal_numpy(plain, mean_over, placement):
+    start, gradients, *_ = plain
     model = convnet()
-    start = model.get_weights()
-    gradients = plain_gradients(model, start, *images(model))
     model.set_weights(start)
     optimizer = WGD(keras.optimizers.SGD(1e-30), mean_over, placement)
     monitor = monitored(model, optimizer, epochs=2)
     g = [gradients[0], gradients[2]]
-    h = [reference.whiten(gradient, "ordinary", mean_over) for gradient in g]
+    h = [reference.whiten(gradient, "standard", mean_over) for gradient in g]
     history = monitor.history
     for layer, *pair in zip(("first", "second"), g, h, strict=True):
         (path,) = [p for p in history if p.endswith(f"/{layer}/kernel")]
@@ -61,13 +67,11 @@ def test_the_ratios_are_those_of_numpy(mean_over, placement):
     assert len(history) == 4
 
 
-def test_the_ratio_of_an_epoch_is_over_all_its_steps():
-    """Of two batches, one with ten times the gradient."""
+def test_ratio_over_several_steps(plain):
+    start, _, *halves = plain
     model = convnet()
-    start = model.get_weights()
-    x, y = images(model)
-    halves = [plain_gradients(model, start, x[i : i + 8], y[i : i + 8]) for i in (0, 8)]
     model.set_weights(start)
+    x, y = images(model)
     compiled(model, WGD(keras.optimizers.SGD(1e-30)))
     monitor = WhiteningMonitor()
     model.fit(
@@ -76,14 +80,14 @@ def test_the_ratio_of_an_epoch_is_over_all_its_steps():
     squares = np.zeros(2)
     for gradients in halves:
         for gradient in (gradients[0], gradients[2]):
-            whitened = reference.whiten(gradient, "ordinary", "filters")
+            whitened = reference.whiten(gradient, "standard", "filters")
             squares += np.sum(gradient**2), np.sum(whitened**2)
     wanted = np.sqrt(squares[1] / squares[0])
     assert monitor.history["whitening_ratio"] == pytest.approx([wanted], rel=1e-4)
 
 
 @placements
-def test_it_reaches_history_and_files_and_changes_no_step(tmp_path, placement):
+def test_logs_and_files(tmp_path, placement):
     def trained(watched):
         keras.utils.set_random_seed(0)
         model = convnet()
@@ -121,12 +125,12 @@ def test_it_reaches_history_and_files_and_changes_no_step(tmp_path, placement):
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
-def test_the_progress_line_has_the_ratio_alone(capsys, verbose):
+def test_progress_line(capsys, verbose):
     def line(callbacks):
         model = convnet()
         compiled(model, WGD("sgd"))
         model.fit(*images(model), epochs=1, verbose=verbose, callbacks=callbacks)
-        # With verbose=1 a line is written anew where it stands.
+        # With verbose=1 Keras overwrites the line.
         return re.findall(r"(\S+): [0-9.e-]+", capsys.readouterr().out.split("\r")[-1])
 
     monitor = WhiteningMonitor()
@@ -137,7 +141,7 @@ def test_the_progress_line_has_the_ratio_alone(capsys, verbose):
 
 
 @pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
-def test_callbacks_that_watch_the_ratio_are_told_the_mode(tmp_path, name):
+def test_callbacks_that_watch_the_ratio(tmp_path, name):
     def watched(**mode):
         if name == "EarlyStopping":
             callback = keras.callbacks.EarlyStopping("whitening_ratio", **mode)
@@ -160,7 +164,7 @@ def test_callbacks_that_watch_the_ratio_are_told_the_mode(tmp_path, name):
 
 
 @pytest.mark.usefixtures("half_precision")
-def test_it_looks_through_the_scaling_of_the_loss(tmp_path):
+def test_loss_scale_optimizer(tmp_path):
     model = convnet()
     monitor = monitored(model, WGD("adam"), epochs=2)
     assert type(model.optimizer).__name__ == "LossScaleOptimizer"
@@ -168,7 +172,7 @@ def test_it_looks_through_the_scaling_of_the_loss(tmp_path):
     assert int(model.optimizer.inner_optimizer.iterations) == 2
 
 
-def test_a_later_fit_records_nothing_and_what_is_saved_is_as_without(tmp_path):
+def test_later_fit_and_saved_file(tmp_path):
     model = convnet()
     path = tmp_path / "model.keras"
     save = keras.callbacks.ModelCheckpoint(path)
@@ -183,26 +187,26 @@ def test_a_later_fit_records_nothing_and_what_is_saved_is_as_without(tmp_path):
     assert again.history["whitening_ratio"][0] < 1
 
 
-def test_a_plain_optimizer_is_named():
+def test_plain_optimizer():
     with pytest.raises(ValueError, match="Received: optimizer Adam"):
         monitored(convnet(), "adam")
 
 
-def test_norms_are_asked_for_after_build():
+def test_norms_before_build():
     with pytest.raises(ValueError, match="Received: 'wgd', not built"):
         WGD("sgd", name="wgd").record_norms()
 
 
-def test_where_nothing_is_centred_the_ratios_are_nan():
+def test_nan_where_nothing_is_centered():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    with pytest.warns(UserWarning, match="found nothing to centre"):
+    with pytest.warns(UserWarning, match="found nothing to center"):
         monitor = monitored(model, WGD("sgd"), epochs=2)
     assert np.isnan(monitor.history["whitening_ratio"]).all()
     assert list(monitor.history) == ["whitening_ratio", "whitening_residual"]
 
 
 class Pair(keras.Model):
-    """Two convolutions of one name, as subclassed models may have them."""
+    """Two convolutions with the same name."""
 
     def __init__(self):
         super().__init__(name="pair")
@@ -215,7 +219,7 @@ class Pair(keras.Model):
         return x
 
 
-def test_kernels_of_one_path_are_told_apart():
+def test_kernels_with_the_same_path():
     model, (x, y) = Pair(), images(convnet())
     model(x)
     compiled(model, WGD("sgd", kernels=model))

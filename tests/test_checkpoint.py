@@ -22,7 +22,7 @@ def numbers_of(state):
     return [float(keras.ops.convert_to_numpy(variable)[0, 0]) for variable in state]
 
 
-def test_what_was_saved_last_is_restored(tmp_path):
+def test_restore_of_the_last_state(tmp_path):
     folder = tmp_path / "run"
     checkpoint.save(folder, SPEC, progress(1), variables(1, 2))
     checkpoint.save(folder, SPEC, progress(2, float("nan")), variables(3, 4))
@@ -73,7 +73,7 @@ def with_fields(**fields):
         ("weights-*.npz", lambda data: data[:99] + b"\0" + data[100:]),
     ],
 )
-def test_what_is_damaged_or_alien_is_not_used(tmp_path, name, change):
+def test_damaged_state(tmp_path, name, change):
     np.savez(tmp_path / "weights.npz", *[np.zeros((2, 3))] * 2)
     folder = tmp_path / "run"
     checkpoint.save(folder, SPEC, progress(1), variables(1, 2))
@@ -83,7 +83,7 @@ def test_what_is_damaged_or_alien_is_not_used(tmp_path, name, change):
     assert numbers_of(state) == [7, 8]
 
 
-def test_state_of_other_settings_is_not_used(tmp_path, monkeypatch):
+def test_state_of_other_settings(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     checkpoint.save(folder, SPEC, progress(1), variables(1, 2))
@@ -113,7 +113,7 @@ def plant_folder(path):
 
 @pytest.mark.parametrize("name", ["weights-1.npz", "progress.json"])
 @pytest.mark.parametrize("plant", [plant_link, plant_pipe, plant_folder])
-def test_a_trap_is_not_used(tmp_path, name, plant):
+def test_links_and_pipes_are_not_read(tmp_path, name, plant):
     checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
     plant(tmp_path / name)
     state = variables(7, 8)
@@ -122,7 +122,7 @@ def test_a_trap_is_not_used(tmp_path, name, plant):
 
 
 @pytest.mark.parametrize("kind", ["U1", "float64", "int32"])
-def test_arrays_of_another_kind_are_not_used(tmp_path, kind):
+def test_arrays_of_another_dtype(tmp_path, kind):
     checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
     np.savez(tmp_path / "weights-1.npz", *[np.zeros((2, 3), kind)] * 2)
     state = variables(7, 8)
@@ -130,7 +130,7 @@ def test_arrays_of_another_kind_are_not_used(tmp_path, kind):
     assert numbers_of(state) == [7, 8]
 
 
-def test_the_state_of_another_run_is_not_used(tmp_path):
+def test_state_of_another_run(tmp_path):
     checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
     other = dataclasses.replace(SPEC, seed=1)
     assert checkpoint.restore(tmp_path, other, variables(0, 0)).epochs == 0
@@ -140,7 +140,7 @@ def test_the_state_of_another_run_is_not_used(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["weights-2.npz", "progress.json"])
-def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch, broken):
+def test_full_disk_keeps_the_previous_state(tmp_path, monkeypatch, broken):
     checkpoint.save(tmp_path, SPEC, progress(1), variables(1, 2))
     replace = Path.replace
 

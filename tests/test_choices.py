@@ -1,14 +1,13 @@
-"""Names on the command line and in specs: what is allowed, and the nearest one."""
+"""Messages about unknown names, which suggest the nearest known name."""
 
 import dataclasses
 
 import pytest
 from support.runs import SPEC
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.bench import networks
 from keras_wgd.experiments.spec import StudySpec, arm_fields
-from keras_wgd.paper import presets
 from keras_wgd.tasks import datasets, models
 
 pytestmark = pytest.mark.any_backend
@@ -85,7 +84,7 @@ def study() -> StudySpec:
 
 
 @pytest.mark.parametrize("value", [None, 3, [1], {}, "zzz", "", "\n", b"x"])
-def test_no_suggestion_for_what_is_near_nothing(value):
+def test_no_suggestion(value):
     with pytest.raises(ValueError, match="optimizer must be one of sgdm") as refused:
         dataclasses.replace(SPEC, optimizer=value)
     assert str(refused.value).endswith(f"Received: {value!r}")

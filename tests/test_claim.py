@@ -11,14 +11,14 @@ from support.runs import SPEC
 from keras_wgd import settings
 from keras_wgd.experiments.store import claim as claims
 from keras_wgd.experiments.store.claim import Shard, claim
-from keras_wgd.paper.presets import preset
+from keras_wgd.presets import preset
 
 pytestmark = pytest.mark.any_backend
 
 RUNS = [dataclasses.replace(SPEC, seed=seed) for seed in range(5)]
 
 
-def test_every_run_is_in_one_shard():
+def test_shards_partition_the_runs():
     parts = [Shard(number, 3).of(RUNS) for number in (1, 2, 3)]
     assert sorted((s for part in parts for s in part), key=lambda s: s.seed) == RUNS
     assert {len(part) for part in parts} == {1, 2}
@@ -28,7 +28,7 @@ def test_every_run_is_in_one_shard():
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
 @pytest.mark.parametrize("name", ["paper", "quick", "cpu"])
-def test_all_arms_of_a_pair_are_in_one_shard(name, parts):
+def test_arms_of_a_pair_share_a_shard(name, parts):
     runs = preset(name).runs()
     shards = [Shard(number, parts).of(runs) for number in range(1, parts + 1)]
     assert sorted(run.id for shard in shards for run in shard) == sorted(
@@ -48,40 +48,40 @@ def test_all_arms_of_a_pair_are_in_one_shard(name, parts):
 @pytest.mark.parametrize(
     "text", ["", "1", "0/2", "3/2", "a/b", "-1/2", "1/2/3", "1.0/2"]
 )
-def test_what_is_no_shard_is_refused(text):
+def test_parse_of_other_text(text):
     with pytest.raises(ValueError, match=r"shard must be i/n.* Received: '"):
         Shard.parse(text)
 
 
-def test_one_study_at_a_time_and_after_it_another(tmp_path):
+def test_one_study_at_a_time(tmp_path):
     for _ in range(2):
         with (
             claim(tmp_path, RUNS, "jax"),
-            pytest.raises(ValueError, match="no other study is at work"),
+            pytest.raises(ValueError, match="no other study is using"),
             claim(tmp_path, RUNS, "jax"),
         ):
             pass
 
 
-def test_shards_share_a_folder_but_not_with_themselves_nor_with_the_whole(tmp_path):
+def test_shards_share_a_folder(tmp_path):
     with claim(tmp_path, RUNS, "jax", Shard(1, 2)):
         with claim(tmp_path, RUNS, "jax", Shard(2, 2)):
             pass
         for other in (Shard(1, 2), Shard()):
             with (
-                pytest.raises(ValueError, match="no other study is at work"),
+                pytest.raises(ValueError, match="no other study is using"),
                 claim(tmp_path, RUNS, "jax", other),
             ):
                 pass
     with (
         claim(tmp_path, RUNS, "jax"),
-        pytest.raises(ValueError, match="no other study is at work"),
+        pytest.raises(ValueError, match="no other study is using"),
         claim(tmp_path, RUNS, "jax", Shard(2, 2)),
     ):
         pass
 
 
-def test_a_killed_process_holds_nothing(tmp_path):
+def test_lock_of_a_killed_process(tmp_path):
     script = (
         "import os, sys; from pathlib import Path\n"
         f"sys.path[:0] = {sys.path!r}\n"
@@ -106,9 +106,7 @@ def test_a_killed_process_holds_nothing(tmp_path):
         ([*RUNS, dataclasses.replace(SPEC, mean_over="filters")], "jax", "mean_over"),
     ],
 )
-def test_another_study_is_refused_and_the_difference_named(
-    tmp_path, runs, backend, message
-):
+def test_plan_of_another_study(tmp_path, runs, backend, message):
     with claim(tmp_path, RUNS, "jax"):
         pass
     with (
@@ -118,7 +116,7 @@ def test_another_study_is_refused_and_the_difference_named(
         pass
 
 
-def test_other_settings_are_refused_and_named(tmp_path, monkeypatch):
+def test_plan_with_other_settings(tmp_path, monkeypatch):
     for name in settings.names("jax"):
         monkeypatch.delenv(name, raising=False)
     with claim(tmp_path, RUNS, "jax"):
@@ -137,7 +135,7 @@ def test_other_settings_are_refused_and_named(tmp_path, monkeypatch):
         pass
 
 
-def test_a_study_from_before_settings_were_recorded_goes_on(tmp_path, monkeypatch):
+def test_plan_without_settings(tmp_path, monkeypatch):
     for name in settings.names("jax"):
         monkeypatch.delenv(name, raising=False)
     runs = [spec.to_dict() for spec in RUNS]
@@ -146,7 +144,7 @@ def test_a_study_from_before_settings_were_recorded_goes_on(tmp_path, monkeypatc
         pass
 
 
-def test_settings_that_differ_in_number_alone_are_counted(tmp_path):
+def test_plan_with_another_number_of_settings(tmp_path):
     grid = [
         dataclasses.replace(SPEC, optimizer=optimizer, mean_over=mean_over, seed=seed)
         for seed in (0, 1)
@@ -161,7 +159,7 @@ def test_settings_that_differ_in_number_alone_are_counted(tmp_path):
         pass
 
 
-def test_runs_that_swap_a_value_are_named(tmp_path):
+def test_plan_with_swapped_values(tmp_path):
     def with_rates(*rates):
         optimizers = zip(("adam", "nadam", "radam"), rates, strict=True)
         return [
@@ -179,19 +177,19 @@ def test_runs_that_swap_a_value_are_named(tmp_path):
         pass
 
 
-def test_the_order_of_the_runs_may_differ(tmp_path):
+def test_plan_in_another_order(tmp_path):
     for runs in (RUNS, RUNS[::-1]):
         with claim(tmp_path, runs, "jax"):
             pass
 
 
 def study_of(out):
-    """The runs in the record, as JSON has them."""
+    """The runs of the plan, as in the JSON file."""
     return json.loads((out / claims.STUDY).read_text())["runs"]
 
 
-def test_seeds_are_added_and_none_is_dropped(tmp_path):
-    """Whatever is asked for, the record is the union, what was there first."""
+def test_new_seeds_are_added(tmp_path):
+    """The plan is the union of all runs, in the order in which they were added."""
     asked = [RUNS[1:3], RUNS[:1], RUNS[1:3], RUNS[3:], RUNS]
     wanted = []
     for runs in asked:
@@ -202,7 +200,7 @@ def test_seeds_are_added_and_none_is_dropped(tmp_path):
     assert [run["seed"] for run in wanted] == [1, 2, 0, 3, 4]
 
 
-def test_seeds_are_not_added_where_something_else_differs(tmp_path):
+def test_no_seeds_added_to_another_study(tmp_path):
     with claim(tmp_path, RUNS[:2], "jax"):
         pass
     before = (tmp_path / claims.STUDY).read_bytes()
@@ -220,18 +218,18 @@ def test_seeds_are_not_added_where_something_else_differs(tmp_path):
         assert (tmp_path / claims.STUDY).read_bytes() == before
 
 
-def test_seeds_are_not_added_while_the_study_is_at_work(tmp_path):
+def test_no_seeds_added_to_a_locked_study(tmp_path):
     with (
         claim(tmp_path, RUNS[:2], "jax"),
-        pytest.raises(ValueError, match="no other study is at work"),
+        pytest.raises(ValueError, match="no other study is using"),
         claim(tmp_path, RUNS, "jax"),
     ):
         pass
     assert [run["seed"] for run in study_of(tmp_path)] == [0, 1]
 
 
-def test_shards_add_seeds_while_others_are_at_work(tmp_path):
-    """What one adds is in the part of no other, which may know of fewer seeds."""
+def test_seeds_added_by_a_shard(tmp_path):
+    """A shard that knows fewer seeds keeps its runs."""
     with claim(tmp_path, RUNS[:2], "jax", Shard(1, 2)):
         with claim(tmp_path, RUNS, "jax", Shard(2, 2)):
             assert [run["seed"] for run in study_of(tmp_path)] == [0, 1, 2, 3, 4]
@@ -241,7 +239,7 @@ def test_shards_add_seeds_while_others_are_at_work(tmp_path):
 
 @pytest.mark.parametrize("parts", [2, 3, 5])
 @pytest.mark.parametrize("name", ["quick", "cpu", "paper"])
-def test_a_run_stays_in_its_shard_when_seeds_are_added(name, parts):
+def test_shard_of_a_run_does_not_change(name, parts):
     few = preset(name).runs()
     many = preset(name).replace(range(7)).runs()
     shards = [Shard(number, parts) for number in range(1, parts + 1)]
@@ -251,10 +249,10 @@ def test_a_run_stays_in_its_shard_when_seeds_are_added(name, parts):
     assert max(blocks) - min(blocks) <= 1
 
 
-def test_shards_of_another_size_share_runs_and_are_refused(tmp_path):
+def test_shards_of_another_size(tmp_path):
     with (
         claim(tmp_path, RUNS, "jax", Shard(1, 2)),
-        pytest.raises(ValueError, match="no other study is at work"),
+        pytest.raises(ValueError, match="no other study is using"),
         claim(tmp_path, RUNS, "jax", Shard(2, 3)),
     ):
         pass
@@ -276,7 +274,7 @@ def begun(runs, backend="jax"):
         *(begun([SPEC.to_dict()], backend) for backend in ("\x1b[2J", None, [])),
     ],
 )
-def test_an_alien_file_in_its_place_is_named(tmp_path, text):
+def test_plan_of_another_program(tmp_path, text):
     (tmp_path / claims.STUDY).write_text(text)
     message = r"study\.json is (damaged|not of this program)"
     with pytest.raises(ValueError, match=message) as refused:
@@ -286,7 +284,7 @@ def test_an_alien_file_in_its_place_is_named(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
-def test_no_word_of_an_alien_file_is_more_than_text(tmp_path, text):
+def test_hostile_plan(tmp_path, text):
     for tree in replaced({"backend": "jax", "runs": [SPEC.to_dict()]}, text):
         (tmp_path / claims.STUDY).write_text(json.dumps(tree))
         with pytest.raises(ValueError, match=r"is not of this|begun with") as refused:
@@ -295,7 +293,7 @@ def test_no_word_of_an_alien_file_is_more_than_text(tmp_path, text):
         assert len(str(refused.value)) < 1100
 
 
-def test_a_refusal_is_one_line_that_can_be_printed(tmp_path):
+def test_errors_are_printable(tmp_path):
     out = tmp_path / "a\x1b[2Jb"
     with claim(out, RUNS, "jax"):
         pass

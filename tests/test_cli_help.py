@@ -1,9 +1,8 @@
-"""What the command line teaches, completes, and tells a program."""
+"""Help, examples, completion and dry runs of the command line."""
 
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 
@@ -11,11 +10,10 @@ import pytest
 from support.runs import result_of
 
 import keras_wgd
-from keras_wgd import cli
-from keras_wgd.cli.examples import EXAMPLES, folded
+from keras_wgd import cli, presets
+from keras_wgd.cli.help import EXAMPLES
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
-from keras_wgd.paper import presets
 
 pytestmark = pytest.mark.any_backend
 
@@ -43,24 +41,19 @@ def commands():
 
 
 @pytest.mark.parametrize("command", EXAMPLES)
-def test_the_help_of_a_command_ends_in_examples_to_paste(command, capsys, monkeypatch):
+def test_examples_in_the_help(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert cli.app([command, "--help"]) == 0
     shown = capsys.readouterr().out.partition("Examples")[2]
-    pasted = re.sub(r" \\ *\n *", " ", shown)
-    lines = [line.strip() for line in pasted.splitlines() if line.strip()]
-    wanted = [line for c, text in EXAMPLES[command] for line in (f"# {c}", text)]
-    assert lines == wanted
-    # The suite's tests of the docs look whether each is a command.
-    assert all(text.startswith(f"keras-wgd {command}") for _, text in EXAMPLES[command])
-
-
-@pytest.mark.parametrize("text", [t for pairs in EXAMPLES.values() for _, t in pairs])
-def test_a_folded_command_is_the_same_to_a_shell(text):
-    lines = folded(text)
-    assert max(map(len, lines)) <= 78
-    read = "\n".join(lines).replace("\\\n", "")  # as a shell does
-    assert shlex.split(read) == shlex.split(text)
+    lines, examples = (
+        [line.strip() for line in text.strip().split("\n")]
+        for text in (shown, EXAMPLES[command])
+    )
+    assert lines == examples
+    # The tests of the docs check that these are commands with existing options.
+    commands = EXAMPLES[command].replace("\\\n", "").splitlines()
+    assert {line.split()[0] for line in commands if line} == {"#", "keras-wgd"}
+    assert {line.split()[1] for line in commands if line[:1] == "k"} == {command}
 
 
 @pytest.mark.parametrize(
@@ -73,35 +66,35 @@ def test_a_folded_command_is_the_same_to_a_shell(text):
         ("keras-wgd run --backend j", ["jax"]),
     ],
 )
-def test_a_shell_is_told_how_words_go_on(words, completed):
-    done = run(
-        _KERAS_WGD_COMPLETE="complete_bash",
-        COMP_WORDS=words,
-        COMP_CWORD=str(len(words.split(" ")) - 1),
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == completed
+def test_shell_completion(words, completed, capsys, monkeypatch):
+    monkeypatch.setenv("_KERAS_WGD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    assert cli.app([]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.split() == completed
 
 
-def test_the_version_is_told(capsys):
+def test_version(capsys):
     assert cli.app(["--version"]) == 0
     assert capsys.readouterr().out == f"keras-wgd {keras_wgd.__version__}\n"
 
 
-COLOUR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
+COLOR = re.compile(r"\x1b\[(\d+;)*[39]\d(;\d+)*m")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [*QUICK, "--list"]])
-def test_there_are_colours_in_a_terminal_alone_and_not_with_no_color(arguments):
+def test_colors(arguments):
     assert "\x1b" not in run(*arguments, FORCE_COLOR="").stdout
     shown = run(*arguments, FORCE_COLOR="1", NO_COLOR="1")
     assert shown.returncode == 0
-    assert not COLOUR.search(shown.stdout)
+    assert not COLOR.search(shown.stdout)
     if arguments == ["--help"]:
-        assert COLOUR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
+        assert COLOR.search(run(*arguments, FORCE_COLOR="1", NO_COLOR="").stdout)
 
 
-def test_a_dry_run_tells_what_there_is_and_writes_nothing(tmp_path, capsys):
+def test_dry_run(tmp_path, capsys):
     out = tmp_path / "out"
     dry = [*QUICK, "--out", str(out), "--dry-run"]
     assert cli.app(dry) == 0
@@ -124,7 +117,7 @@ def test_a_dry_run_tells_what_there_is_and_writes_nothing(tmp_path, capsys):
     assert sorted(path.name for path in out.rglob("*")) == before
 
 
-def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
+def test_dry_run_with_errors(tmp_path, capsys):
     paper = ["study", "--preset", "paper", "--data-dir", str(tmp_path), "--dry-run"]
     assert cli.app([*paper, "--out", str(tmp_path / "out")]) == 2
     assert "Received: " in capsys.readouterr().err
@@ -145,13 +138,3 @@ def test_a_dry_run_finds_the_mistakes_that_a_run_would(tmp_path, capsys):
     results.draft_of(out, spec).symlink_to(tmp_path)
     assert cli.app([*QUICK, "--out", str(out), "--dry-run"]) == 2
     assert "the folders of its runs itself" in capsys.readouterr().err
-
-
-def test_a_report_tells_a_program_what_a_study_does(tmp_path, capsys):
-    for spec in presets.preset("quick").replace((0,)).runs()[:2]:
-        results.write(tmp_path, result_of(spec))
-    assert cli.app(["report", str(tmp_path), "--json"]) == 0
-    captured = capsys.readouterr()
-    told = json.loads(captured.out)
-    assert [row["arm"] for row in told] == ["plain", "filters"]
-    assert "report.html" in captured.err

@@ -10,8 +10,8 @@ from keras_wgd.experiments.launch import cluster, runner
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 
-# A process of its own, as the command line's: Ray forks, which a process that has
-# imported JAX must not.
+# In another process, as on the command line: Ray forks, and a process that has imported
+# JAX must not fork.
 STUDY = """
 import json, os, signal, sys
 from pathlib import Path
@@ -31,8 +31,9 @@ print(json.dumps([kinds, RUNS.index(victim)]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.any_backend
-def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
+def test_cluster_with_a_killed_worker(tmp_path):
     pytest.importorskip("ray")
     out = tmp_path / "out"
     script = STUDY.format(tests=os.path.dirname(__file__), out=str(out))
@@ -51,7 +52,7 @@ def test_all_runs_finish_though_a_worker_of_the_cluster_is_killed(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_machine_with_other_settings_makes_no_run(tmp_path, monkeypatch):
+def test_machine_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     message = "has other settings: NVIDIA_TF32_OVERRIDE not set, now 0"
     with pytest.raises(ValueError, match=message):
@@ -60,7 +61,7 @@ def test_a_machine_with_other_settings_makes_no_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.any_backend
-def test_ray_that_is_absent_is_named(monkeypatch):
+def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"pip install 'keras-wgd\[ray\]'"):
         cluster.check(cluster.LOCAL)
@@ -68,7 +69,7 @@ def test_ray_that_is_absent_is_named(monkeypatch):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "here", ""])
-def test_an_address_without_a_cluster_is_named_at_once(address):
+def test_address_without_a_cluster(address):
     pytest.importorskip("ray")
     with pytest.raises(ValueError, match=r"must be the address of a cluster.*Received"):
         cluster.check(address)

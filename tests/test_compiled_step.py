@@ -1,4 +1,4 @@
-"""What a step asks of the backend: operations and memory, which no clock tells."""
+"""The operations and the memory of a compiled step."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def kernels(count, channels=64):
 
 
 def how_many(channels, mean_over):
-    """The means of such a kernel."""
+    """The number of means of such a kernel."""
     kernel = ConvKernel("kernel", (3, 3, channels, channels), "Conv2D")
     return math.prod(kernel.shape) // kernel.mean_size(mean_over)
 
@@ -57,7 +57,7 @@ def bytes_of(arrays):
 
 
 def calls(program):
-    """How many fused kernels and copies XLA made of a step."""
+    """The number of fused kernels and copies in XLA's program of a step."""
     entry = program[program.index("ENTRY") :]
     return Counter(re.findall(r" (fusion|copy|transpose|reduce)\(", entry))
 
@@ -67,7 +67,7 @@ if BACKEND == "torch":
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Operations(TorchDispatchMode):
-        """Records the operations of a step, and the bytes of what they make anew."""
+        """Records the operations of a step, and the bytes that they allocate."""
 
         def __init__(self, held):
             super().__init__()
@@ -97,12 +97,12 @@ if BACKEND == "torch":
                 optimizer.apply([v.value.grad for v in variables], variables)
 
         for _ in range(8):
-            apply()  # past the steps that RAdam does not rectify
+            apply()  # beyond the steps that RAdam does not rectify
         with Operations(held) as operations:
             apply()
         return operations
 
-    def test_radam_is_one_operation_for_any_number_of_weights():
+    def test_radam_is_one_operation():
         few, many = step(RAdam(0.01), 2), step(RAdam(0.01), 20)
         assert few.names == many.names
         assert few.names.count("_fused_adam_") == 1
@@ -111,7 +111,7 @@ if BACKEND == "torch":
     @inner
     @mean_over
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_centring_is_a_mean_and_a_subtraction_for_each_kernel(
+    def test_centering_is_a_mean_and_a_subtraction(
         monkeypatch, threads, inner, mean_over
     ):
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -120,7 +120,7 @@ if BACKEND == "torch":
         added = sorted(whitened.names)
         for name in plain.names:
             added.remove(name)
-        # The rows of each thread have a mean, and these means have one.
+        # Each thread computes a mean, and these have a mean.
         runs = threads if mean_over == "fan_in" and threads > 1 else 0
         again = 1 if runs == 0 else 2
         assert [n for n in added if n != "view"] == ["mean"] * 5 * again + ["sub"] * 5
@@ -128,7 +128,7 @@ if BACKEND == "torch":
         assert whitened.bytes - plain.bytes == means
 
     @mean_over
-    def test_small_kernels_of_one_shape_are_centred_together(mean_over):
+    def test_small_kernels_are_centered_together(mean_over):
         few, many = (step(WGD(RAdam(), mean_over), count, 16) for count in (2, 40))
         assert few.names == many.names
         assert few.names.count("mean") == 1
@@ -150,11 +150,11 @@ if BACKEND == "jax":
 
     @inner
     @mean_over
-    def test_nothing_is_copied_and_the_means_alone_are_kept(inner, mean_over):
+    def test_memory_of_the_compiled_step(inner, mean_over):
         variables = kernels(2, 512)
         plain, _ = compiled(INNER[inner](), variables)
         whitened, donated = compiled(WGD(INNER[inner](), mean_over), variables)
-        # A mean is a sum, and a division that may be a kernel of its own.
+        # A mean is a sum, and a division that may be a separate kernel.
         most = calls(plain.as_text()) + Counter(fusion=4)
         assert calls(whitened.as_text()) <= most
         memory, alone = whitened.memory_analysis(), plain.memory_analysis()
@@ -179,7 +179,7 @@ if BACKEND == "tensorflow":
 
     @inner
     @mean_over
-    def test_a_mean_is_one_kernel_more_and_nothing_is_copied(inner, mean_over):
+    def test_kernels_of_the_compiled_step(inner, mean_over):
         variables = kernels(3)
         plain = calls(compiled(INNER[inner](), variables))
         whitened = calls(compiled(WGD(INNER[inner](), mean_over), variables))

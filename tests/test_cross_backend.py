@@ -14,6 +14,8 @@ from support.networks import compiled, convnet, images, values
 
 from keras_wgd import WGD, RAdam
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = ("tensorflow", "jax", "torch")
 CASES = {
     "momentum": lambda model: WGD(optimizers.SGD(0.05, momentum=0.9), kernels=model),
@@ -23,7 +25,7 @@ CASES = {
 
 
 def train_on(folder):
-    """Load every case, and train on: the states as loaded, and the losses."""
+    """Load every case and continue training: the states as loaded, and the losses."""
     report = {}
     for name in CASES:
         model = keras.saving.load_model(folder / f"{name}.keras")
@@ -33,7 +35,7 @@ def train_on(folder):
         report[name] = {
             "state": state,
             "losses": losses,
-            "centred": [
+            "centered": [
                 v.path.split("/")[-2] for v in model.optimizer.whitened_variables
             ],
             "inner": model.optimizer.get_config()["inner_optimizer"]["module"],
@@ -56,7 +58,7 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize("other", [b for b in BACKENDS if b != keras.backend.backend()])
-def test_training_goes_on_under_another_backend(saved, other):
+def test_training_continues_under_another_backend(saved, other):
     folder, here = saved
     done = subprocess.run(
         [sys.executable, __file__, str(folder)],
@@ -72,7 +74,7 @@ def test_training_goes_on_under_another_backend(saved, other):
         for a, b in zip(theirs.pop("state"), mine["state"], strict=True):
             np.testing.assert_array_equal(np.array(a), np.array(b))
         np.testing.assert_allclose(theirs.pop("losses"), mine["losses"], atol=1e-5)
-        assert theirs == {"centred": ["first", "second"], "inner": mine["inner"]}
+        assert theirs == {"centered": ["first", "second"], "inner": mine["inner"]}
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ INNER = {
 }
 
 
-def centring(mean_over):
-    """The matrix that centres a kernel written as a vector."""
+def centering(mean_over):
+    """The matrix that centers a kernel written as a vector."""
     size = np.prod(SHAPE)
     columns = [
-        reference.whiten(row.reshape(SHAPE), "ordinary", mean_over).ravel()
+        reference.whiten(row.reshape(SHAPE), "standard", mean_over).ravel()
         for row in np.eye(size)
     ]
     return np.stack(columns, axis=1)
@@ -39,7 +39,7 @@ def drawn():
 
 
 def jacobians(optimizer, gradient):
-    """Of the new weights by the old ones and by the gradient, as matrices."""
+    """The Jacobians of the new weights: by the old weights, and by the gradient."""
     with keras.name_scope("conv2d"):
         variable = keras.Variable(drawn()[0], name="kernel")
     optimizer.build([variable])
@@ -56,13 +56,13 @@ def jacobians(optimizer, gradient):
 @pytest.mark.parametrize("mean_over", MEANS)
 @pytest.mark.parametrize("placement", ["gradient", "update"])
 @pytest.mark.parametrize("inner", INNER)
-def test_derivatives_are_those_of_the_plain_step_centred(inner, placement, mean_over):
+def test_jacobians(inner, placement, mean_over):
     gradient = drawn()[1]
     got = jacobians(WGD(INNER[inner](), mean_over, placement), gradient)
-    identity, matrix = np.eye(np.prod(SHAPE)), centring(mean_over)
+    identity, matrix = np.eye(np.prod(SHAPE)), centering(mean_over)
     if placement == "gradient":
-        centred = (matrix @ gradient.ravel()).reshape(SHAPE).astype("float32")
-        by_weights, by_gradient = jacobians(INNER[inner](), centred)
+        centered = (matrix @ gradient.ravel()).reshape(SHAPE).astype("float32")
+        by_weights, by_gradient = jacobians(INNER[inner](), centered)
         wanted = by_weights, by_gradient @ matrix
     else:
         by_weights, by_gradient = jacobians(INNER[inner](), gradient)
@@ -73,7 +73,7 @@ def test_derivatives_are_those_of_the_plain_step_centred(inner, placement, mean_
 
 
 @pytest.mark.parametrize("placement", ["gradient", "update"])
-def test_steps_can_be_batched(placement):
+def test_vmap(placement):
     optimizer = WGD(optimizers.SGD(0.5), placement=placement)
     with keras.name_scope("conv2d"):
         variable = keras.Variable(drawn()[0], name="kernel")
@@ -87,5 +87,5 @@ def test_steps_can_be_batched(placement):
 
     got = np.asarray(jax.vmap(step)(weights, gradients))
     for new, old, gradient in zip(got, weights, gradients, strict=True):
-        wanted = old - 0.5 * reference.whiten(gradient, "ordinary", "filters")
+        wanted = old - 0.5 * reference.whiten(gradient, "standard", "filters")
         np.testing.assert_allclose(new, wanted, rtol=0, atol=1e-6)

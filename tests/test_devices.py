@@ -1,4 +1,4 @@
-"""Training on many devices against training on one, with each backend's engines."""
+"""Training on several devices against training on one, on each backend."""
 
 import json
 import os
@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 from support.many_devices import CASES, STEPS
+
+pytestmark = pytest.mark.slow
 
 BACKEND = keras.backend.backend()
 SCRIPT = Path(__file__).parent / "support" / "many_devices.py"
@@ -28,7 +30,7 @@ def free_ports(count):
 
 
 def run_script(arguments, environments):
-    """Run the script in processes side by side; all have to end well."""
+    """Run the script in parallel processes, and check that all succeed."""
     processes = [
         subprocess.Popen(
             [sys.executable, SCRIPT, *arguments],
@@ -63,7 +65,7 @@ def assert_same(found, wanted):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder of what the engines of the backend make, and one device."""
+    """The folder of the weights that several devices, and one device, have trained."""
     folder = tmp_path_factory.mktemp("trained")
     environments = [{"JAX_ENABLE_X64": "1", "JAX_NUM_CPU_DEVICES": "4"}]
     if BACKEND == "torch":
@@ -74,7 +76,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_many_devices_train_as_one_does_and_one_goes_on_from_there(trained):
+def test_many_devices_train_as_one(trained):
     ranks = range(2 if BACKEND == "torch" else 1)
     ones = {case: read(trained, f"one-{case}-0") for case in CASES}
     for engine in ENGINES[BACKEND]:
@@ -86,7 +88,7 @@ def test_many_devices_train_as_one_does_and_one_goes_on_from_there(trained):
         resumed = read(trained, f"{engine}-resumed-0")
         assert resumed["steps"] == 2 * STEPS
         assert_same(resumed, read(trained, "one-resumed-0"))
-    # The means do differ, so that each was compared with its own.
+    # The means have different results, so that no case stands for another.
     for case in CASES.keys() - {"fan_in-gradient"}:
         assert abs(ones[case]["arr_0"] - ones["fan_in-gradient"]["arr_0"]).max() > 1e-4
     if BACKEND == "jax":
@@ -97,10 +99,8 @@ def test_many_devices_train_as_one_does_and_one_goes_on_from_there(trained):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="an engine of TensorFlow")
-def test_workers_of_tensorflow_train_as_one_does_in_a_loop_of_ones_own(
-    trained, tmp_path
-):
-    """Keras's own fit fails there with any optimizer; the script says what it says."""
+def test_tensorflow_workers_train_as_one(trained, tmp_path):
+    """There `fit` fails with any optimizer; the script prints its error."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     environments = [
         {

@@ -1,8 +1,8 @@
-"""What the pages say holds: their Python runs, their commands parse, their links lead.
+"""The pages agree with the code: Python runs, commands parse, links lead to a file.
 
-The blocks of a page run in order, in one namespace. What a page takes for granted, such
-as a compiled `model`, is in `GIVEN`. A block after `<!-- JAX -->` is for that backend
-alone.
+The Python blocks of a page run in order, in one namespace. `GIVEN` provides what a page
+assumes, such as a compiled `model`. A block after `<!-- JAX -->` is for that backend
+only. A text block is what the blocks before it print.
 """
 
 import re
@@ -20,7 +20,8 @@ from support.studies import study
 import keras_wgd
 from keras_wgd import cli
 from keras_wgd.cli.studies import with_ray_address
-from keras_wgd.experiments.analysis import curves, frames
+from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.analysis.analysis import Analysis
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -37,13 +38,18 @@ _BLOCK = re.compile(
 any_backend = pytest.mark.any_backend
 
 
-def blocks(page, language):
-    """The blocks of a page: for which backend, what, and in which line."""
+def blocks(page, *languages):
+    """The blocks of a page: their backend, language, source and line."""
     text = page.read_text("utf-8")
     return [
-        (found[1] and BACKENDS[found[1]], found[3], text.count("\n", 0, found.start(3)))
+        (
+            found[1] and BACKENDS[found[1]],
+            found[2],
+            found[3],
+            text.count("\n", 0, found.start(3)),
+        )
         for found in _BLOCK.finditer(text)
-        if found[2] == language
+        if found[2] in languages
     ]
 
 
@@ -52,7 +58,7 @@ def name_of(page):
 
 
 def pages_with(language):
-    """One with blocks for each backend runs on each, the others on the first alone."""
+    """Pages with blocks for each backend run on each, the others on the first only."""
     pages = []
     for page in PAGES:
         found = blocks(page, language)
@@ -89,10 +95,10 @@ def model_and_images():
 
 
 def epochs_of_a_study():
-    """The file that a report of `runs/quick` has."""
+    """A file of the report of `runs/quick`."""
     folder = Path("runs/quick/report")
     folder.mkdir(parents=True)
-    curves.frame(study()).write_csv(folder / "epochs.csv")
+    Analysis.of(study()).epochs.write_csv(folder / "epochs.csv")
     return {}
 
 
@@ -103,14 +109,15 @@ GIVEN = {
 }
 
 
-# What torchrun tells the only process.
+# What torchrun sets for a single process.
 ALONE = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 
 
 @pytest.fixture
 def as_before(tmp_path, monkeypatch):
-    """An empty folder to run in, and Keras's settings as they were."""
+    """Run in an empty folder, number layers from zero, and restore Keras's settings."""
     policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
     monkeypatch.chdir(tmp_path)
     for name, value in ALONE.items():
         monkeypatch.setenv(name, value)
@@ -120,20 +127,23 @@ def as_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
-def test_the_blocks_of_a_page_run(page, as_before):
+def test_python_blocks(page, as_before, capsys):
     namespace = GIVEN.get(name_of(page), model_and_images)()
     namespace["__name__"] = "__main__"
-    for backend, source, line in blocks(page, "python"):
-        if backend in (None, keras.backend.backend()):
-            # As in the page, so that an error names its line.
+    for backend, language, source, line in blocks(page, "python", "text"):
+        if language == "text":
+            printed = capsys.readouterr().out
+            assert source in re.sub(" +\n", "\n", printed)  # without padding
+        elif backend in (None, keras.backend.backend()):
+            # With the page's line numbers, for tracebacks.
             code = compile("\n" * line + source, str(page), "exec")
             exec(code, namespace)
 
 
 @any_backend
 @pytest.mark.parametrize("page", pages_with("sh"))
-def test_the_commands_of_a_page_are_commands(page, as_before, capsys):
-    for _, source, _ in blocks(page, "sh"):
+def test_shell_commands(page, as_before):
+    for _, _, source, _ in blocks(page, "sh"):
         for line in source.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             while words and re.match(r"[A-Z_]+=", words[0]):
@@ -160,7 +170,7 @@ def check_command(words, line):
 
 
 def check_keras_wgd(arguments):
-    """Read as the command line reads it; a study names its runs, and makes none."""
+    """Parse a command; of a study, list the runs."""
     if arguments[0] == "study":
         assert cli.app([*arguments, "--list"]) == 0
         return
@@ -170,49 +180,29 @@ def check_keras_wgd(arguments):
 
 @any_backend
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_links(page):
     text = page.read_text("utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", text):
         if "://" in target:
             continue
         figure = re.fullmatch(r"(?:\.\./)*results/([\w-]+\.svg)", target)
-        if figure:  # docs/hooks.py brings it into the site
+        if figure:  # docs/hooks.py copies it into the site
             assert list(RESULTS.rglob(figure[1])), target
-        else:
-            assert (page.parent / target).exists(), target
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), (target, anchor)
+
+
+def anchors(page):
+    """The anchors of a page's headings."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text("utf-8"))
+    return [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
 
 
 @any_backend
-def test_readme_fits_on_one_page():
+def test_readme_length():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
-
-
-def rows(page):
-    """The cells of each row of the tables of a page."""
-    lines = page.read_text("utf-8").splitlines()
-    return [[c.strip() for c in li.split("|")[1:-1]] for li in lines if li[:1] == "|"]
-
-
-@any_backend
-def test_results_are_those_of_the_committed_runs():
-    """The page's tables are the report's: tests/test_examples.py makes the report."""
-    reported = rows(RESULTS / "tables.md")
-    page = rows(ROOT / "docs/results.md")
-    optimizers = [row for row in page if len(row) == 12]
-    assert len(optimizers) == 40  # 36 rows, with two heads and two rules
-    assert all(row in reported for row in optimizers)
-
-    # In the report: gain, interval, p adjusted, result, pairs, higher / same / lower.
-    gains = [row[1:] for row in reported if re.match(r"WGD \w+ \(resnet8", row[0])]
-    compared = []
-    for row in page:
-        row = row[2:]
-        if row and (counts := re.fullmatch(r"(\d+), (\d+), (\d+)", row[0])):
-            higher, lower, same = map(int, counts.groups())
-            pairs = [str(higher + lower + same), f"{higher} / {same} / {lower}"]
-            compared.append([row[1], row[2], row[4], "open", *pairs])
-    assert sorted(compared) == sorted(gains)
-    assert len(compared) == 6
 
 
 @any_backend
@@ -220,7 +210,7 @@ def test_results_are_those_of_the_committed_runs():
     "name", ["README.md", "docs/index.md", "docs/how-to/choose.md"]
 )
 def test_quoted_numbers_are_in_the_results(name):
-    """Gains, p values and accuracies that a page repeats stand in docs/results.md."""
+    """Every gain, p value and accuracy on a page is in docs/results.md."""
     text = (ROOT / name).read_text("utf-8").partition("\n## Speed")[0]
     results = (ROOT / "docs/results.md").read_text("utf-8")
     quoted = re.findall(r"[+-]\d\.\d\d|\b0\.\d{3}\b|\b\d\d\.\d\d\b", text)
@@ -229,7 +219,7 @@ def test_quoted_numbers_are_in_the_results(name):
 
 
 @any_backend
-def test_the_site_has_every_page():
+def test_site_navigation_has_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in DOCS}
     assert sorted(re.findall(r"[\w/-]+\.md", nav)) == sorted(pages)
@@ -240,12 +230,11 @@ def test_the_site_has_every_page():
     ("script", "write", "file"),
     [
         ("commands", "page", "reference/command-line.md"),
+        ("commands", "results", "reference/results.md"),
         ("means", "drawing", "images/means.svg"),
     ],
 )
-def test_what_scripts_have_written_is_as_they_write_it(
-    script, write, file, monkeypatch
-):
+def test_generated_files_are_up_to_date(script, write, file, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     module = __import__(script)
     sys.modules.pop(script)
@@ -253,25 +242,28 @@ def test_what_scripts_have_written_is_as_they_write_it(
 
 
 @any_backend
-def test_every_public_name_is_in_the_reference():
+def test_reference_has_every_public_name():
     page = (ROOT / "docs/reference/python.md").read_text("utf-8")
     named = set(re.findall(r"(?m)^::: keras_wgd\.(\w+)$", page))
     assert named == set(keras_wgd.__all__) - {"WGD"}
 
 
 @any_backend
-def test_the_tests_that_are_named_exist():
-    named = re.findall(
-        r"`(test_\w+\.py)(?:::(\w+))?`", (ROOT / "docs/trust.md").read_text()
-    )
+def test_named_tests_exist():
+    """`file.py`, `file.py::test`, and `::test` of the file that was named before."""
+    trust = (ROOT / "docs/trust.md").read_text("utf-8")
+    named = re.findall(r"`(test_\w+\.py)?(?:::(\w+))?`", trust)
+    named = [pair for pair in named if any(pair)]
     assert len(named) > 30
+    text = ""
     for file, test in named:
-        text = (ROOT / "tests" / file).read_text()
+        if file:
+            text = (ROOT / "tests" / file).read_text("utf-8")
         assert not test or f"def {test}(" in text, (file, test)
 
 
 def described(page, head):
-    """The first cells of the table below a head."""
+    """The first column of the table below a heading."""
     text = page.read_text("utf-8").partition(f"\n## {head}\n")[2].partition("\n## ")[0]
     return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
 
@@ -279,8 +271,7 @@ def described(page, head):
 @any_backend
 def test_every_column_is_described(tmp_path):
     page = ROOT / "docs/reference/results.md"
-    runs, epochs = frames.frame(study()), curves.frame(study())
-    files = frames.write(tmp_path, runs, epochs, frames.summarize(runs))
+    files = Analysis.of(study()).write(tmp_path)
     keys = described(page, "What identifies a run")
     for path in files:
         written = path.read_text("utf-8").partition("\n")[0].split(",")

@@ -1,4 +1,4 @@
-"""Centring under each of Keras's dtype policies."""
+"""Centering under each of Keras's dtype policies."""
 
 import contextlib
 
@@ -35,7 +35,7 @@ placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 
 @pytest.fixture(params=POLICIES)
 def dtype(request):
-    """The dtype of the weights while a policy is in force."""
+    """The dtype of the weights under a policy, which is set meanwhile."""
     with contextlib.ExitStack() as stack:
         if request.param == "float64" and keras.backend.backend() == "jax":
             import jax
@@ -52,7 +52,7 @@ def doubles(tensors):
 
 
 @placements
-def test_a_step_is_numpys_within_the_resolution_of_the_dtype(dtype, placement):
+def test_step_equals_numpy_within_the_resolution(dtype, placement):
     model = convnet()
     optimizer = WGD(optimizers.SGD(0.5), "fan_in", placement)
     variables = model.trainable_variables
@@ -62,7 +62,7 @@ def test_a_step_is_numpys_within_the_resolution_of_the_dtype(dtype, placement):
     optimizer.apply(gradients, variables)
     assert set(dtypes(variables)) == {dtype}
     for w, g, after in zip(before, drawn, doubles(variables), strict=True):
-        h = reference.whiten(g, "ordinary", "fan_in") if g.ndim == 4 else g
+        h = reference.whiten(g, "standard", "fan_in") if g.ndim == 4 else g
         largest = np.abs(w).max() + np.abs(g).max()
         error = np.abs(after - (w - 0.5 * h)).max()
         assert error <= 2 * UNIT_ROUNDOFF[dtype] * largest
@@ -74,7 +74,7 @@ def dtypes(variables):
 
 
 @pytest.mark.parametrize("inner", INNER.values(), ids=INNER)
-def test_the_state_has_the_dtypes_of_the_plain_optimizers(dtype, inner):
+def test_state_has_the_dtypes_of_the_plain_optimizer(dtype, inner):
     variables = convnet().trainable_variables
     plain, wrapped = inner(), WGD(inner())
     for optimizer in (plain, wrapped):
@@ -83,7 +83,7 @@ def test_the_state_has_the_dtypes_of_the_plain_optimizers(dtype, inner):
     assert dtype in dtypes(wrapped.variables)
 
 
-def test_training_moves_the_weights_and_no_mean_of_a_kernel(dtype):
+def test_training_moves_no_mean(dtype):
     keras.utils.set_random_seed(0)
     model = compiled(convnet(), WGD(RAdam(0.01), "fan_in", "update"))
     before = doubles(model.trainable_variables)

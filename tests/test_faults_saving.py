@@ -1,4 +1,4 @@
-"""What is on disk after a process was killed while it wrote, and files cut off."""
+"""Files after a process was killed while it wrote them, and truncated files."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from keras_wgd.tasks import datasets, models
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):
-    """The folders that the killed processes have left."""
+    """The folders of the killed processes."""
     root = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
         [sys.executable, killed.__file__, str(root)],
@@ -35,7 +35,8 @@ def left(tmp_path_factory):
     return root
 
 
-def test_a_run_killed_at_any_write_is_whole_or_goes_on(left):
+@pytest.mark.slow
+def test_run_killed_at_any_write(left):
     places = sorted(left.glob("write-*"), key=lambda path: int(path.name[6:]))
     assert len(places) > 12
     epochs = []
@@ -57,15 +58,14 @@ def test_a_run_killed_at_any_write_is_whole_or_goes_on(left):
         assert {path.name for path in place.rglob("*")} == {
             *(SPEC.id, "spec.json", "result.json")
         }
-    # Never back, and never nothing.
+    # No state is lost, and the order is that of the writes.
     order = [1, 2, "whole"]
     assert sorted(epochs, key=order.index) == epochs
     assert set(epochs) == set(order)
 
 
-def test_a_model_that_was_half_saved_is_not_there_and_is_saved_again(
-    left, monkeypatch, tmp_path
-):
+@pytest.mark.slow
+def test_killed_while_saving_the_model(left, monkeypatch, tmp_path):
     monkeypatch.setattr(models, "build", build)
     out, keep = left / "save", Options(save_model=True)
     assert not list(out.rglob(train.MODEL))
@@ -77,7 +77,7 @@ def test_a_model_that_was_half_saved_is_not_there_and_is_saved_again(
     result = train.make(out, killed.RUN, keep, lambda epoch, *_: told.append(epoch))
     data = datasets.load("digits", None, killed.RUN.train_size, killed.RUN.test_size)
     whole = train.train(killed.RUN, data, folder=tmp_path / "whole", options=keep)
-    for name in ("metrics", "curves", "confusion", "norm_ratios", "centred"):
+    for name in ("metrics", "curves", "confusion", "norm_ratios", "centered"):
         assert getattr(result, name) == getattr(whole, name)
     folders = results.path_of(out, killed.RUN), tmp_path / "whole"
     one, other = (keras.saving.load_model(f / train.MODEL) for f in folders)
@@ -95,9 +95,10 @@ def whole_fit():
     return killed.fit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", ["fit", "backup"])
-def test_fit_goes_on_from_its_backup_to_the_same_end(left, whole_fit, scene):
-    """Killed within an epoch, or while the backup itself is written."""
+def test_fit_resumes_from_its_backup(left, whole_fit, scene):
+    """Killed within an epoch, or while the backup is written."""
     resumed = killed.fit(left / scene)
     for a, b in zip(
         values(resumed.variables + resumed.optimizer.variables),
@@ -121,8 +122,8 @@ def saved(path, optimizer):
 
 @pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.9, 0.99])
-def test_a_file_that_is_cut_off_is_refused(tmp_path, name, keep):
-    """And the model that it was for stays as it was, as does what is on disk."""
+def test_load_of_a_truncated_file(tmp_path, name, keep):
+    """Neither the model nor the file changes."""
     path = saved(tmp_path / name, WGD("adam"))
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
@@ -146,7 +147,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, name, keep):
 
 
 @pytest.mark.parametrize("wrap", [lambda inner: inner, WGD], ids=["plain", "wrapped"])
-def test_the_weights_of_another_model_are_refused_as_by_keras(tmp_path, wrap):
+def test_load_of_the_weights_of_another_model(tmp_path, wrap):
     path = saved(tmp_path / "model.weights.h5", wrap(keras.optimizers.Adam()))
     x = keras.Input((6, 6, 3))
     y = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Conv2D(5, 3)(x)))

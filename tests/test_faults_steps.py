@@ -61,7 +61,7 @@ def test_what_is_not_finite_stays_in_the_sets_of_its_mean(
     got = step(WGD(make(), mean_over, placement, model), model, gradients)
     marked = np.zeros(gradients[0].shape)
     marked[AT] = np.nan
-    reached = np.isnan(reference.whiten(marked, "ordinary", mean_over))
+    reached = np.isnan(reference.whiten(marked, "standard", mean_over))
     assert 1 < reached.sum() < reached.size
     assert not np.isfinite(got[0][reached]).any()
     # All else is what it would have been, bit for bit.
@@ -71,7 +71,7 @@ def test_what_is_not_finite_stays_in_the_sets_of_its_mean(
 
 
 @both
-def test_a_nan_in_what_is_not_centred_is_the_plain_steps(placement):
+def test_a_nan_in_what_is_not_centered_is_the_plain_steps(placement):
     steps = []
     for wrap in (lambda inner: inner, lambda inner: WGD(inner, placement=placement)):
         keras.utils.set_random_seed(0)

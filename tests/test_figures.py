@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
+from support.charts import charts_of
 from support.studies import SPEC, result_of, runs_of, study
 
 from keras_wgd import pictures
 from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.files import atomic
-from keras_wgd.report import figures
 
 pytestmark = pytest.mark.any_backend
 
@@ -48,10 +48,10 @@ def data_of(chart, part=None, panel=None):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return figures.figures(study())
+    return charts_of(study())
 
 
-def test_each_setting_and_data_set_has_its_figures(drawn):
+def test_names_of_figures(drawn):
     assert list(drawn) == NAMES
 
 
@@ -65,11 +65,9 @@ def test_each_setting_and_data_set_has_its_figures(drawn):
         ("digits", "densenet121", "adam", {}),
     ],
 )
-def test_figures_of_the_paper_are_named_where_it_has_them(
-    dataset, model, optimizer, numbers
-):
+def test_numbers_of_the_papers_figures(dataset, model, optimizer, numbers):
     spec = dataclasses.replace(SPEC, dataset=dataset, model=model, optimizer=optimizer)
-    drawn = figures.figures([result_of(spec)])
+    drawn = charts_of([result_of(spec)])
     end = f"{model}-{dataset}"
     names = {"accuracy": f"accuracy-{end}", "loss": f"loss-{end}"}
     names |= {"smoothness": f"smoothness-{end}", "all": f"accuracy-all-{dataset}"}
@@ -81,11 +79,11 @@ def test_figures_of_the_paper_are_named_where_it_has_them(
         assert (found and int(found[1])) == numbers.get(key), name
 
 
-def test_the_data_set_with_the_most_pairs_comes_first():
+def test_order_by_number_of_pairs():
     few = dataclasses.replace(SPEC, dataset="animals10")
     pairs = {("radam", "plain"): [0.5, 0.6], ("radam", "filters"): [0.5, 0.7]}
     more = {key: [*row, 0.6] for key, row in pairs.items()}
-    drawn = figures.figures([*runs_of(pairs, few), *runs_of(more)])
+    drawn = charts_of([*runs_of(pairs, few), *runs_of(more)])
     assert [name for name in drawn if name.startswith("accuracy-all")] == [
         "accuracy-all-cifar100",
         "accuracy-all-animals10",
@@ -94,31 +92,31 @@ def test_the_data_set_with_the_most_pairs_comes_first():
     assert "CIFAR-100" in first["panel"]
 
 
-def test_every_chart_is_valid(drawn):
+def test_charts_are_valid_vega_lite(drawn):
     for chart in drawn.values():
         kind = alt.VConcatChart if "vconcat" in chart else alt.ConcatChart
         kind.from_dict(chart)  # validates
 
 
-def test_settings_of_one_network_are_told_apart_by_name():
+def test_names_of_several_settings():
     other = dataclasses.replace(SPEC, image_size=None)
-    names = list(figures.figures([result_of(), result_of(other)]))
+    names = list(charts_of([result_of(), result_of(other)]))
     assert "accuracy-densenet121-cifar100-image-size-32" in names
     assert "accuracy-densenet121-cifar100-image-size-own" in names
 
 
-def test_no_setting_of_a_stranger_is_a_part_of_a_path():
+def test_names_with_hostile_settings():
     found = [
         result_of(environment={"backend": "jax", "settings": {"XLA_FLAGS": flags}})
         for flags in ("", "../../a", "/tmp/a", "..")
     ]
-    names = list(figures.figures(found))
+    names = list(charts_of(found))
     assert len([name for name in names if name.startswith("accuracy-dense")]) == 4
     for name in names:
         assert re.fullmatch(r"[a-z0-9-]+", name), name
 
 
-def test_a_line_is_the_mean_over_the_seeds_with_its_interval(drawn):
+def test_line_is_mean_and_interval(drawn):
     chart = drawn["accuracy-densenet121-cifar100"]
     rows = data_of(chart, "Test accuracy (%)", "RAdam 0.01")
     assert {row["arm"] for row in rows} == {"plain", "WGD filters", "WGD fan_in-update"}
@@ -128,23 +126,23 @@ def test_a_line_is_the_mean_over_the_seeds_with_its_interval(drawn):
     assert last["seeds"] == 3
 
 
-def test_intervals_are_drawn_only_where_values_can_be():
+def test_intervals_end_at_possible_values():
     found = runs_of({("radam", "plain"): [0.01, 0.99]})
-    (row,) = data_of(figures.figures(found)["accuracy-all-cifar100"])
+    (row,) = data_of(charts_of(found)["accuracy-all-cifar100"])
     assert row["low"] < 0
     assert row["high"] > 100
     assert (row["bottom"], row["top"]) == (0, 100)
 
 
-def test_one_seed_has_a_line_and_no_band():
-    chart = figures.figures([result_of()])["loss-densenet121-cifar100"]
+def test_one_seed_has_no_band():
+    chart = charts_of([result_of()])["loss-densenet121-cifar100"]
     rows = data_of(chart, "Training loss (nats)", "RAdam 0.01")
     assert [row["mean"] for row in rows] == [3.0, 2.0, 1.5, 1.25]
     assert {row["low"] for row in rows} == {None}
 
 
-def test_seeds_that_are_all_the_same_have_a_line_and_no_band(tmp_path):
-    drawn = figures.figures(runs_of({("radam", "plain"): [0.5, 0.5, 0.5]}))
+def test_equal_seeds_have_no_band(tmp_path):
+    drawn = charts_of(runs_of({("radam", "plain"): [0.5, 0.5, 0.5]}))
     (dot,) = data_of(drawn["accuracy-all-cifar100"])
     for row in (dot, *data_of(drawn["loss-densenet121-cifar100"])):
         assert row["mean"] is not None
@@ -153,17 +151,17 @@ def test_seeds_that_are_all_the_same_have_a_line_and_no_band(tmp_path):
     assert len(pictures.write(tmp_path, drawn, pictures.vega_lite())) == 2 * len(drawn)
 
 
-def test_a_line_ends_where_all_have_diverged(drawn):
+def test_line_ends_where_all_runs_diverge(drawn):
     chart = drawn["loss-densenet121-cifar100"]
     rows = data_of(chart, "Training loss (nats)", "SGDM 0.1")
     assert [row["x"] for row in rows if row["arm"] == "plain"] == [1]
 
 
-GAIN = "WGD less plain, pair by pair"
+GAIN = "WGD minus plain, pair by pair"
 
 
 @pytest.mark.parametrize("quantity", ["accuracy", "loss"])
-def test_panels_of_a_row_have_one_axis_and_rows_their_own(drawn, quantity):
+def test_panels_of_a_row_share_an_axis(drawn, quantity):
     chart = drawn[f"{quantity}-densenet121-cifar100"]
     assert [title.partition(" (")[0] for title in parts_of(chart)] == [
         f"Training {quantity}",
@@ -178,13 +176,13 @@ def test_panels_of_a_row_have_one_axis_and_rows_their_own(drawn, quantity):
         assert "resolve" not in part
 
 
-def test_roughness_in_training_and_on_the_test_have_scales_of_their_own(drawn):
+def test_roughness_panels_have_own_scales(drawn):
     chart = drawn["smoothness-densenet121-cifar100"]
     assert list(parts_of(chart)) == ["Training loss", "Test loss"]
     assert "resolve" not in chart
 
 
-def test_the_difference_from_plain_is_a_curve(drawn):
+def test_gains_by_epoch(drawn):
     """By epoch, as NumPy and SciPy find it in the curves of the runs."""
     runs = [result for result in study() if result.spec.optimizer == "radam"]
     for quantity, scale, unit in (
@@ -212,20 +210,20 @@ def test_the_difference_from_plain_is_a_curve(drawn):
             assert [row["bottom"] for row in found] == [row["low"] for row in found]
 
 
-def test_arms_are_told_apart_by_more_than_colour():
+def test_arms_differ_in_color_dash_and_shape():
     found = [result_of(arm=arm) for arm in ARMS]
-    drawn = figures.figures(found)
+    drawn = charts_of(found)
     (section, *_) = drawn["accuracy-densenet121-cifar100"]["vconcat"]
     layers = [layer["encoding"] for layer in section["spec"]["layer"]]
     dash = next(layer["strokeDash"] for layer in layers if "strokeDash" in layer)
-    colour = layers[0]["color"]
+    color = layers[0]["color"]
     dots = drawn["accuracy-all-cifar100"]["concat"][0]["layer"]
     shape = next(x["encoding"]["shape"] for x in dots if "shape" in x["encoding"])
-    for channel in (dash, colour, shape):
+    for channel in (dash, color, shape):
         assert len(set(map(str, channel["scale"]["range"]))) == len(ARMS)
 
 
-def test_the_papers_accuracy_is_beside_ours(drawn):
+def test_paper_accuracies(drawn):
     rows = data_of(drawn["accuracy-all-cifar100"])
     found = {(row["block"], row["arm"]): row["paper"] for row in rows}
     assert found["RAdam 0.01", "plain"] == 63.23
@@ -233,42 +231,44 @@ def test_the_papers_accuracy_is_beside_ours(drawn):
     assert {row["paper"] for row in data_of(drawn["accuracy-all-digits"])} == {None}
 
 
-def test_norm_ratios_are_those_of_wgd_alone(drawn):
+def test_norm_ratios(drawn):
     rows = data_of(drawn["norm-ratio-densenet121-cifar100"])
     assert [row["mean"] for row in rows] == [pytest.approx(0.99)] * len(rows)
     assert "plain" not in {row["arm"] for row in rows}
 
 
-def test_a_sweep_is_drawn_by_learning_rate():
+def test_learning_rate_sweep():
     found = [
         result_of(dataclasses.replace(SPEC, learning_rate=rate), accuracy=rate * 10)
         for rate in (0.03, 0.003, 0.01)
     ]
-    rows = data_of(figures.figures(found)["learning-rates-densenet121-cifar100"])
+    rows = data_of(charts_of(found)["learning-rates-densenet121-cifar100"])
     assert [(row["x"], row["mean"]) for row in rows] == [
         (0.003, pytest.approx(3)),
         (0.01, pytest.approx(10)),
         (0.03, pytest.approx(30)),
     ]
-    assert "learning-rates-densenet121-cifar100" not in figures.figures(found[:2])
+    assert "learning-rates-densenet121-cifar100" not in charts_of(found[:2])
 
 
-def test_a_study_that_has_diverged_altogether_is_drawn(tmp_path):
+def test_study_without_finite_numbers(tmp_path):
     found = result_of(RunSpec(dataset="digits", model="m", optimizer="adam", epochs=3))
     nan = dataclasses.replace(
         found,
         metrics=dict.fromkeys(found.metrics, math.nan),
         curves={name: [math.nan] * 3 for name in found.curves},
     )
-    drawn = figures.figures([nan])
+    drawn = charts_of([nan])
     assert list(drawn) == ["accuracy-all-digits"]
     json.dumps(drawn["accuracy-all-digits"], allow_nan=False)
     assert len(pictures.write(tmp_path, drawn, pictures.vega_lite())) == 2
 
 
-def test_a_chart_tells_of_runs_that_diverged(drawn):
+def test_diverged_runs_are_in_the_subtitle(drawn):
     title = drawn["loss-densenet121-cifar100"]["title"]
-    assert "1 of 13 runs diverged: losses are those of the others" in title["subtitle"]
+    assert (
+        "1 of 13 runs diverged: losses are means over the others" in title["subtitle"]
+    )
 
 
 def test_files_are_images(drawn, tmp_path):
@@ -289,19 +289,19 @@ def test_files_are_images(drawn, tmp_path):
             assert "CIFAR-100" in "".join(root.itertext())
 
 
-def test_the_longest_of_names_do_for_files(tmp_path):
+def test_long_names(tmp_path):
     found = [
         result_of(dataclasses.replace(SPEC, dataset="x" * 215 + end)) for end in "ab"
     ]
     assert max(len(result.spec.id) for result in found) > 250
-    drawn = figures.figures(found)
+    drawn = charts_of(found)
     assert len(drawn) == 2 * 4  # none took the place of another
     for name in drawn:
         with atomic(tmp_path / f"{name}.png"):
             pass
 
 
-def test_a_figure_drawn_again_has_the_same_bytes(drawn, tmp_path):
+def test_files_are_reproducible(drawn, tmp_path):
     some = {NAMES[1]: drawn[NAMES[1]]}
     version = pictures.vega_lite()
     first, second = (pictures.write(tmp_path / n, some, version) for n in "ab")

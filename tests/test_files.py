@@ -5,7 +5,7 @@ from keras_wgd import files
 pytestmark = pytest.mark.any_backend
 
 
-def test_a_draft_is_a_new_file_that_ends_as_its_place(tmp_path):
+def test_atomic_write(tmp_path):
     path = tmp_path / "model.keras"
     drafts = set()
     for text in ("one", "two"):
@@ -19,21 +19,21 @@ def test_a_draft_is_a_new_file_that_ends_as_its_place(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_can_be_read_by_whom_any_file_can(tmp_path):
+def test_permissions(tmp_path):
     (tmp_path / "any").write_text("")
     files.write_text(tmp_path / "ours", "")
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
 
 
-def test_what_is_written_goes_through_no_link(tmp_path, monkeypatch):
+def test_links_are_not_followed(tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("mine")
     place = tmp_path / "place"
     place.symlink_to(elsewhere)
     files.write_text(place, "ours")
     assert not place.is_symlink()
-    # A name that can be guessed, after all.
+    # As if the name could be guessed.
     monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0")
     (tmp_path / ".draft-0-place").symlink_to(elsewhere)
     with pytest.raises(FileExistsError):
@@ -42,7 +42,7 @@ def test_what_is_written_goes_through_no_link(tmp_path, monkeypatch):
     assert elsewhere.read_text() == "mine"
 
 
-def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+def test_remove_drafts(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").write_text("mine")

@@ -1,11 +1,11 @@
-"""Rows of a table that are folded, and unfolded here again."""
+"""Folded rows of a table, which these tests unfold."""
 
 import random
 import re
 
 import pytest
 
-from keras_wgd.optimizers.folding import fold
+from keras_wgd.summary.folding import fold
 
 pytestmark = pytest.mark.any_backend
 
@@ -70,8 +70,8 @@ def rows(text):
     return [tuple(line.split()) for line in text.strip().splitlines()]
 
 
-def test_a_block_begins_with_its_number():
-    # From s1_3 on four rows come twice as well; the blocks are those of the names.
+def test_block_begins_with_its_number():
+    # Rows also repeat from s1_3 on; blocks follow the names.
     table = rows(
         """
         s1_1 64
@@ -93,7 +93,7 @@ def test_blocks_of_automatic_names():
     assert fold(table) == rows("c_[1,3,5] 1\nc_[2,4,6] 3\nc_7 9")
 
 
-def test_rows_that_differ_in_any_cell_are_not_folded():
+def test_rows_that_differ():
     table = rows("c_1 3x3 Conv2D 8\nc_2 3x3 Conv2D 9\nc_3 3x3 Dense 9\nc_4 1x1 Dense 9")
     assert fold(table) == table
 

@@ -1,17 +1,15 @@
 """Random networks, options and inner optimizers, against NumPy and against Keras.
 
-The suite draws the same examples each time; KERAS_WGD_FUZZ=20 draws others, and
-twenty times as many, and looks for the smallest that fails.
+`tests/conftest.py` sets how many examples there are.
 """
 
 import contextlib
-import os
 import re
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 from support import reference
@@ -22,24 +20,10 @@ from support.random_optimizers import CLASSES, inner_optimizers
 from keras_wgd import WGD, conv_kernels
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 
-LONGER = os.environ.get("KERAS_WGD_FUZZ")
-
-
-# Each new shape is a new program to JAX.
+# JAX compiles a program for each shape.
 SHARES = {"torch": 1.0, "tensorflow": 0.5, "jax": 0.33}
-
-
-def fuzz(examples):
-    share = SHARES[keras.backend.backend()]
-    return settings(
-        max_examples=int(examples * share * int(LONGER or 1)),
-        derandomize=LONGER is None,
-        phases=[Phase.generate, *([Phase.shrink] if LONGER else [])],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
+SHARE = SHARES[keras.backend.backend()]
+fuzz = settings(max_examples=round(SHARE * settings.default.max_examples))
 
 drawn = {
     "network": networks(),
@@ -49,7 +33,7 @@ drawn = {
 }
 
 
-def test_every_convolution_of_keras_can_be_drawn():
+def test_every_convolution_is_drawn():
     known = {
         pattern.format(rank)
         for pattern, (ranks, _, _) in CONVOLUTIONS.items()
@@ -59,7 +43,7 @@ def test_every_convolution_of_keras_can_be_drawn():
     assert {name for name in vars(layers) if re.fullmatch(pattern, name)} == known
 
 
-def test_every_optimizer_of_keras_can_be_drawn():
+def test_every_optimizer_is_drawn():
     covered = {base for made in CLASSES for base in made().__class__.__mro__}
     wrappers = {keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer}
     assert classes_of_keras() - covered == wrappers
@@ -74,13 +58,13 @@ def classes_of_keras():
 
 
 def by_name(kernel):
-    """Kind and groups where names and shapes alone tell, as the docs say it."""
+    """Kind and groups that the docs promise for names and shapes alone."""
     shape = kernel.variable.shape
     if kernel.variable.name != "kernel" or kernel.kind == "transposed":
         return kernel.kind, 1
     if kernel.kind == "depthwise":
-        return ("ordinary", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
-    return ("ordinary", 1) if shape[-1] > 1 else None
+        return ("standard", shape[-1]) if shape[-2] == 1 else ("depthwise", 1)
+    return ("standard", 1) if shape[-1] > 1 else None
 
 
 class Case:
@@ -107,8 +91,8 @@ class Case:
             optimizer.build(self.variables)
         return optimizer
 
-    def centred(self, arrays, variables, mean_over):
-        """The arrays less their means, where they are of a kernel."""
+    def centered(self, arrays, variables, mean_over):
+        """The arrays, centered if they belong to a kernel."""
         told = [self.told.get(id(variable)) for variable in variables]
         return [
             a if t is None else reference.whiten(a, t[0], mean_over, t[1])
@@ -116,12 +100,12 @@ class Case:
         ]
 
     def warning(self, mean_over):
-        """There is a warning where nothing is centred, and nowhere else."""
+        """Expect a warning if, and only if, nothing is centered."""
         arrays = [self.generator.random(v.shape) for v in self.variables]
-        centred = self.centred(arrays, self.variables, mean_over)
-        if any((a != c).any() for a, c in zip(arrays, centred, strict=True)):
+        centered = self.centered(arrays, self.variables, mean_over)
+        if any((a != c).any() for a, c in zip(arrays, centered, strict=True)):
             return contextlib.nullcontext()
-        return pytest.warns(UserWarning, match="found nothing to centre")
+        return pytest.warns(UserWarning, match="found nothing to center")
 
     def some_variables(self):
         """Most of the variables, in another order."""
@@ -140,7 +124,7 @@ class Case:
 
 
 def apply(optimizer, gradients, variables):
-    # In rows, as WGD's are: PyTorch sums other layouts in another order.
+    # Contiguous, as WGD's are: PyTorch sums other layouts in another order.
     arrays = [g.astype("float32", order="C") for g in gradients]
     gradients = [ops.convert_to_tensor(array) for array in arrays]
     with uncompiled():
@@ -148,7 +132,7 @@ def apply(optimizer, gradients, variables):
 
 
 def uncompiled():
-    """On JAX a condition, as of accumulation, is compiled each time it is met."""
+    """JAX compiles a condition, such as that of accumulation, in each call."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -161,11 +145,9 @@ def assign(variables, arrays):
         variable.assign(array)
 
 
-@fuzz(24)
+@fuzz
 @given(**drawn)
-def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
-    network, inner, kernels, seed
-):
+def test_step_on_gradients_centered_by_numpy(network, inner, kernels, seed):
     case = Case(network, kernels, seed)
     for mean_over in MEANS:
         plain, wrapped = inner(), case.wrapped(inner(), mean_over, "gradient")
@@ -174,7 +156,7 @@ def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
             some = case.some_variables()
             gradients = case.gradients(some)
             before = values(case.variables)
-            apply(plain, case.centred(gradients, some, mean_over), some)
+            apply(plain, case.centered(gradients, some, mean_over), some)
             wanted = values(case.variables + plain.variables)
             assign(case.variables, before)
             apply(wrapped, gradients, some)
@@ -183,12 +165,10 @@ def test_a_step_is_the_plain_step_on_the_gradients_that_numpy_centres(
                 np.testing.assert_array_equal(g, w)
 
 
-@fuzz(24)
+@fuzz
 @given(**drawn)
-def test_an_update_is_the_plain_update_that_numpy_centres(
-    network, inner, kernels, seed
-):
-    # Plain weights that are overwritten by plain averages are not the plain step.
+def test_update_centered_by_numpy(network, inner, kernels, seed):
+    # With plain averages the weights would not be those of a plain step.
     inner = inner.without("ema_overwrite_frequency")
     case = Case(network, kernels, seed)
     for mean_over in MEANS:
@@ -202,21 +182,21 @@ def test_an_update_is_the_plain_update_that_numpy_centres(
             steps = [v - b for v, b in zip(values(case.variables), before, strict=True)]
             assign(case.variables, before)
             apply(wrapped, gradients, some)
-            centred = case.centred(steps, case.variables, mean_over)
+            centered = case.centered(steps, case.variables, mean_over)
             got = values(case.variables)
-            for g, b, s, c in zip(got, before, steps, centred, strict=True):
-                # A difference is rounded as its terms are, and steps may be large.
+            for g, b, s, c in zip(got, before, steps, centered, strict=True):
+                # A difference has the rounding error of its terms.
                 largest = max(1.0, abs(b).max(), abs(s).max())
                 np.testing.assert_allclose(g, b + c, rtol=1e-6, atol=2e-6 * largest)
 
 
-@fuzz(20)
+@fuzz
 @given(
     mean_over=st.sampled_from(tuple(MEANS)),
     placement=st.sampled_from(PLACEMENTS),
     **drawn,
 )
-def test_saved_and_loaded_it_goes_on_as_if_never_saved(
+def test_training_after_loading(
     network, inner, kernels, seed, mean_over, placement, tmp_path_factory
 ):
     case = Case(network, kernels, seed)

@@ -1,4 +1,4 @@
-"""The forest plot and the table of gains, against the files of the runs alone."""
+"""The forest plot and the table of gains, beside the files of the runs alone."""
 
 import dataclasses
 import json
@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from support.charts import charts_of
 from support.studies import SPEC, runs_of
 
-from keras_wgd.experiments.analysis import frames
+from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection
-from keras_wgd.report import figures, gains, verdict
+from keras_wgd.report import verdict
+from keras_wgd.report.dot_charts import POOLED
 
 pytestmark = pytest.mark.any_backend
 
@@ -58,12 +60,12 @@ def found():
 
 @pytest.fixture(scope="module")
 def points(found):
-    chart = figures.figures(found)["gains"]
+    chart = charts_of(found)["gains"]
     rows = [row for part in chart["datasets"].values() for row in part]
     return {(row["panel"], row["arm"], row["block"]): row for row in rows}
 
 
-def test_the_forest_plot_is_that_of_the_files(points):
+def test_forest_plot(points):
     """Its points, intervals and p values, and nothing besides."""
     raw = raw_gains()
     blocks = {
@@ -73,7 +75,7 @@ def test_the_forest_plot_is_that_of_the_files(points):
     }
     assert len(blocks) == 24
     pooled = {
-        (*key, gains.POOLED): [
+        (*key, POOLED): [
             np.mean([of_seed[seed] for of_seed in of_block.values()])
             for seed in sorted(set.intersection(*map(set, of_block.values())))
         ]
@@ -88,9 +90,9 @@ def test_the_forest_plot_is_that_of_the_files(points):
         family = [
             other["p"]
             for (panel, _, name), other in points.items()
-            if (block == gains.POOLED and name == gains.POOLED)
+            if (block == POOLED and name == POOLED)
             or (
-                gains.POOLED not in (block, name)
+                POOLED not in (block, name)
                 and panel.split(" at ")[0] == place.split(" at ")[0]
             )
         ]
@@ -100,62 +102,50 @@ def test_the_forest_plot_is_that_of_the_files(points):
         assert row["significant"] == (adjusted < 0.05)
 
 
-def test_rows_are_grouped_by_optimizer(points):
+def test_rows_of_the_forest_plot(points):
     rows = [block for panel, arm, block in points if arm == "WGD filters"]
     names = [f"{label} 0.01" for label in OPTIMIZERS.values()]
-    assert rows[:5] == [*names, gains.POOLED]
+    assert rows[:5] == [*names, POOLED]
     panels = list(dict.fromkeys(panel for panel, _, _ in points))
     assert panels == list(PLACES.values())  # 20 and 12 pairs of CIFAR-100, then 12
 
 
-def test_the_table_has_the_numbers_of_the_plot_and_of_the_words(found, points):
-    runs = frames.frame(found)
-    table = gains.table(verdict.judged(runs, "accuracy"))
-    words = verdict.words(runs)[1:]
+def test_table(found, points):
+    """The numbers of the forest plot, which are those of the files, in its order."""
+    judged = verdict.judge(Analysis.of(found).runs)
+    (_, table), _ = verdict.sections(judged)
     rows = [row for block in table.blocks for row in block]
-    assert len(rows) == len(words) == 6
-    for row, paragraph in zip(rows, words, strict=True):
-        first, gain, interval, p, *_, counts = row
-        point = points[first.note, first.text, gains.POOLED]
+    assert len(rows) == 6
+    raw = raw_gains()
+    for row in rows:
+        first, answer, gain, interval, p, p_adjusted, counts = row
+        place, _, seeds = first.note.rpartition(", ")
+        point = points[place, first.text, POOLED]
         assert gain.text == f"{point['mean']:+.2f}"
         assert interval.text == f"{point['low']:+.2f} to {point['high']:+.2f}"
-        assert p.text == f"{point['p adjusted']:.3f}"
-        assert f"With {first.note}, {first.text}: of" in paragraph
-        assert f"the gain is {gain.text} percentage points" in paragraph
-        higher, same, lower = counts.text.split(" / ")
-        assert f"in {higher}, lower in {lower} and the same in {same}." in paragraph
+        assert p.text == f"{point['p']:.3f}"
+        assert p_adjusted.text == f"{point['p adjusted']:.3f}"
+        assert answer.text == "undecided"
+        gains = [
+            g for of_seed in raw[place, first.text].values() for g in of_seed.items()
+        ]
+        assert seeds == f"{len({seed for seed, _ in gains})} seeds"
+        signs = [np.sign(gain) for _, gain in gains]
+        assert counts.text == " / ".join(str(signs.count(sign)) for sign in (1, 0, -1))
 
 
-def test_results_of_the_table_are_those_of_the_verdict():
-    rows = {
-        ("radam", "plain"): [0.50, 0.51, 0.52],
-        ("radam", "filters"): [0.52, 0.535, 0.545],
-        ("radam", "fan_in"): [0.48, 0.485, 0.505],
-        ("radam", "kernels"): [0.50, 0.53, 0.50],
-    }
-    judged = verdict.judged(frames.frame(runs_of(rows)), "accuracy")
-    ((*cells,),) = gains.table(judged).blocks
-    found = {row[0].text: (row[4].text, row[1].bold, row[4].bold) for row in cells}
-    assert found == {
-        "WGD filters": ("gain", True, True),
-        "WGD fan_in": ("loss", True, True),
-        "WGD kernels": ("open", False, False),
-    }
-    assert [row[6].text for row in cells] == ["3 / 0 / 0", "0 / 0 / 3", "1 / 1 / 1"]
-
-
-def test_one_pair_is_a_point_without_an_interval():
+def test_one_pair_has_no_interval():
     found = runs_of({("radam", "plain"): [0.5], ("radam", "filters"): [0.6]})
-    ((row,),) = figures.figures(found)["gains"]["datasets"].values()
+    ((row,),) = charts_of(found)["gains"]["datasets"].values()
     assert row["mean"] == pytest.approx(10)
     assert {row[name] for name in ("low", "high", "p", "p adjusted")} == {None}
     assert row["pairs"] == 1
     assert row["significant"] is False
 
 
-def test_without_pairs_there_is_no_plot():
+def test_no_pairs():
     found = runs_of({("radam", "plain"): [0.5, 0.6]})
     found += runs_of(
         {("adam", "filters"): [0.5, 0.6]}, dataclasses.replace(SPEC, learning_rate=0.1)
     )
-    assert "gains" not in figures.figures(found)
+    assert "gains" not in charts_of(found)

@@ -1,22 +1,21 @@
-"""Runs on the GPUs of a machine, with lists and modules that stand for them."""
+"""GPUs for runs, with stand-ins for the libraries that count them."""
 
 import os
 import subprocess
 import sys
-import time
 
 import keras
 import pytest
+from support import places
 from support.runs import RUNS
 
-from keras_wgd import cli
+from keras_wgd import cli, presets
 from keras_wgd.cli import display
 from keras_wgd.experiments.launch import gpus, runner
 from keras_wgd.experiments.options import Options
-from keras_wgd.paper import presets
 
 BACKEND = keras.backend.backend()
-# Each in place of the library: it counts three GPUs.
+# Stand-ins for the libraries: each counts three GPUs.
 MODULES = {
     "torch": "class cuda:\n    device_count = staticmethod(lambda: 3)",
     "jax": "class Gpu:\n    platform = 'gpu'\nclass Cpu:\n    platform = 'cpu'\n"
@@ -29,8 +28,8 @@ any_backend = pytest.mark.any_backend
 
 @pytest.fixture
 def driver(monkeypatch):
-    """The driver of GPUs that are not there."""
-    monkeypatch.setattr(gpus, "_is_driver_there", lambda: True)
+    """A driver without GPUs."""
+    monkeypatch.setattr(gpus, "_has_driver", lambda: True)
     for name in (gpus.VISIBLE, "KERAS_TORCH_DEVICE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -43,12 +42,12 @@ def three(driver, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
-def test_a_backend_for_the_cpu_has_no_gpu(driver):
+def test_backend_for_the_cpu(driver):
     assert gpus.visible(BACKEND) == ()
 
 
 @any_backend
-def test_without_a_driver_no_process_is_started(monkeypatch):
+def test_no_driver(monkeypatch):
     monkeypatch.delenv(gpus.VISIBLE, raising=False)
     monkeypatch.setattr(gpus, "_DRIVER", "libabsent.so.0")
     monkeypatch.setattr(subprocess, "run", None)
@@ -57,7 +56,7 @@ def test_without_a_driver_no_process_is_started(monkeypatch):
 
 @any_backend
 @pytest.mark.parametrize("backend", MODULES)
-def test_gpus_are_numbered_as_the_backend_counts_them(three, backend):
+def test_gpus_are_counted_by_the_backend(three, backend):
     before = set(sys.modules)
     assert gpus.visible(backend) == ("0", "1", "2")
     assert set(sys.modules) - before == set()  # the backend is not in this process
@@ -74,13 +73,13 @@ def test_gpus_are_numbered_as_the_backend_counts_them(three, backend):
         ("-1", ()),
     ],
 )
-def test_gpus_are_those_that_the_environment_names(three, told, wanted, monkeypatch):
+def test_gpus_of_the_environment(three, told, wanted, monkeypatch):
     monkeypatch.setenv(gpus.VISIBLE, told)
     assert gpus.visible("torch") == wanted
 
 
 @any_backend
-def test_a_device_that_the_environment_chooses_is_left_to_keras(three, monkeypatch):
+def test_device_of_keras(three, monkeypatch):
     monkeypatch.setenv("KERAS_TORCH_DEVICE", "cuda:1")
     assert gpus.visible("torch") == ()
     assert gpus.visible("jax") == ("0", "1", "2")
@@ -88,20 +87,9 @@ def test_a_device_that_the_environment_chooses_is_left_to_keras(three, monkeypat
 
 @any_backend
 @pytest.mark.parametrize("text", ["raise SystemExit(3)", "print('none')", "import no"])
-def test_a_backend_that_cannot_count_has_no_gpu(three, tmp_path, text):
+def test_backend_that_cannot_count(three, tmp_path, text):
     (tmp_path / "torch.py").write_text(text)
     assert gpus.visible("torch") == ()
-
-
-def place_of(out, spec, options):
-    """In the place of a run: on which GPU its process is, when all are at work."""
-    place = os.environ.get(gpus.VISIBLE)
-    (out / f"{os.getpid()}.process").touch()
-    deadline = time.monotonic() + 60
-    while len(list(out.glob("*.process"))) < len(RUNS):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return place
 
 
 @any_backend
@@ -113,9 +101,10 @@ def place_of(out, spec, options):
         ((), ["as it was"] * 4),
     ],
 )
-def test_each_process_has_a_gpu_of_its_own(tmp_path, monkeypatch, named, wanted):
+def test_gpus_of_the_processes(tmp_path, monkeypatch, named, wanted):
     monkeypatch.setenv(gpus.VISIBLE, "as it was")
-    monkeypatch.setattr(runner, "_run", place_of)
+    monkeypatch.setattr(runner, "_run", places.place_of)
+    monkeypatch.setattr(runner, "_start_worker", places.start_worker)
     events = runner.run_all(tmp_path, RUNS, len(RUNS), Options(gpus=named))
     told = [event.detail for event in events if event.kind == "finish"]
     assert sorted(told) == wanted

@@ -1,12 +1,15 @@
-"""What the help says of options: defaults from the presets, and no types of Python."""
+"""The options in the help: kinds of values, and defaults of runs and presets."""
 
+import dataclasses
 import re
+from typing import get_args
 
 import pytest
 
-from keras_wgd import cli
-from keras_wgd.cli.help import FIELDS
-from keras_wgd.paper import presets
+from keras_wgd import cli, presets
+from keras_wgd.cli.fields import COMMON
+from keras_wgd.experiments.fields import info_of, type_of
+from keras_wgd.experiments.spec import RunSpec
 
 pytestmark = pytest.mark.any_backend
 
@@ -20,14 +23,14 @@ def shown(capsys, monkeypatch, *command, columns="200"):
 
 
 def default_of(text, option):
-    """What the help says of the default of an option, which is in one line."""
+    """The default of an option in the help."""
     (line,) = (line for line in text.splitlines() if f"│ {option} " in line)
     return re.search(r"\[default: \((.*)\)\]", line)[1]
 
 
 @pytest.mark.parametrize("columns", ["80", "140"])
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
-def test_no_types_of_python(command, columns, capsys, monkeypatch):
+def test_no_python_types_in_the_help(command, columns, capsys, monkeypatch):
     text = shown(capsys, monkeypatch, *command, columns=columns)
     assert not re.search(r"<|list\[|\b(bool|str|int|float|Path)\b", text)
     assert max(map(len, text.splitlines())) <= int(columns)
@@ -40,7 +43,7 @@ def test_kinds_of_values(capsys, monkeypatch):
     assert re.search(r"--list {10,}Print", text)  # a flag has no value
 
 
-# From the presets' source, by hand: what the help tells must follow from it.
+# Copied by hand from the source of the presets.
 BY_PRESET = {
     "--epochs": "10 in quick, cpu-sweep; 10 and 15 in cpu; 50 in paper, released",
     "--batch-size": "32",
@@ -65,15 +68,15 @@ BY_PRESET = {
 def test_defaults_of_each_preset(capsys, monkeypatch):
     text = shown(capsys, monkeypatch, "study", columns="250")
     assert {option: default_of(text, option) for option in BY_PRESET} == BY_PRESET
-    assert set(BY_PRESET) == {f"--{n.replace('_', '-')}" for n in (*FIELDS, "seed")}
+    assert set(BY_PRESET) == {f"--{n.replace('_', '-')}" for n in (*COMMON, "seed")}
 
 
 def test_defaults_follow_the_presets(capsys, monkeypatch):
     other = presets.preset("quick").replace(epochs=7, stem="small")
     monkeypatch.setattr(presets, "PRESETS", {"other": other})
-    monkeypatch.setattr(cli.help, "PRESETS", {"other": other})
-    told = cli.help.preset_defaults()
-    assert (told["epochs"], told["stem"], told["seeds"]) == ("7", "small", "0, 1 and 2")
+    monkeypatch.setattr(cli.fields, "PRESETS", {"other": other})
+    told = {n: cli.fields.default_of_presets(n) for n in ("epochs", "stem", "seed")}
+    assert (told["epochs"], told["stem"], told["seed"]) == ("7", "small", "0, 1 and 2")
 
 
 def test_defaults_of_a_run(capsys, monkeypatch):
@@ -84,3 +87,16 @@ def test_defaults_of_a_run(capsys, monkeypatch):
     table |= {"--sampler": "weighted", "--train-size": "all", "--test-size": "all"}
     table["--image-size"] = "224 for animals10, 32 for cifar100, 8 for digits"
     assert {option: default_of(text, option) for option in table} == table
+
+
+def test_option_of_a_field():
+    """Name, type and help of an option are those of the field."""
+    parameters = {p.name: p for p in cli.fields.from_fields(RunSpec)}
+    assert list(parameters) == [field.name for field in dataclasses.fields(RunSpec)]
+    for field in dataclasses.fields(RunSpec):
+        kind, option = get_args(parameters[field.name].annotation)
+        assert kind == type_of(field) | None
+        assert option.help.startswith(info_of(field).help)
+    assert cli.fields.given(RunSpec, {"epochs": 3, "seed": None, "out": "x"}) == {
+        "epochs": 3
+    }

@@ -1,4 +1,4 @@
-"""Images that a user may expect to be read in another way, and the warnings of them."""
+"""Images in files and arrays: decoding, resizing, and warnings."""
 
 import struct
 import zlib
@@ -7,16 +7,77 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from support import small_study
+from support.images import photo, resized, write_animals
 
 from keras_wgd import cli
 from keras_wgd.tasks import datasets, models
-from keras_wgd.tasks.datasets import animals10
-from keras_wgd.tasks.datasets.images import check, decode
+from keras_wgd.tasks.datasets.images import FileImages, check, decode, resize
 
 pytestmark = pytest.mark.any_backend
 
-SIXTEEN = "16-bit greyscale, scaled to 8 bits"
+SIXTEEN = "16-bit grayscale, scaled to 8 bits"
 ROTATED = "EXIF rotation is not applied; a viewer applies it"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(8, 8), (40, 24)])
+def test_resized_arrays_equal_pillow(channels, shape):
+    images = np.stack([photo(*shape, channels, seed) for seed in range(5)])
+    result = resize(images, 16)
+    assert (result.dtype, result.shape) == (np.uint8, (5, 16, 16, channels))
+    for image, pixels in zip(images, result, strict=True):
+        expected = resized(Image.fromarray(np.squeeze(image)), 16)
+        np.testing.assert_array_equal(pixels, expected[..., :channels])
+
+
+def modes():
+    image = Image.fromarray(photo(30, 20))
+    yield "rgb.png", image
+    yield "gray.PNG", image.convert("L")
+    yield "alpha.png", image.convert("RGBA")
+    yield "palette.gif", image.convert("P", palette=Image.Palette.ADAPTIVE)
+    yield "bits.bmp", image.convert("1")
+    yield "lossy.webp", image
+    yield "ink.jpg", image.convert("CMYK")
+    yield "photo.JPEG", image
+
+
+def test_decoded_files_equal_pillow(tmp_path):
+    paths = []
+    for name, image in modes():
+        paths.append(str(tmp_path / name))
+        image.save(paths[-1])
+    paths.append(str(tmp_path / "transparent.png"))
+    indexed = Image.fromarray(photo(30, 20)).convert(
+        "P", palette=Image.Palette.ADAPTIVE
+    )
+    indexed.save(paths[-1], transparency=bytes([0, 128, 255]))
+    images = FileImages(paths, 16)
+    assert (len(images), images.shape) == (9, (9, 16, 16, 3))
+    order = np.array([8, 3, 0, 3, 1, 2, 4, 5, 6, 7])
+    decoded = images[order]
+    assert decoded.dtype == np.uint8
+    for pixels, position in zip(decoded, order, strict=True):
+        with Image.open(paths[position]) as image:
+            if position == 8:
+                image = image.convert("RGBA")
+            np.testing.assert_array_equal(pixels, resized(image, 16))
+    np.testing.assert_array_equal(images.take(order)[np.arange(10)], decoded)
+    assert images[np.array([], int)].shape == (0, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((512, 512), 64), ((387, 515), 64), ((1001, 130), 64), ((257, 257), 16)],
+)
+def test_large_jpegs_are_close_to_pillow(tmp_path, shape, size):
+    path = tmp_path / "large.jpeg"
+    Image.fromarray(photo(*shape)).save(path, quality=95)
+    decoded = decode(str(path), size)
+    with Image.open(path) as image:
+        difference = decoded - resized(image, size).astype(float)
+    assert np.abs(difference).max() <= 4
+    assert np.abs(difference.mean()) < 0.5
 
 
 def chunk(kind, content):
@@ -25,7 +86,7 @@ def chunk(kind, content):
 
 
 def png(pixels, color_type):
-    """The bytes of a PNG file, by its specification: Pillow writes no 16-bit colour."""
+    """The bytes of a PNG file, by its specification: Pillow writes no 16-bit color."""
     height, width = pixels.shape[:2]
     header = struct.pack(
         ">IIBBBBB", width, height, pixels.itemsize * 8, color_type, 0, 0, 0
@@ -40,21 +101,21 @@ def png(pixels, color_type):
     )
 
 
-def test_16_bit_greyscale_is_scaled_by_257(tmp_path):
+def test_16_bit_grayscale_is_divided_by_257(tmp_path):
     values = np.arange(2**16, dtype="uint16").reshape(256, 256)
     path = tmp_path / "scan.png"
     path.write_bytes(png(values, 0))
-    wanted = np.round(values / 257)  # never halfway, as 257 is odd
+    expected = np.round(values / 257)  # never halfway, as 257 is odd
     assert check(str(path), 256) == SIXTEEN
     for channel in np.moveaxis(decode(str(path), 256), -1, 0):
-        np.testing.assert_array_equal(channel, wanted)
+        np.testing.assert_array_equal(channel, expected)
 
 
 @pytest.mark.parametrize(("color_type", "channels"), [(2, 3), (4, 2), (6, 4)])
-def test_16_bit_colour_is_reduced_by_pillow(tmp_path, color_type, channels):
+def test_16_bit_color_is_reduced_to_8_bits(tmp_path, color_type, channels):
     generator = np.random.default_rng(0)
     values = generator.integers(0, 2**16, (32, 32, channels), dtype="uint16")
-    path = tmp_path / "colour.png"
+    path = tmp_path / "color.png"
     path.write_bytes(png(values, color_type))
     assert check(str(path), 32) == ""
     colors = values[..., : 3 if channels > 2 else 1] / 257
@@ -64,7 +125,7 @@ def test_16_bit_colour_is_reduced_by_pillow(tmp_path, color_type, channels):
 
 
 def corner():
-    """Dark, and bright in a part that no rotation or reflection leaves in its place."""
+    """Dark, and bright in a part that every rotation and reflection moves."""
     pixels = np.zeros((16, 16, 3), "uint8")
     pixels[:4, :12] = 255
     return Image.fromarray(pixels)
@@ -80,7 +141,7 @@ def rotated(path, orientation):
 
 @pytest.mark.parametrize("suffix", ["jpeg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(10))
-def test_exif_rotation_is_warned_of_and_not_applied(tmp_path, suffix, orientation):
+def test_exif_rotation(tmp_path, suffix, orientation):
     path = rotated(tmp_path / f"phone.{suffix}", orientation)
     with Image.open(path) as image:
         stored = np.asarray(image.convert("RGB"))
@@ -92,15 +153,12 @@ def test_exif_rotation_is_warned_of_and_not_applied(tmp_path, suffix, orientatio
 
 @pytest.fixture
 def animals(tmp_path):
-    for name in animals10.CLASSES:
-        folder = tmp_path / "raw-img" / name
-        folder.mkdir(parents=True)
-        for i in range(4):
-            corner().save(folder / f"{i}.jpeg")
+    write_animals(tmp_path / "raw-img", lambda label, number: corner(), count=4)
     return tmp_path
 
 
-def plant(animals):
+def add_unusual_images(animals):
+    """Returns the warnings that a data set has of them."""
     for name in ("gatto/phone.jpeg", "cane/phone.jpeg", "cane/z.jpeg"):
         rotated(animals / "raw-img" / name, 6)
     (animals / "raw-img/ragno/scan.png").write_bytes(
@@ -113,16 +171,16 @@ def plant(animals):
     )
 
 
-def test_a_data_set_warns_once_of_each_kind(animals):
+def test_dataset_warns_once_for_each_kind(animals):
     assert datasets.load("animals10", str(animals)).warnings == ()
-    lines = plant(animals)
+    lines = add_unusual_images(animals)
     data = datasets.load("animals10", str(animals), train_size=10, test_size=10)
     assert data.warnings == lines
     assert data.problems == ("raw-img/ragno/bad.png is skipped: empty",)
 
 
 @pytest.mark.parametrize("suffix", ["jpeg", "png", "webp"])
-def test_damaged_exif_is_no_problem(animals, suffix):
+def test_damaged_exif(animals, suffix):
     exif = Image.Exif()
     exif[0x0112] = 6
     whole = exif.tobytes()
@@ -135,17 +193,17 @@ def test_damaged_exif_is_no_problem(animals, suffix):
     assert (data.problems, data.warnings) == ((), ())
 
 
-def test_a_name_in_a_warning_stays_on_its_line(animals):
+def test_hostile_name_in_warning(animals):
     rotated(animals / "raw-img" / "cane" / "\x1b[31mred\n.jpeg", 6)
     (line,) = datasets.load("animals10", str(animals)).warnings
     assert line.isprintable()
 
 
 @pytest.mark.parametrize("command", ["run", "study"])
-def test_a_command_prints_each_warning_once(
+def test_commands_print_each_warning_once(
     animals, tmp_path_factory, monkeypatch, capfd, command
 ):
-    lines = plant(animals)
+    lines = add_unusual_images(animals)
     monkeypatch.setattr(models, "build", small_study.build)
     arguments = ["--dataset", "animals10", "--data-dir", str(animals)]
     arguments += ["--image-size", "8", "--epochs", "1", "--batch-size", "16"]

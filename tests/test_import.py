@@ -36,7 +36,7 @@ print(json.dumps({{
 """
 
 
-def test_one_backend_is_enough_and_importing_is_light():
+def test_import_with_one_backend():
     backend = keras.backend.backend()
     absent = {"tensorflow", "jax", "torch"} - {backend}
     output = subprocess.run(
@@ -48,12 +48,12 @@ def test_one_backend_is_enough_and_importing_is_light():
     report = json.loads(output.splitlines()[-1])
     assert report["backend"] == backend
     assert report["added"] == ["keras_wgd"]
-    # The first import reads files, the others show what the code itself costs.
+    # The first import reads files; the others show the cost of the code.
     assert report["seconds"][0] < 0.5
     assert min(report["seconds"]) < 0.05
 
 
-def test_the_command_line_settles_the_backend_before_keras_is_imported():
+def test_command_line_imports_no_keras():
     modules = (
         "experiments.launch.cluster",
         "experiments.launch.runner",
@@ -62,7 +62,7 @@ def test_the_command_line_settles_the_backend_before_keras_is_imported():
         "experiments.training.inputs",
         "experiments.training.tensorboard",
         "cli.display",
-        "paper.presets",
+        "presets",
         "report.report",
     )
     imports = ", ".join(f"keras_wgd.{name}" for name in modules)

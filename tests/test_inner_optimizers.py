@@ -1,4 +1,4 @@
-"""Every inner optimizer against every property that it must keep."""
+"""Every inner optimizer: steps, updates, configs, checkpoints, options."""
 
 import keras
 import numpy as np
@@ -74,7 +74,7 @@ def drawn(seed):
 
 
 def parameters(start, optimizer=None):
-    """Two kernels and a bias, under names that tell what they are."""
+    """Two kernels and a bias, with the names of a layer."""
     made = []
     for value, name in zip(start, ("kernel", "bias", "kernel"), strict=True):
         with keras.name_scope(f"conv2d_{len(made)}"):
@@ -88,9 +88,9 @@ def step(optimizer, variables, gradients):
     optimizer.apply([ops.convert_to_tensor(g) for g in gradients], variables)
 
 
-def centred(arrays, mean_over="filters"):
+def centered(arrays, mean_over="filters"):
     return [
-        a if a.ndim < 4 else reference.whiten(a, "ordinary", mean_over).astype(a.dtype)
+        a if a.ndim < 4 else reference.whiten(a, "standard", mean_over).astype(a.dtype)
         for a in arrays
     ]
 
@@ -106,17 +106,17 @@ def assert_equal(got, wanted):
 
 
 @every
-def test_a_step_is_the_plain_step_on_centred_gradients(make):
+def test_step_on_centered_gradients(make):
     plain, wrapped = make(), WGD(make())
     mine, theirs = parameters(drawn(0), wrapped), parameters(drawn(0), plain)
     for seed in range(1, 5):
         step(wrapped, mine, drawn(seed))
-        step(plain, theirs, centred(drawn(seed)))
+        step(plain, theirs, centered(drawn(seed)))
         assert_close(values(mine), values(theirs))
 
 
 @every
-def test_an_update_is_the_plain_update_centred(make):
+def test_centered_update(make):
     plain, wrapped = make(), WGD(make(), "fan_in", "update")
     mine, theirs = parameters(drawn(0), wrapped), parameters(drawn(0), plain)
     for seed in range(1, 5):
@@ -126,12 +126,12 @@ def test_an_update_is_the_plain_update_centred(make):
         step(wrapped, mine, drawn(seed))
         step(plain, theirs, drawn(seed))
         pairs = zip(values(theirs), before, strict=True)
-        moves = centred([after - b for after, b in pairs], "fan_in")
+        moves = centered([after - b for after, b in pairs], "fan_in")
         assert_close(values(mine), [b + m for b, m in zip(before, moves, strict=True)])
 
 
 @every
-def test_the_variables_are_the_inner_optimizers(make):
+def test_variables_are_the_inner_optimizers(make):
     inner = make()
     wrapped = WGD(inner)
     parameters(drawn(0), wrapped)
@@ -140,7 +140,7 @@ def test_the_variables_are_the_inner_optimizers(make):
 
 
 @every
-def test_the_config_makes_the_same_optimizer_again(make):
+def test_config_round_trip(make):
     wrapped = WGD(make(), "fan_in", "update")
     again = optimizers.deserialize(optimizers.serialize(wrapped))
     assert again.get_config() == wrapped.get_config()
@@ -150,7 +150,7 @@ def test_the_config_makes_the_same_optimizer_again(make):
 
 
 @every
-def test_plain_and_wrapped_checkpoints_load_into_each_other(make):
+def test_plain_and_wrapped_checkpoints(make):
     stores = {}
     for name, optimizer in {"plain": make(), "wrapped": WGD(make())}.items():
         step(optimizer, parameters(drawn(0), optimizer), drawn(1))
@@ -173,7 +173,7 @@ def gradients_of(model, seed):
 
 @every
 @placements
-def test_a_loaded_model_goes_on_as_if_nothing_had_happened(make, placement, tmp_path):
+def test_training_after_loading(make, placement, tmp_path):
     model = convnet()
     model.compile(WGD(make(), placement=placement, kernels=model), loss="mse")
     model.optimizer.build(model.trainable_variables)
@@ -195,11 +195,11 @@ def test_a_loaded_model_goes_on_as_if_nothing_had_happened(make, placement, tmp_
 
 @few
 @placements
-def test_accumulated_gradients_are_one_mean_gradient(make, placement):
+def test_gradient_accumulation(make, placement):
     accumulating = WGD(make(gradient_accumulation_steps=2), placement=placement)
     whole = WGD(make(), placement=placement)
     mine, theirs = parameters(drawn(0), accumulating), parameters(drawn(0), whole)
-    # TensorFlow and JAX decide in a program whether to step: compile nothing.
+    # Not compiled: a compiled program would decide whether to step.
     for seed in (1, 3, 5):
         before = values(mine)
         step(accumulating, mine, drawn(seed))
@@ -227,17 +227,17 @@ def test_accumulated_gradients_are_one_mean_gradient(make, placement):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_it_centres_first_and_clips_after(option, clip):
+def test_clipping_comes_after_centering(option, clip):
     wrapped = WGD(optimizers.SGD(1.0, **option))
     variables = parameters(drawn(0), wrapped)
     step(wrapped, variables, drawn(1))
     moves = [b - a for b, a in zip(drawn(0), values(variables), strict=True)]
-    assert_close(moves, clip(centred(drawn(1))))
+    assert_close(moves, clip(centered(drawn(1))))
 
 
 @placements
 @pytest.mark.parametrize("frequency", [None, 2])
-def test_averages_are_of_the_centred_weights(placement, frequency):
+def test_moving_averages(placement, frequency):
     wrapped = WGD(
         optimizers.SGD(
             0.5, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=frequency
@@ -248,7 +248,7 @@ def test_averages_are_of_the_centred_weights(placement, frequency):
     weights, average = drawn(0), None
     for number in range(1, 6):
         step(wrapped, variables, drawn(number))
-        moves = centred(drawn(number))
+        moves = centered(drawn(number))
         weights = [w - 0.5 * m for w, m in zip(weights, moves, strict=True)]
         average = average or weights
         average = [0.5 * a + 0.5 * w for a, w in zip(average, weights, strict=True)]
@@ -260,7 +260,7 @@ def test_averages_are_of_the_centred_weights(placement, frequency):
     assert_close(values(variables), average)
 
 
-def test_excluded_variables_do_not_decay():
+def test_exclusion_from_weight_decay():
     for optimizer in (optimizers.AdamW(0.1), WGD(optimizers.AdamW(0.1))):
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         variables = parameters(drawn(0), optimizer)
@@ -271,18 +271,18 @@ def test_excluded_variables_do_not_decay():
         assert moved == [True, False, True]
 
 
-def test_gradients_of_a_scaled_loss_are_unscaled():
+def test_loss_scale_factor():
     scaled = WGD(optimizers.SGD(0.5, loss_scale_factor=8.0))
     variables = parameters(drawn(0), scaled)
     assert float(scaled.scale_loss(2.0)) == 16.0
     step(scaled, variables, [8 * g for g in drawn(1)])
-    moves = centred(drawn(1))
+    moves = centered(drawn(1))
     assert_close(
         values(variables), [w - 0.5 * m for w, m in zip(drawn(0), moves, strict=True)]
     )
 
 
-def test_set_weights_sets_the_inner_optimizers():
+def test_set_weights():
     inner = optimizers.Adam(0.1)
     wrapped = WGD(inner)
     parameters(drawn(0), wrapped)
@@ -292,7 +292,7 @@ def test_set_weights_sets_the_inner_optimizers():
     assert int(wrapped.iterations) == 3
 
 
-def test_float64_variables_are_stepped_in_float64():
+def test_float64():
     for placement in ("gradient", "update"):
         with float64():
             wrapped = WGD(optimizers.SGD(0.5), "fan_in", placement)
@@ -303,7 +303,7 @@ def test_float64_variables_are_stepped_in_float64():
             wrapped.build(variables)
             gradients = [g.astype("float64") for g in drawn(1)]
             step(wrapped, variables, gradients)
-            moves = centred(gradients, "fan_in")
+            moves = centered(gradients, "fan_in")
             wanted = [w - 0.5 * m for w, m in zip(start, moves, strict=True)]
             assert values(variables)[0].dtype == "float64"
             assert_close(values(variables), wanted, rtol=0, atol=1e-14)
@@ -312,7 +312,7 @@ def test_float64_variables_are_stepped_in_float64():
 @pytest.mark.skipif(
     not hasattr(optimizers, "MultiOptimizer"), reason="Keras 3.10 has no MultiOptimizer"
 )
-def test_several_optimizers_inside_and_outside():
+def test_multi_optimizer_inside_and_outside():
     def split(variable):
         return first if variable.shape == SHAPES[0] else second
 
@@ -324,7 +324,7 @@ def test_several_optimizers_inside_and_outside():
         variables = parameters(drawn(0), wrapped)
         assert len(wrapped.optimizers) == 2
         step(wrapped, variables, drawn(1))
-        moves = centred(drawn(1))
+        moves = centered(drawn(1))
         triples = zip(drawn(0), rates, moves, strict=True)
         assert_close(values(variables), [w - r * m for w, r, m in triples])
 
@@ -332,6 +332,6 @@ def test_several_optimizers_inside_and_outside():
     outer = optimizers.MultiOptimizer(split)
     variables = parameters(drawn(0), outer)
     step(outer, variables, drawn(1))
-    moves = [drawn(1)[0], *centred(drawn(1))[1:]]
+    moves = [drawn(1)[0], *centered(drawn(1))[1:]]
     triples = zip(drawn(0), rates, moves, strict=True)
     assert_close(values(variables), [w - r * m for w, r, m in triples])

@@ -40,20 +40,21 @@ def only_b(model):
 
 
 def new_session(others):
-    """As in a process that has made some layers before."""
+    """Start a Keras session that has made some layers."""
     keras.utils.clear_session()
     for _ in range(others):
         layers.Conv2D(1, 1)
 
 
-@pytest.mark.parametrize("others", [0, 1, 2])
-@pytest.mark.parametrize("placement", ["gradient", "update"])
-def test_list_in_a_file_where_names_have_moved_on(tmp_path, others, placement):
+@pytest.mark.parametrize(
+    ("others", "placement"), [(0, "gradient"), (1, "update"), (2, "gradient")]
+)
+def test_list_in_a_file_after_renaming(tmp_path, others, placement):
     new_session(0)
     model = built(Two())
     optimizer = WGD("sgd", placement=placement, kernels=only_b(model))
     model.compile(optimizer, loss="mse")
-    model.fit(IMAGES, IMAGES, verbose=0)
+    optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     new_session(others)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -68,7 +69,7 @@ def test_list_in_a_file_where_names_have_moved_on(tmp_path, others, placement):
     ]
     assert means[0] > 0.05
     assert means[1] < 1e-5
-    # And on: the kernel is known by its variable now.
+    # Now the kernel is found by its variable.
     again = WGD.from_config(loaded.optimizer.get_config())
     again.build(loaded.trainable_variables)
     assert again.whitened_variables == [loaded.b.kernel]
@@ -78,8 +79,8 @@ def through_json(optimizer):
     return WGD.from_config(json.loads(json.dumps(optimizer.get_config())))
 
 
-def test_list_where_two_could_be_meant():
-    """The old path is that of another kernel now, and nothing else tells."""
+def test_ambiguous_list():
+    """Another kernel has the old path now."""
 
     def convolutions(first):
         made = [layers.Conv2D(3, 3, name=f"conv2d_{i}") for i in (first, first + 1)]
@@ -100,11 +101,11 @@ def test_list_where_two_could_be_meant():
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
-def test_whole_model_in_a_file_where_names_have_moved_on(tmp_path, others):
+def test_whole_model_in_a_file_after_renaming(tmp_path, others):
     new_session(0)
     model = built(Two())
     model.compile(WGD("sgd", kernels=model), loss="mse")
-    model.fit(IMAGES, IMAGES, verbose=0)
+    model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     new_session(others)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -140,21 +141,21 @@ STEMS = {
 
 
 @pytest.mark.parametrize("stem", STEMS)
-@pytest.mark.parametrize("trained", [True, False], ids=["after fit", "before fit"])
+@pytest.mark.parametrize("is_built", [True, False], ids=["built", "unbuilt"])
 @pytest.mark.parametrize("as_list", [False, True], ids=["model", "list"])
-def test_part_of_a_model_in_a_file(tmp_path, stem, trained, as_list):
+def test_part_of_a_model_in_a_file(tmp_path, stem, is_built, as_list):
     model = with_backbone(STEMS[stem]())
     part = model.get_layer("backbone")
     model.compile(
         WGD(keras.optimizers.SGD(1.0), kernels=conv_kernels(part) if as_list else part),
         loss="mse",
     )
-    if trained:
-        model.fit(IMAGES, IMAGES, verbose=0)
+    if is_built:
+        model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
-    # Saved before the optimizer knows its variables, the others are told to be left.
+    # Saved before the optimizer is built: a warning names the others.
     warned = pytest.warns(UserWarning, match=r"Left alone: .*head/kernel")
-    with contextlib.nullcontext() if trained else warned:
+    with contextlib.nullcontext() if is_built else warned:
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         loaded.optimizer.build(loaded.trainable_variables)
     part = loaded.get_layer("backbone")
@@ -172,7 +173,7 @@ def test_part_of_the_variables_in_a_config():
     assert again.whitened_variables == part
 
 
-def test_each_kernel_is_named_once():
+def test_kernel_named_twice():
     kernels = conv_kernels(built(Two()))
     with pytest.raises(ValueError, match="name each variable once"):
         WGD("sgd", kernels=[*kernels, kernels[0]])
@@ -181,13 +182,13 @@ def test_each_kernel_is_named_once():
 @pytest.mark.parametrize(
     "change", [{"kind": "transpose"}, {"shape": (4, 4)}, {"groups": 2}], ids=str
 )
-def test_kernel_that_is_none(change):
+def test_invalid_kernel(change):
     kernel = conv_kernels(built(Two()))[0]
     with pytest.raises(ValueError, match="Received: "):
         dataclasses.replace(kernel, **change)
 
 
-def test_list_saved_before_building_is_found_or_refused():
+def test_list_saved_before_building():
     new_session(0)
     model = built(Two())
     optimizer = WGD("sgd", kernels=only_b(model))
@@ -210,7 +211,7 @@ def test_list_saved_before_building_is_found_or_refused():
     assert again.whitened_variables == [named.get_layer("b").kernel]
 
 
-def test_list_of_the_first_version_is_found_or_refused():
+def test_list_of_the_first_version():
     new_session(0)
     model = built(Two())
     config = WGD("sgd", kernels=only_b(model)).get_config()
@@ -222,7 +223,7 @@ def test_list_of_the_first_version_is_found_or_refused():
         WGD.from_config(config).build(built(Two()).trainable_variables)
 
 
-def test_other_variables_than_those_saved_with_are_named():
+def test_warning_about_other_variables():
     def make():
         names = ("first", "second", "third")
         stack = [layers.Conv2D(4, 1, name=name) for name in names]
@@ -232,13 +233,13 @@ def test_other_variables_than_those_saved_with_are_named():
     model.get_layer("second").trainable = False
     optimizer = WGD("sgd", kernels=conv_kernels(model)[:1])
     optimizer.build(model.trainable_variables)
-    # One is free now, so positions are others; the paths are the same.
+    # One more is trainable now: other positions, the same paths.
     model.get_layer("second").trainable = True
     again = through_json(optimizer)
     with pytest.warns(UserWarning, match=r"Left alone: .*second/kernel.*third/kernel"):
         again.build(model.trainable_variables)
     assert again.whitened_variables == [model.get_layer("first").kernel]
-    # One is gone.
+    # One fewer is trainable.
     both = WGD("sgd", kernels=model)
     both.build(model.trainable_variables)
     again = through_json(both)
@@ -278,14 +279,14 @@ COPIES = {
 
 @pytest.mark.parametrize("how", COPIES)
 def test_copies_of_an_unbuilt_model(how, tmp_path):
-    """As with the plain optimizer, and not silently by other kernels."""
+    """As with the plain optimizer, and with a warning if kernels are guessed."""
     targets = np.zeros((4, 2))
     plain = COPIES[how](unbuilt(), tmp_path)
     model = unbuilt(kernels=lambda model: model)
     again = COPIES[how](model, tmp_path)
     assert bool(again.compiled) == bool(plain.compiled)
     if again.compiled:
-        is_own = again.optimizer._selection._kernels is model
+        is_own = again.optimizer._selection.model is model
         if not is_own:
             with pytest.warns(UserWarning, match="Pass kernels=model again"):
                 again.fit(IMAGES, targets, verbose=0)
@@ -303,7 +304,7 @@ def test_config_of_an_unbuilt_model():
 
 
 class Pair(keras.Model):
-    """A model that is never called itself, as a GAN is."""
+    """A model that is never called itself, such as a GAN."""
 
     def __init__(self):
         super().__init__()
@@ -323,16 +324,16 @@ class Pair(keras.Model):
         optimizer.apply(gradients, variables)
 
 
-def test_model_that_is_never_built_itself():
+def test_model_without_its_own_build():
     pair = Pair()
     assert not pair.built
-    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "ordinary"]
+    assert [k.kind for k in conv_kernels(pair)] == ["transposed", "standard"]
     optimizer = WGD("sgd", kernels=pair)
     again = through_json(optimizer)
     for one in (optimizer, again):
         one.build(pair.trainable_variables)
-        kinds = [row.kernel.kind for row in one._plan.whitened.values()]
-        assert kinds == ["transposed", "ordinary"]
+        kinds = [kernel.kind for kernel in one._plan.centered.values()]
+        assert kinds == ["transposed", "standard"]
     before = values(pair.trainable_variables)
     pair.train_on(optimizer, np.random.default_rng(0))
     after = values(pair.trainable_variables)

@@ -1,12 +1,19 @@
+"""`conv_kernels`: which variables of a model are convolution kernels, and the axes."""
+
+from typing import get_args
+
 import keras
-import numpy as np
 import pytest
 from keras import layers
 
-from keras_wgd import WGD, conv_kernels
-from keras_wgd.optimizers.kernels import ConvKernel, guess_kernel
+from keras_wgd import conv_kernels
+from keras_wgd.optimizers import means
+from keras_wgd.optimizers.kernels import guess_kernel
+from keras_wgd.optimizers.means import MeanOver
 
-A = ("filters", "fan_in", "kernels")
+pytestmark = pytest.mark.any_backend
+
+MEANS = ("filters", "fan_in", "kernels")
 
 
 def built(layer, shape):
@@ -82,17 +89,17 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("make", "shape", "expected"), TABLE)
-def test_the_axes_of_every_layer(make, shape, expected):
+def test_axes_of_every_layer(make, shape, expected):
     found = {k.variable.name: k for k in conv_kernels(built(make(), shape))}
     assert list(found) == list(expected)
     for name, (filters, fan_in, kernels, *sizes) in expected.items():
         kernel = found[name]
-        assert [set(kernel.axes(m)) for m in A] == [
+        assert [set(kernel.axes(m)) for m in MEANS] == [
             set(filters),
             set(fan_in),
             set(kernels),
         ]
-        assert [kernel.mean_size(m) for m in A] == sizes
+        assert [kernel.mean_size(m) for m in MEANS] == sizes
 
 
 @pytest.mark.parametrize(
@@ -107,15 +114,19 @@ def test_the_axes_of_every_layer(make, shape, expected):
         (layers.ConvLSTM1D(3, 3, name="encoder"), (2, 8, 4)),
     ],
 )
-def test_layers_that_are_never_touched(layer, shape):
+def test_layers_without_kernels(layer, shape):
     layer = built(layer, shape)
     assert conv_kernels(layer) == []
     guesses = [guess_kernel(v, i) for i, v in enumerate(layer.trainable_variables)]
-    if not isinstance(layer, layers.EinsumDense):  # rank 4: told by its layer alone
+    if not isinstance(layer, layers.EinsumDense):  # rank 4: only its layer tells
         assert all(isinstance(guess, str) for guess in guesses)
 
 
-def test_attention_is_never_touched():
+def test_names_of_the_means():
+    assert get_args(MeanOver) == tuple(means.MEANS) == MEANS
+
+
+def test_attention_has_no_kernels():
     attention = layers.MultiHeadAttention(2, 3)
     attention.build((None, 7, 4), (None, 7, 4))
     assert conv_kernels(attention) == []
@@ -139,7 +150,7 @@ class Subclassed(keras.Model):
         return self.stages[1]["deep"](self.stages[0](self.stem(x)))
 
 
-def test_kernels_are_found_at_any_depth_once_in_order():
+def test_nested_and_shared_layers():
     shared = layers.Conv2D(3, 3, padding="same")
     inner = keras.Sequential(
         [keras.Input((8, 8, 3)), shared, layers.DepthwiseConv2D(3)]
@@ -168,11 +179,11 @@ def transpose_of(convolution):
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_a_shared_kernel_goes_by_the_first_layer_that_has_it(depth):
+def test_shared_kernel_goes_by_the_first_layer(depth):
     encode = built(layers.Conv2D(6, 3), (9, 9, 4))
     decode = built(transpose_of(encode), (7, 7, 6))
     for order, kind in (
-        ((encode, decode), "ordinary"),
+        ((encode, decode), "standard"),
         ((decode, encode), "transposed"),
     ):
         model = keras.Sequential(order)
@@ -183,17 +194,17 @@ def test_a_shared_kernel_goes_by_the_first_layer_that_has_it(depth):
         assert kernel.kind == kind
 
 
-def test_a_subclassed_model_is_walked_through_its_lists_and_dictionaries():
+def test_layers_in_lists_and_dictionaries():
     model = Subclassed()
     model.build((None, 8, 8, 3))
     kernels = conv_kernels(model)
-    assert [k.kind for k in kernels] == ["ordinary", "ordinary", "transposed"]
+    assert [k.kind for k in kernels] == ["standard", "standard", "transposed"]
     assert [model.trainable_variables[k.index] is k.variable for k in kernels] == [
         True
     ] * 3
 
 
-def test_lora_factors_are_no_kernels_and_the_frozen_kernel_has_no_position():
+def test_lora_factors():
     layer = built(layers.Conv2D(6, 3), (9, 9, 4))
     layer.enable_lora(2)
     (kernel,) = conv_kernels(layer)
@@ -204,7 +215,7 @@ def test_lora_factors_are_no_kernels_and_the_frozen_kernel_has_no_position():
     assert all(isinstance(guess_kernel(v, 0), str) for v in layer.trainable_variables)
 
 
-def test_a_subclass_of_a_convolution_is_a_convolution():
+def test_subclass_of_a_convolution():
     class WeightStandardized(layers.Conv2D):
         pass
 
@@ -212,209 +223,7 @@ def test_a_subclass_of_a_convolution_is_a_convolution():
     assert kernel.layer == "WeightStandardized"
 
 
-def test_what_is_no_built_model_is_refused():
-    with pytest.raises(
-        ValueError, match=r"must be a Keras model.*Received: 'resnet50'"
-    ):
-        conv_kernels("resnet50")
-    with pytest.raises(ValueError, match=r"model.build\(input_shape\).*not built"):
-        conv_kernels(keras.Sequential([layers.Conv2D(3, 3)]))
-
-
-@pytest.fixture(scope="module")
-def mobilenet():
-    return keras.applications.MobileNetV2(
-        weights=None, input_shape=(32, 32, 3), include_top=False
-    )
-
-
-@pytest.mark.parametrize("mean_over", A)
-def test_names_and_shapes_tell_what_the_layers_tell(mobilenet, mean_over):
-    assert told(mobilenet, mean_over) == walked(mobilenet, mean_over)
-
-
-def told(model, mean_over):
-    guesses = [guess_kernel(v, i) for i, v in enumerate(model.trainable_variables)]
-    return axes([g for g in guesses if isinstance(g, ConvKernel)], mean_over)
-
-
-def walked(model, mean_over):
-    return axes(conv_kernels(model), mean_over)
-
-
-def axes(kernels, mean_over):
-    return {k.path: k.axes(mean_over) for k in kernels if k.mean_size(mean_over) > 1}
-
-
-@pytest.mark.parametrize("mean_over", A)
-@pytest.mark.parametrize(
-    "layer",
-    [
-        layers.DepthwiseConv2D(3, name="block1a_dwconv"),
-        layers.DepthwiseConv2D(3, name="conv_dw_1"),
-        layers.DepthwiseConv2D(3, depth_multiplier=2, name="block_2_depthwise"),
-        layers.Conv2D(4, 7, groups=4, name="stage_0_depthwise_conv"),
-        layers.Conv2D(4, 3, name="dwindling"),
-        layers.SeparableConv2D(4, 3, depth_multiplier=3, name="separable"),
-    ],
-    ids=lambda layer: layer.name,
-)
-def test_depthwise_layers_are_told_by_the_names_that_keras_gives(layer, mean_over):
-    model = model_of(layer, shape=(9, 9, 4))
-    assert told(model, mean_over) == walked(model, mean_over)
-
-
-def test_centring_the_last_axis_would_stop_17_of_mobilenets_52_kernels(mobilenet):
-    kernels = conv_kernels(mobilenet)
-    assert len(kernels) == 52
-    assert sum(k.shape[-1] == 1 for k in kernels) == 17
-    assert sum(k.mean_size("filters") == 1 for k in kernels) == 17
-
-
-# Four layers that names and shapes tell wrongly, as the docs say.
-@pytest.mark.parametrize(
-    ("layer", "shape"),
-    [
-        (layers.Conv2DTranspose(5, 3, name="up1"), (8, 8, 4)),
-        (layers.DepthwiseConv2D(3, depth_multiplier=2, name="per_channel"), (8, 8, 4)),
-        (layers.Conv1D(5, 3, name="stem"), (8, 4)),
-        (layers.EinsumDense("abcd,cdef->abef", (None, 2, 3), name="mix"), (5, 4, 2)),
-    ],
-)
-def test_what_names_tell_wrongly_the_layers_tell_rightly(layer, shape):
-    layer = built(layer, shape)
-    guess = guess_kernel(layer.trainable_variables[0], 0)
-    exact = {k.path: k.kind for k in conv_kernels(layer)}
-    told = {guess.path: guess.kind} if isinstance(guess, ConvKernel) else {}
-    assert told != exact
-
-
-def test_a_kernel_survives_its_config():
-    (kernel,) = conv_kernels(built(layers.Conv2D(6, 3, groups=2), (9, 9, 4)))
-    again = ConvKernel.from_config(kernel.get_config())
-    assert again == kernel
-    assert again.variable is None
-
-
-def model_of(*stack, shape=(8, 8, 3)):
-    return keras.Sequential([keras.Input(shape), *stack])
-
-
-def plan_of(variables, kernels):
-    optimizer = WGD("sgd", kernels=kernels)
-    optimizer.build(variables)
-    return optimizer._plan
-
-
-def test_loaded_kernels_are_found_by_path_then_by_position():
-    def make():
-        return model_of(
-            layers.Conv2D(4, 3, name="a"), layers.Conv2DTranspose(4, 3, name="b")
-        )
-
-    loaded = [ConvKernel.from_config(k.get_config()) for k in conv_kernels(make())]
-    other = make()  # the same layers under another model's name: new paths
-    for variables in (other.trainable_variables, other.trainable_variables):
-        plan = plan_of(variables, loaded)
-        assert [k.kind for k in plan.kernels] == ["ordinary", "transposed"]
-    frozen = make()
-    renamed = [ConvKernel.from_config(k.get_config()) for k in conv_kernels(frozen)]
-    plan = plan_of(
-        frozen.trainable_variables[::-1], renamed
-    )  # paths are right, positions not
-    assert [k.kind for k in plan.kernels] == ["transposed", "ordinary"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"shape": [4]},
-        {"shape": [3, 3, 2, -6]},
-        {"shape": "3362"},
-        {"groups": 4},
-        {"groups": 0},
-        {"kind": "dense"},
-        {"index": -1},
-        {"path": None},
-        {"decoy": 1},
-    ],
-    ids=str,
-)
-def test_a_config_that_nobody_has_written_is_refused(change):
-    config = ConvKernel("conv/kernel", (3, 3, 2, 6), "Conv2D", groups=2).get_config()
-    assert ConvKernel.from_config(config).get_config() == config
-    with pytest.raises(ValueError, match=r"as get_config\(\) has written it. Received"):
-        ConvKernel.from_config({**config, **change})
-
-
-def test_kernels_of_another_model_are_refused():
-    mine, other = (model_of(layers.Conv2D(4, 3)) for _ in range(2))
-    with pytest.raises(
-        ValueError, match=r"kernels must belong to the model.*Received: \["
-    ):
-        plan_of(mine.trainable_variables, other)
-    loaded = [
-        ConvKernel.from_config(k.get_config())
-        for k in conv_kernels(model_of(layers.Conv2D(5, 3)))
-    ]
-    with pytest.raises(ValueError, match="kernels must belong to the model"):
-        plan_of(mine.trainable_variables, loaded)
-
-
-def test_kernels_of_frozen_layers_are_no_fault():
-    model = model_of(layers.Conv2D(4, 3), layers.Conv2D(4, 3))
-    kernels = conv_kernels(model)
-    model.layers[0].trainable = False
-    plan = plan_of(model.trainable_variables, kernels)
-    assert [k.variable for k in plan.kernels] == [model.layers[1].kernel]
-    model.layers[1].trainable = False
-    dense = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
-    with pytest.warns(UserWarning, match="found nothing to centre among 2"):
-        plan_of(dense.trainable_variables, model)
-
-
-def test_of_a_model_a_part_may_be_trained_but_a_list_is_meant_whole():
-    model, other = (model_of(layers.Conv2D(4, 3), layers.Conv2D(3, 1)) for _ in "ab")
-    part = model.layers[1].trainable_variables
-    assert [k.variable for k in plan_of(part, model).kernels] == [part[0]]
-    mixed = conv_kernels(model)[:1] + conv_kernels(other)[1:]
-    with pytest.raises(ValueError, match="some are not among its trainable variables"):
-        plan_of(model.trainable_variables, mixed)
-
-
-def through_a_file(optimizer):
-    return WGD.from_config(optimizer.get_config())
-
-
-def test_what_is_frozen_when_it_is_saved_is_centred_once_it_is_free():
-    model = model_of(layers.Conv2D(4, 3), layers.Conv2D(4, 3))
-    first, second = model.layers
-    first.trainable = False
-    before_building = WGD("sgd", kernels=model)
-    built = WGD("sgd", kernels=model)
-    built.build(model.trainable_variables)
-    for saved in (before_building, built):
-        loaded = through_a_file(saved)
-        loaded.build(model.trainable_variables)
-        assert loaded.whitened_variables == [second.kernel]
-        first.trainable = True
-        freed = through_a_file(loaded)
-        freed.build(model.trainable_variables)
-        assert freed.whitened_variables == [first.kernel, second.kernel]
-        first.trainable = False
-
-
-def test_a_model_saved_with_its_only_convolution_frozen_can_be_loaded(tmp_path):
-    model = model_of(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2))
-    model.layers[0].trainable = False
-    model.compile(WGD("sgd", kernels=model), loss="mse")
-    model.save(tmp_path / "model.keras")
-    with pytest.warns(UserWarning, match="found nothing to centre"):
-        loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert isinstance(loaded.optimizer, WGD)
-
-
-def test_a_convolution_with_layers_inside_owns_its_kernel_alone():
+def test_convolution_with_layers_inside():
     class Gated(layers.Conv2D):
         def build(self, input_shape):
             super().build(input_shape)
@@ -425,21 +234,15 @@ def test_a_convolution_with_layers_inside_owns_its_kernel_alone():
 
     kernels = conv_kernels(built(Gated(4, 3), (8, 8, 3)))
     assert [(k.layer, k.kind) for k in kernels] == [
-        ("Gated", "ordinary"),
+        ("Gated", "standard"),
         ("DepthwiseConv2D", "depthwise"),
     ]
 
 
-def test_a_model_named_after_recurrent_convolutions_is_no_recurrent_layer():
-    model = keras.Sequential(
-        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3)], name="conv_lstm_decoder"
-    )
-    outer = keras.Sequential([keras.Input((8, 8, 3)), model])
-    assert told(outer, "filters") == walked(outer, "filters") != {}
-
-
-def test_a_kernel_left_out_is_left_alone():
-    model = model_of(layers.Conv2D(4, 3), layers.Conv2D(3, 1))
-    plan = plan_of(model.trainable_variables, conv_kernels(model)[:1])
-    assert [row.axes for row in plan.rows] == [(-1,), None, None, None]
-    np.testing.assert_equal([row.mean_size for row in plan.rows], [4, 0, 0, 0])
+def test_models_that_are_refused():
+    with pytest.raises(
+        ValueError, match=r"must be a Keras model.*Received: 'resnet50'"
+    ):
+        conv_kernels("resnet50")
+    with pytest.raises(ValueError, match=r"model.build\(input_shape\).*not built"):
+        conv_kernels(keras.Sequential([layers.Conv2D(3, 3)]))

@@ -1,7 +1,7 @@
-"""Hundreds of steps: neither what is kept nor what is done may grow with them.
+"""Many steps: neither the memory nor the work of a step may grow.
 
-All but the memory is counted and depends on no clock. `KERAS_WGD_LONG=1`
-makes 10,000 steps of each case, and `pytest -s` then shows their times and memory.
+Everything but the memory is counted, so no test depends on a clock. `pytest -s` shows
+the times and the memory of each case.
 """
 
 import gc
@@ -19,15 +19,16 @@ from support.networks import compiled, images
 from keras_wgd import WGD, RAdam
 
 BACKEND = keras.backend.backend()
-LONG = bool(os.environ.get("KERAS_WGD_LONG"))
-EPOCHS, STEPS = (10, 1000) if LONG else (5, 120)
 MEGABYTE = 2**20
 
+lengths = pytest.mark.parametrize(
+    ("epochs", "steps"), [(5, 120), pytest.param(10, 1000, marks=pytest.mark.slow)]
+)
 placements = pytest.mark.parametrize("placement", ["gradient", "update"])
 
 
 def network():
-    """One gradient of it kept at each step would make 53 MB in 360 steps."""
+    """If each step kept one gradient, 360 steps would keep 53 MB."""
     return keras.Sequential(
         [
             keras.Input((4, 4, 64)),
@@ -41,7 +42,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def programs():
-    """A list that gets an entry for each program that the backend makes."""
+    """A list with an entry for each program that the backend compiles."""
     made = []
     with pytest.MonkeyPatch.context() as patch:
         if BACKEND == "jax":
@@ -83,14 +84,14 @@ def tensors(objects):
 
 
 def resident():
-    """The bytes of memory that the process holds, on a system that tells."""
+    """The resident memory of the process in bytes, or 0 where it is unknown."""
     status = Path("/proc/self/statm")
     pages = int(status.read_text().split()[1]) if status.exists() else 0
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Count(keras.callbacks.Callback):
-    """Counts after each epoch; the calls of Python are those of its middle step."""
+    """Counts after each epoch; counts Python calls in its middle step."""
 
     def __init__(self, steps, programs):
         super().__init__()
@@ -100,7 +101,7 @@ class Count(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if batch == self.middle:
             self.calls = 0
-            gc.disable()  # it calls what is called when an object dies
+            gc.disable()  # a collection runs finalizers, which would be counted
             sys.setprofile(self.called)
         self.began = time.perf_counter()
 
@@ -129,7 +130,7 @@ class Count(keras.callbacks.Callback):
 
 @pytest.fixture
 def only_what_is_new():
-    """Lets the collector, and the count of objects, pass over what was there before."""
+    """Keep the garbage collector from counting objects that existed before."""
     gc.collect()
     gc.freeze()
     yield
@@ -148,28 +149,30 @@ def counted(placement, programs, epochs, steps, **options):
 
 
 def assert_nothing_grows(count):
-    # The first epoch has the compilation, and on all backends one tensor less.
+    # The first epoch includes the compilation, and holds one tensor less.
     second, *later = count.counts[1:]
     objects = [counts.pop("objects") for counts in (second, *later)]
     assert later == [second] * len(later)
-    # A cache of Python's own may get an entry; one a step would be hundreds.
+    # One of Python's caches may grow by an entry. One per step would be hundreds.
     assert max(objects) - objects[0] < 10
     assert max(count.memory[2:]) - count.memory[1] < 32 * MEGABYTE
 
 
+@lengths
 @placements
 @pytest.mark.usefixtures("only_what_is_new")
-def test_nothing_grows_in_fit(placement, programs):
-    count = counted(placement, programs, EPOCHS, STEPS)
-    if LONG:
-        first, last = count.times[:STEPS], count.times[-STEPS:]
-        print(f"\n{BACKEND}, {placement}: {count.counts[-1]}")
-        print("MB:", *(f"{held / MEGABYTE:.1f}" for held in count.memory))
-        for name, times in {"first": first, "last": last}.items():
-            print(
-                f"{name} {STEPS} steps: median {1e3 * statistics.median(times):.3f}, "
-                f"minimum {1e3 * min(times):.3f} ms"
-            )
+def test_nothing_grows_in_fit(placement, epochs, steps, programs):
+    count = counted(placement, programs, epochs, steps)
+    print(f"\n{BACKEND}, {placement}: {count.counts[-1]}")
+    print("MB:", *(f"{held / MEGABYTE:.1f}" for held in count.memory))
+    for name, times in (
+        ("first", count.times[:steps]),
+        ("last", count.times[-steps:]),
+    ):
+        print(
+            f"{name} {steps} steps: median {1e3 * statistics.median(times):.3f}, "
+            f"minimum {1e3 * min(times):.3f} ms"
+        )
     assert_nothing_grows(count)
 
 

@@ -1,4 +1,4 @@
-"""Training loops of one's own, on each backend, against NumPy and against fit."""
+"""Custom training loops on each backend, against NumPy and `fit`."""
 
 import keras
 import numpy as np
@@ -21,9 +21,9 @@ def wrapped(placement):
 
 
 def fitted(placement):
-    """What fit makes of as many steps on the same batch."""
+    """The weights after as many steps of `fit` on the same batch."""
     keras.utils.set_random_seed(0)
-    model = compiled(convnet(), wrapped(placement), jit_compile=False)
+    model = compiled(convnet(), wrapped(placement), jit_compile=BACKEND == "jax")
     x, y = images(model)
     model.fit(x, y, batch_size=len(x), epochs=STEPS, shuffle=False, verbose=0)
     return values(model.trainable_variables)
@@ -66,7 +66,7 @@ if BACKEND == "tensorflow":
         assert_like_fit(model, placement)
 
     @placements
-    def test_variables_of_tensorflow_itself(placement):
+    def test_native_tensorflow_variables(placement):
         start = np.random.default_rng(0).normal(size=(3, 3, 2, 4)).astype("float32")
         gradient = np.random.default_rng(1).normal(size=start.shape).astype("float32")
         variable = tf.Variable(start, name="conv2d/kernel")
@@ -75,19 +75,19 @@ if BACKEND == "tensorflow":
         returned = optimizer.apply_gradients(
             [(tf.constant(gradient), variable), (tf.constant(np.ones(4, "f")), other)]
         )
-        wanted = start - reference.whiten(gradient, "ordinary", "filters")
+        wanted = start - reference.whiten(gradient, "standard", "filters")
         np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(other.numpy(), np.zeros(4))
         assert int(returned) == 1
 
-    def test_a_sparse_gradient_of_a_kernel_is_centred_too():
+    def test_sparse_gradient():
         rows = np.random.default_rng(0).normal(size=(2, 3, 2, 4)).astype("float32")
         variable = tf.Variable(np.zeros((3, 3, 2, 4), "float32"), name="conv2d/kernel")
         optimizer = WGD(optimizers.SGD(1.0))
         sparse = tf.IndexedSlices(rows, [2, 0], tf.constant([3, 3, 2, 4]))
         optimizer.apply_gradients([(sparse, variable)])
         dense = np.stack([rows[1], np.zeros_like(rows[0]), rows[0]])
-        wanted = -reference.whiten(dense, "ordinary", "filters")
+        wanted = -reference.whiten(dense, "standard", "filters")
         np.testing.assert_allclose(variable.numpy(), wanted, rtol=0, atol=1e-6)
 
 
@@ -95,7 +95,7 @@ if BACKEND == "jax":
     import jax
 
     @placements
-    def test_stateless_apply_under_jit_with_donated_buffers(placement):
+    def test_stateless_apply_with_donated_buffers(placement):
         model, loss, x, y = fresh()
         optimizer = wrapped(placement)
         optimizer.build(model.trainable_variables)
@@ -120,7 +120,7 @@ if BACKEND == "jax":
         assert int(state[0]) == STEPS
         assert_like_fit(model, placement)
 
-    def test_stateless_apply_asks_for_what_keras_asks_for():
+    def test_stateless_apply_checks_its_arguments():
         optimizer = WGD(optimizers.Adam())
         with pytest.raises(ValueError, match="must be built"):
             optimizer.stateless_apply([], [], [])
@@ -135,19 +135,19 @@ if BACKEND == "torch":
 
     from keras_wgd.optimizers import torch_steps
 
-    def test_the_gradient_that_torch_keeps_is_centred_where_it_is():
+    def test_grad_is_centered_in_place():
         kernel = keras.Variable(np.zeros((3, 3, 2, 4), "float32"), name="kernel")
         optimizer = WGD("sgd")
         optimizer.build([kernel])
         gradient = torch.tensor(np.random.default_rng(0).normal(size=(3, 3, 2, 4)))
-        wanted = reference.whiten(gradient.numpy(), "ordinary", "filters")
+        wanted = reference.whiten(gradient.numpy(), "standard", "filters")
         kernel.value.grad = gradient = gradient.float()
         optimizer.apply([kernel.value.grad], [kernel])
         assert kernel.value.grad is gradient
         np.testing.assert_allclose(gradient.numpy(), wanted, rtol=0, atol=1e-6)
 
-    def test_a_gradient_that_shares_its_memory_with_another_is_left_as_it_is():
-        """As autograd makes them of weights that meet in a sum."""
+    def test_gradient_with_shared_memory_is_not_changed():
+        """Autograd shares memory between weights that are added."""
         kernel = keras.Variable(np.zeros((3, 3, 3, 8), "float32"), name="kernel")
         other = keras.Variable(np.zeros(216, "float32"), name="delta")
         optimizer = WGD(optimizers.SGD(1.0))
@@ -159,12 +159,21 @@ if BACKEND == "torch":
         assert gradients[0].data_ptr() == gradients[1].data_ptr()
         plain = gradients[0].numpy().copy()
         optimizer.apply(gradients, [kernel, other])
-        wanted = reference.whiten(plain, "ordinary", "filters")
+        wanted = reference.whiten(plain, "standard", "filters")
         np.testing.assert_allclose(values([kernel])[0], -wanted, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(values([other])[0], -plain.ravel())
 
+    def test_gradient_that_is_the_weights():
+        start = np.random.default_rng(0).normal(size=(3, 3, 3, 8)).astype("float32")
+        kernel = keras.Variable(start, name="kernel")
+        kernel.value.grad = kernel.value.detach()
+        with torch.no_grad():
+            WGD(optimizers.SGD(0.5)).apply([kernel.value.grad], [kernel])
+        wanted = start - 0.5 * reference.whiten(start, "standard", "filters")
+        np.testing.assert_allclose(values([kernel])[0], wanted, rtol=0, atol=1e-6)
+
     @pytest.mark.parametrize("kind", ["another", "expanded", "in a graph", "inference"])
-    def test_other_gradients_are_left_as_they_are(kind):
+    def test_other_gradients_are_not_changed(kind):
         kernel = keras.Variable(np.zeros((1, 1, 2, 3), "float32"), name="kernel")
         optimizer = WGD(optimizers.SGD(1.0))
         optimizer.build([kernel])
@@ -177,7 +186,7 @@ if BACKEND == "torch":
         gradient.requires_grad_(kind == "in a graph")
         optimizer.apply([gradient], [kernel])
         np.testing.assert_equal(gradient.detach().numpy()[0, 0, 0], [1, 2, 6])
-        wanted = -reference.whiten(gradient.detach().numpy(), "ordinary", "filters")
+        wanted = -reference.whiten(gradient.detach().numpy(), "standard", "filters")
         np.testing.assert_allclose(values([kernel])[0], wanted, rtol=0, atol=1e-6)
 
     def large_kernels(count=2, filters=64):
@@ -210,15 +219,15 @@ if BACKEND == "torch":
                 variables, gradients, kept, strict=True
             ):
                 assert torch.equal(gradient, before)
-                wanted = -step * reference.whiten(before.numpy(), "ordinary", "filters")
+                wanted = -step * reference.whiten(before.numpy(), "standard", "filters")
                 got = values([variable])[0]
                 np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-6)
 
-    def test_centered_copies_use_the_same_memory_in_each_step(monkeypatch):
+    def test_centered_copies_reuse_their_memory(monkeypatch):
         variables, gradients = large_kernels()
         optimizer = WGD(Keeps(torch.Tensor.data_ptr))
         optimizer.apply(gradients, variables)
-        monkeypatch.delattr(torch, "empty_like")  # no memory is asked for again
+        monkeypatch.delattr(torch, "empty_like")  # no new memory
         optimizer.apply(gradients, variables)
         first, second = optimizer.kept
         assert first == second
@@ -229,7 +238,7 @@ if BACKEND == "torch":
         [lambda g: g, lambda g: g[0], torch.Tensor.detach],
         ids=["whole", "view", "detached"],
     )
-    def test_a_centered_copy_that_is_kept_is_not_written_again(part):
+    def test_kept_copy_is_not_written_again(part):
         variables, gradients = large_kernels()
         optimizer = WGD(Keeps(part))
         for factor in (1, 2, 3):
@@ -237,13 +246,13 @@ if BACKEND == "torch":
         for factor, kept in enumerate(optimizer.kept, start=1):
             for gradient, centered in zip(gradients, kept, strict=True):
                 wanted = reference.whiten(
-                    factor * gradient.numpy(), "ordinary", "filters"
+                    factor * gradient.numpy(), "standard", "filters"
                 )
                 wanted = part(torch.tensor(wanted)).numpy()
                 np.testing.assert_allclose(centered.numpy(), wanted, rtol=0, atol=2e-6)
 
     @pytest.mark.parametrize("inner", [RAdam, optimizers.Adam])
-    def test_stateless_apply_is_apply_and_leaves_the_variables(inner):
+    def test_stateless_apply(inner):
         variables, gradients = large_kernels()
         optimizer, other = WGD(inner(0.1)), WGD(inner(0.1))
         for made in (optimizer, other):
@@ -260,10 +269,10 @@ if BACKEND == "torch":
         for a, b in zip(weights, values(variables), strict=True):
             np.testing.assert_allclose(a.numpy(), b, rtol=0, atol=1e-6)
 
-    # torch.func uses what it deprecates itself.
+    # torch.func uses what PyTorch deprecates.
     @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
     @pytest.mark.parametrize("transform", ["jvp", "vjp", "vmap", "dual"])
-    def test_transforms_of_torch_see_the_mean(transform):
+    def test_transforms_of_torch(transform):
         variables, gradients = large_kernels()
         workspace = torch_steps.Workspace()
 
@@ -302,7 +311,7 @@ if BACKEND == "torch":
             written = [
                 not torch.equal(a, b) for a, b in zip(gradients, kept, strict=True)
             ]
-            centred = [placement == "gradient" and g.ndim == 4 for g in kept]
-            assert written == centred
+            centered = [placement == "gradient" and g.ndim == 4 for g in kept]
+            assert written == centered
         assert all(v.value.is_leaf and v.value.requires_grad for v in variables)
         assert_like_fit(model, placement)

@@ -11,7 +11,7 @@ def logits_of(predicted, classes):
     return np.eye(classes)[predicted] * 3.0
 
 
-def test_the_metrics_of_a_confusion_matrix_done_by_hand():
+def test_metrics_by_hand():
     # Rows are the classes, columns what they are taken for; the last class is
     # never predicted.
     table = np.array([[4, 1, 0], [1, 2, 0], [1, 1, 0]])
@@ -30,7 +30,7 @@ def test_the_metrics_of_a_confusion_matrix_done_by_hand():
     np.testing.assert_array_equal(metrics.confusion_matrix(labels, logits), table)
 
 
-def test_classes_that_a_small_test_lacks_count_for_nothing():
+def test_classes_without_images():
     labels = np.arange(0, 80, 2)
     scores = metrics.classification_metrics(labels, logits_of(labels, 100))
     assert (scores["mean_recall"], scores["mean_precision"]) == (1.0, 1.0)
@@ -40,7 +40,7 @@ def test_classes_that_a_small_test_lacks_count_for_nothing():
     assert scores["mean_precision"] == pytest.approx((1 / 2 + 0 + 0) / 3)
 
 
-def test_the_metrics_are_those_of_scikit_learn():
+def test_metrics_against_scikit_learn():
     random = np.random.default_rng(0)
     for classes in (2, 3, 10):
         labels, predicted = random.integers(classes, size=(2, 30))
@@ -61,18 +61,18 @@ def test_the_metrics_are_those_of_scikit_learn():
         assert scores == pytest.approx(expected)
 
 
-def test_one_class_alone_has_no_kappa():
+def test_kappa_of_one_class():
     scores = metrics.classification_metrics([1, 1], logits_of([1, 1], 3))
     assert np.isnan(scores["kappa"])
     assert scores["mean_recall"] == scores["mean_precision"] == 1.0
 
 
-def test_a_certain_mistake_costs_what_its_logit_says():
+def test_loss_of_a_certain_error():
     scores = metrics.classification_metrics([0], [[-1000.0, 0.0]])
     assert scores["loss"] == pytest.approx(1000)
 
 
-def test_classes_that_do_not_occur_keep_their_place():
+def test_confusion_matrix_has_all_classes():
     matrix = metrics.confusion_matrix([0, 0], logits_of([0, 2], 4))
     assert matrix.shape == (4, 4)
     assert matrix[0].tolist() == [1, 0, 1, 0]

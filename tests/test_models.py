@@ -33,11 +33,14 @@ def found(model, kind):
 @pytest.mark.parametrize(
     ("name", "classes", "convolutions", "parameters"),
     [
-        # By hand, stem, stages, shortcuts, normalisation and head:
+        # By hand, stem, stages, shortcuts, normalization and head:
         # 432 + 4608 + 13824 + 55296 + 2560 + 672 + 650, and for n = 3
         # 432 + 13824 + 50688 + 202752 + 2560 + 1568 + 650 (0.27 M in the paper).
         ("resnet8", 10, 7 + 2, 78_042),
         ("resnet20", 10, 19 + 2, 272_474),
+        # Group normalization has a scale and an offset for each filter, too.
+        ("resnet8_gn", 10, 7 + 2, 78_042),
+        ("resnet20_gn", 10, 19 + 2, 272_474),
         # As torchvision counts its own; Keras's ResNet-50 has a bias for each of
         # the 26,560 filters besides.
         ("resnet18", 1000, 17 + 3, 11_689_512),
@@ -45,7 +48,7 @@ def found(model, kind):
         ("densenet121", 1000, 120, 7_978_856),
     ],
 )
-def test_networks_have_the_size_they_should(name, classes, convolutions, parameters):
+def test_sizes_of_networks(name, classes, convolutions, parameters):
     model = build(name, (32, 32, 3), classes)
     assert len(found(model, layers.Conv2D)) == convolutions
     assert size(model.trainable_variables) == parameters
@@ -53,66 +56,122 @@ def test_networks_have_the_size_they_should(name, classes, convolutions, paramet
     assert model.layers[-1].activation is keras.activations.linear
 
 
+NORMALIZATIONS = (layers.BatchNormalization, layers.GroupNormalization)
+
+
 def convolutions(model):
-    """Each convolution of our own with its normalisation, in the order of making."""
+    """Each convolution and its normalization, in the order in which they were made."""
     pairs = []
-    for kind in (layers.Conv2D, layers.BatchNormalization):
+    for kind in (layers.Conv2D, NORMALIZATIONS):
         number = {x: int((re.findall(r"\d+$", x.name) or [0])[0]) for x in model.layers}
         pairs.append(sorted(found(model, kind), key=number.__getitem__))
     return list(zip(*pairs, strict=True))
 
 
-def randomized_resnet18(input_shape, stem=None):
-    """No statistic is 0 or 1, so that none can be left out, and none grows."""
+def randomized(name, input_shape, stem=None):
+    """A network whose normalizations are no identity, and images for it."""
     keras.utils.set_random_seed(0)
-    model = models.build("resnet18", input_shape, 5, stem)
+    model = models.build(name, input_shape, 5, stem)
     rng = np.random.default_rng(0)
+    ranges = ((0.5, 1.0), (-0.5, 0.5), (-0.5, 0.5), (0.5, 1.5))
     for _, normalization in convolutions(model):
-        shape = normalization.gamma.shape
-        ranges = ((0.5, 1.0), (-0.5, 0.5), (-0.5, 0.5), (0.5, 1.5))
-        normalization.set_weights([rng.uniform(*r, shape) for r in ranges])
+        weights = normalization.get_weights()  # with batch statistics, or without
+        normalization.set_weights(
+            [rng.uniform(*r, w.shape) for r, w in zip(ranges, weights, strict=False)]
+        )
     images = rng.normal(size=(3, *input_shape)).astype("float32")
     return model, images
 
 
+class TorchNetwork:
+    """The parts of a network as torch computes them, with the weights of `model`."""
+
+    def __init__(self, model, groups=None):
+        self.pairs = iter(convolutions(model))
+        self.head = map(torch.tensor, model.get_layer("logits").get_weights())
+        self.groups = groups
+
+    def convolution(self, x, stride=1, keras_padding=False):
+        convolution, normalization = next(self.pairs)
+        kernel = torch.tensor(numbers(convolution.kernel)).permute(3, 2, 0, 1)
+        size = kernel.shape[-1]
+        # Where the padding is odd, Keras adds more at the bottom and on the right.
+        x = F.pad(
+            x, self.keras_padding(x, size, stride) if keras_padding else [size // 2] * 4
+        )
+        x = F.conv2d(x, kernel, stride=stride)
+        gamma, beta, *statistics = map(torch.tensor, normalization.get_weights())
+        if self.groups:
+            assert not statistics
+            return F.group_norm(x, self.groups, gamma, beta, eps=1e-3)
+        eps = 1e-3 if keras_padding else 1e-5
+        return F.batch_norm(x, *statistics, gamma, beta, eps=eps)
+
+    @staticmethod
+    def keras_padding(x, size, stride):
+        padding = []
+        for length in (x.shape[3], x.shape[2]):
+            total = max((-(-length // stride) - 1) * stride + size - length, 0)
+            padding += [total // 2, total - total // 2]
+        return padding
+
+    def stages(self, x, stages, blocks, keras_padding=False):
+        for stage in range(stages):
+            for block in range(blocks):
+                stride = 2 if stage and not block else 1
+                y = F.relu(self.convolution(x, stride, keras_padding))
+                y = self.convolution(y, 1, keras_padding)
+                if stride > 1:
+                    x = self.convolution(x, stride, keras_padding)
+                x = F.relu(y + x)
+        assert next(self.pairs, None) is None
+        kernel, bias = self.head
+        return (x.mean((2, 3)) @ kernel + bias).numpy()
+
+
 def torch_resnet18(model, images, stem):
-    """ResNet-18 as torch computes it, with the weights of `model`."""
-    weights = iter(convolutions(model))
-
-    def convolution(x, stride=1):
-        conv, normalization = next(weights)
-        kernel = torch.tensor(numbers(conv.kernel)).permute(3, 2, 0, 1)
-        padding = kernel.shape[-1] // 2
-        x = F.conv2d(x, kernel, stride=stride, padding=padding)
-        gamma, beta, mean, variance = map(torch.tensor, normalization.get_weights())
-        return F.batch_norm(x, mean, variance, gamma, beta, eps=1e-5)
-
+    network = TorchNetwork(model)
     x = torch.tensor(images).permute(0, 3, 1, 2)
-    x = F.relu(convolution(x, stride=1 if stem else 2))
+    x = F.relu(network.convolution(x, stride=1 if stem else 2))
     if not stem:
         x = F.max_pool2d(x, 3, stride=2, padding=1)
-    for stage in range(4):
-        for block in range(2):
-            stride = 2 if stage and not block else 1
-            y = convolution(F.relu(convolution(x, stride)))
-            x = F.relu(y + (convolution(x, stride) if stride > 1 else x))
-    assert next(weights, None) is None
-    kernel, bias = map(torch.tensor, model.get_layer("logits").get_weights())
-    return (x.mean((2, 3)) @ kernel + bias).numpy()
+    return network.stages(x, stages=4, blocks=2)
+
+
+def torch_cifar_resnet(model, images, blocks, groups):
+    network = TorchNetwork(model, groups)
+    x = torch.tensor(images).permute(0, 3, 1, 2)
+    x = F.relu(network.convolution(x, keras_padding=True))
+    return network.stages(x, stages=3, blocks=blocks, keras_padding=True)
+
+
+def check_equal(logits, expected):
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(numbers(logits), expected, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize(
+    ("name", "blocks", "groups"),
+    [("resnet8", 1, None), ("resnet8_gn", 1, 8), ("resnet20_gn", 3, 8)],
+)
+def test_small_resnets_equal_torch(name, blocks, groups):
+    # Strides of 2 have inputs of even and of odd size.
+    model, images = randomized(name, (17, 16, 3))
+    expected = torch_cifar_resnet(model, images, blocks, groups)
+    check_equal(model(images, training=False), expected)
+    assert model.name == name
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("input_shape", "stem"),
-    # Strides of 2 meet even and odd sizes alike.
+    # Strides of 2 have inputs of even and of odd size.
     [((45, 38, 1), None), ((16, 16, 3), "small")],
 )
-def test_resnet18_is_that_of_torch(input_shape, stem):
-    model, images = randomized_resnet18(input_shape, stem)
-    expected = torch_resnet18(model, images, stem)
-    assert expected.std() > 0.1
-    logits = numbers(model(images, training=False))
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=3e-5)
+def test_resnet18_equals_torch(input_shape, stem):
+    model, images = randomized("resnet18", input_shape, stem)
+    check_equal(model(images, training=False), torch_resnet18(model, images, stem))
 
 
 def copy_weights(model, other, prefix, first):
@@ -129,22 +188,19 @@ def copy_weights(model, other, prefix, first):
 
 
 @pytest.mark.any_backend
-def test_resnet18_is_that_of_keras_cv_where_no_size_is_even():
+def test_resnet18_equals_keras_cv_on_odd_sizes():
     pytest.importorskip("keras_cv", exc_type=ImportError)
-    model, images = randomized_resnet18((33, 33, 3))
+    model, images = randomized("resnet18", (33, 33, 3))
     other = models.build("keras_cv_resnet18", (33, 33, 3), 5)
     assert size(other.variables) == size(model.variables)
     copy_weights(model, other, "v2_stack_", first=1)
     other.get_layer("logits").set_weights(model.get_layer("logits").get_weights())
-    logits = numbers(model(images, training=False))
-    expected = numbers(other(images, training=False))
-    assert expected.std() > 0.1
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=3e-5)
+    check_equal(model(images, training=False), numbers(other(images, training=False)))
 
 
-def test_resnet18_is_that_of_keras_hub():
+def test_resnet18_equals_keras_hub():
     keras_hub = pytest.importorskip("keras_hub", exc_type=ImportError)
-    model, images = randomized_resnet18((32, 32, 3))
+    model, images = randomized("resnet18", (32, 32, 3))
     backbone = keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
@@ -158,15 +214,13 @@ def test_resnet18_is_that_of_keras_hub():
     assert size(backbone.variables) + kernel.size + bias.size == size(model.variables)
     copy_weights(model, backbone, "stack", first=0)
     features = numbers(backbone(images, training=False))
-    logits = numbers(model(images, training=False))
     expected = features.mean((1, 2)) @ kernel + bias
-    assert expected.std() > 0.1
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=3e-5)
+    check_equal(model(images, training=False), expected)
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "densenet121"])
-def test_the_small_stem_changes_the_stem_alone(name):
+def test_small_stem(name):
     own, small = (build(name, (32, 32, 3), 1000, *stem) for stem in ((), ("small",)))
     stems = [found(model, layers.Conv2D)[0] for model in (own, small)]
     assert [stem.kernel_size for stem in stems] == [(7, 7), (3, 3)]
@@ -184,7 +238,7 @@ def test_the_small_stem_changes_the_stem_alone(name):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["resnet50", "densenet121"])
-def test_the_small_stem_keeps_the_rest_of_keras_applications(name):
+def test_small_stem_keeps_other_layers_of_keras_applications(name):
     own, small = (build(name, (32, 32, 3), 1000, *stem) for stem in ((), ("small",)))
 
     def rest(model):
@@ -198,11 +252,11 @@ def test_the_small_stem_keeps_the_rest_of_keras_applications(name):
 large = pytest.param("resnet50", "small", marks=pytest.mark.any_backend)
 
 
-# DenseNet's graph alone is looked at above.
+# For DenseNet, the graph is checked above.
 @pytest.mark.parametrize(
     ("name", "stem"), [("resnet8", None), ("resnet20", None), large]
 )
-def test_images_of_one_channel_give_logits(name, stem):
+def test_images_with_one_channel(name, stem):
     model = models.build(name, (32, 32, 1), 7, stem)
     logits = numbers(model(np.ones((2, 32, 32, 1), "float32"), training=False))
     assert logits.shape == (2, 7)
@@ -212,7 +266,7 @@ def test_images_of_one_channel_give_logits(name, stem):
 
 
 @pytest.mark.parametrize(("name", "stem"), [("resnet8", None), large])
-def test_the_seed_alone_decides_the_initial_weights(name, stem):
+def test_initial_weights_depend_on_the_seed_alone(name, stem):
     def weights(seed):
         keras.utils.clear_session()
         keras.utils.set_random_seed(seed)
@@ -223,7 +277,7 @@ def test_the_seed_alone_decides_the_initial_weights(name, stem):
         np.testing.assert_array_equal(a, b)
     kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
     assert not any(np.array_equal(a, b) for a, b in kernels)
-    # Nor do two kernels of a network share their numbers.
+    # No two kernels of a network have the same initial values.
     heads = {tuple(a.ravel()[:4]) for a, _ in kernels}
     assert len(heads) == len(kernels)
 
@@ -233,7 +287,7 @@ def test_the_seed_alone_decides_the_initial_weights(name, stem):
     [
         (
             ("resnet9", (8, 8, 1)),
-            r"resnet8, .*, keras_cv_resnet18. Received: 'resnet9'",
+            f"{', '.join(MODELS)}. Received: 'resnet9'",
         ),
         (("resnet8", (3, 8, 1)), r"at least 4 by 4 for resnet8. Received: \(3, 8, 1\)"),
         (("resnet20", (8, 3, 1)), "at least 4 by 4 for resnet20"),
@@ -246,7 +300,7 @@ def test_the_seed_alone_decides_the_initial_weights(name, stem):
         (("keras_cv_resnet18", (31, 31, 3)), "32 by 32 for keras_cv_resnet18"),
     ],
 )
-def test_what_cannot_be_built_is_refused_at_once(arguments, message):
+def test_invalid_arguments(arguments, message):
     name, input_shape, *stem = arguments
     for refused in (models.check, lambda *a: models.build(*a[:2], 10, *a[2:])):
         with pytest.raises(ValueError, match=message):
@@ -254,7 +308,7 @@ def test_what_cannot_be_built_is_refused_at_once(arguments, message):
 
 
 @pytest.mark.parametrize("package", ["keras_cv", "tensorflow"])
-def test_a_package_that_is_absent_is_named(package, monkeypatch):
+def test_missing_package(package, monkeypatch):
     monkeypatch.setattr(
         models, "find_spec", lambda name: None if name == package else name
     )
@@ -264,7 +318,7 @@ def test_a_package_that_is_absent_is_named(package, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_names_and_checks_do_without_keras():
+def test_check_needs_no_keras():
     code = (
         "import sys\n"
         "from keras_wgd.tasks import models\n"
@@ -272,16 +326,16 @@ def test_names_and_checks_do_without_keras():
         "assert 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    stems = {stem for network in MODELS.values() for stem in network.least}
+    stems = {stem for network in MODELS.values() for stem in network.min_sizes}
     assert stems == {None, *STEMS}
 
 
-def test_a_network_that_keras_does_not_have_is_named():
+def test_unknown_application():
     with pytest.raises(ValueError, match=r"mobilenetv2, .* Received: 'lenet'"):
         applications.load("lenet")
 
 
-def test_files_that_are_no_models_are_refused(tmp_path):
+def test_invalid_model_files(tmp_path):
     with pytest.raises(ValueError, match="must be a file that exists"):
         applications.load(str(tmp_path / "absent.keras"))
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3)])

@@ -7,7 +7,7 @@ from keras_wgd.paper import published
 pytestmark = pytest.mark.any_backend
 
 
-def test_tables_3_to_8_hold_48_experiments():
+def test_tables_have_48_experiments():
     assert [table.number for table in published.TABLES] == [3, 4, 5, 6, 7, 8]
     pairs = [(table.dataset, table.model) for table in published.TABLES]
     assert pairs == [(d, m) for d in published.DATASETS for m in published.MODELS]
@@ -33,17 +33,17 @@ def test_tables_3_to_8_hold_48_experiments():
         (("cifar100", "resnet50", "radam", True), (64.79, 2.3893, 64.78, 64.99, 64.43)),
     ],
 )
-def test_figures_are_those_printed(names, expected):
+def test_figures(names, expected):
     assert published.figures_of(*names) == dict(zip(METRICS, expected, strict=True))
 
 
-def test_what_the_paper_has_not_run_has_no_figures():
+def test_experiments_that_the_paper_lacks():
     assert published.figures_of("digits", "resnet8", "adam", True) == {}
     assert published.table_of("cifar100", "resnet20") is None
 
 
 @pytest.mark.parametrize("table", published.TABLES, ids=lambda table: str(table.number))
-def test_each_row_goes_with_itself_but_for_the_misprints(table):
+def test_misprints_within_rows(table):
     # CIFAR-100's test images are 100 of each class: the mean recall is the accuracy
     # there, and kappa is (accuracy - 1/100) / (1 - 1/100). Elsewhere kappa is lower
     # than the accuracy by an amount that all rows of a table share.
@@ -75,13 +75,15 @@ def test_each_row_goes_with_itself_but_for_the_misprints(table):
         assert any(name in note and metric in note for note in table.notes)
 
 
-def test_losses_and_accuracies_that_do_not_gain_are_noted():
+def test_misprinted_bold_is_noted():
     table = published.table_of("cifar100", "resnet50")
     assert table.rows["sgdm", True][1] > table.rows["sgdm", False][1]
     assert any("2.1040, in bold" in note for note in table.notes)
-    gains = [
-        t.rows[o, True][0] - t.rows[o, False][0]
-        for t in published.TABLES
-        for o in published.OPTIMIZERS
-    ]
-    assert sum(gain > 0 for gain in gains) == 23
+
+
+def test_claim():
+    assert published.claim().startswith(
+        "The paper reports 24 pairs of runs (Tables 3 to 8). With WGD the accuracy is "
+        "higher in 23 of them, by 3.60 percentage points on average (-0.14 to +15.07), "
+        "and the loss is lower in 23."
+    )

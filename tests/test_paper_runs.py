@@ -1,11 +1,10 @@
-"""The paper's 48 runs, each two steps long on a handful of small images.
+"""The paper's 48 runs, each two steps long on a few small images.
 
-`make test` takes four with every data set, network, optimizer and arm among them, the
-larger networks on one backend; `make paper` takes all on each.
+`make test-all` makes all of them on the first backend, and one on each. `make paper`
+makes all of them on each.
 """
 
 import dataclasses
-import os
 
 import numpy as np
 import pytest
@@ -15,12 +14,16 @@ from support.runs import cifar_arrays
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import train
-from keras_wgd.paper.presets import preset
+from keras_wgd.presets import preset
 from keras_wgd.tasks.datasets import animals10, cifar100
 
+pytestmark = pytest.mark.slow
+
 RUNS = preset("paper").runs()
-# Eight to a data set and network.
-SOME = [RUNS[8 * pair + run] for pair, run in ((0, 0), (1, 3), (4, 4), (5, 7))]
+# Each backend makes this one. It takes minutes to compile the larger networks.
+EVERYWHERE = next(
+    spec for spec in RUNS if (spec.model, spec.arm) == ("resnet18", "filters")
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +39,18 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def chosen():
-    """`SOME` of the runs, after the first backend one; or all of them on each."""
-    if os.environ.get("KERAS_WGD_ALL_RUNS"):
-        return RUNS
-    (first, *rest) = sorted(SOME, key=lambda spec: spec.model != "resnet18")
-    once = pytest.mark.any_backend  # as compiling takes its time
-    return [first, *(pytest.param(spec, marks=once) for spec in rest)]
-
-
-@pytest.mark.parametrize("spec", chosen(), ids=lambda spec: spec.id)
-def test_a_run_of_the_paper_builds_trains_two_steps_and_saves(spec, data_dir, tmp_path):
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(
+            spec,
+            id=spec.id,
+            marks=() if spec == EVERYWHERE else pytest.mark.any_backend,
+        )
+        for spec in RUNS
+    ],
+)
+def test_run_of_the_paper(spec, data_dir, tmp_path):
     small = dataclasses.replace(
         spec, image_size=32, epochs=1, batch_size=4, train_size=8, test_size=4
     )
@@ -54,12 +58,5 @@ def test_a_run_of_the_paper_builds_trains_two_steps_and_saves(spec, data_dir, tm
     folder = results.path_of(tmp_path, small)
     np.testing.assert_equal(results.read(folder).metrics, result.metrics)  # NaN, too
     assert (folder / train.MODEL).stat().st_size > 10**7
-    assert (result.centred > 0) == (spec.mean_over is not None)
+    assert (result.centered > 0) == (spec.mean_over is not None)
     assert np.isfinite(result.curves["train_loss"]).all()
-
-
-def test_some_runs_have_every_data_set_network_optimizer_and_arm():
-    for name in ("dataset", "model", "optimizer", "arm"):
-        values = {getattr(spec, name) for spec in RUNS}
-        assert {getattr(spec, name) for spec in SOME} == values
-    assert len(SOME) == 4

@@ -1,4 +1,4 @@
-"""What is shown while runs are made: a bar in a terminal, lines everywhere else."""
+"""Progress of runs: a bar in a terminal, lines in a pipe."""
 
 import io
 import os
@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 from support import small_study
 
+from keras_wgd import cli
 from keras_wgd.cli.progress import Bar, is_live
+from keras_wgd.tasks import models
 
 pytestmark = pytest.mark.any_backend
 
@@ -27,8 +29,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("restored", [0, 4])
-def test_time_left_is_that_of_the_epochs_trained_here(restored):
-    """Of epochs longer than the 30 seconds that Rich looks back, in particular."""
+def test_time_left_of_resumed_runs(restored):
+    """The epochs are longer than the 30 seconds of Rich's own estimate."""
     now = 0.0
     console = Console(
         file=Terminal(), force_terminal=True, width=80, get_time=lambda: now
@@ -54,7 +56,7 @@ def test_time_left_is_that_of_the_epochs_trained_here(restored):
         now -= 15
 
 
-def test_time_left_has_no_part_of_the_start_of_the_workers():
+def test_time_left_without_the_start_of_workers():
     now = 0.0
     bar = Bar(Console(file=Terminal(), get_time=lambda: now), "2 runs", 4)
     now = 28
@@ -80,39 +82,48 @@ def test_time_left_has_no_part_of_the_start_of_the_workers():
         (io.StringIO(), {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
     ],
 )
-def test_only_a_terminal_is_written_over(file, environment, live, monkeypatch):
+def test_is_live(file, environment, live, monkeypatch):
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
     console = Console(file=file, _environ=environment)
     assert is_live(console) is live
 
 
-@pytest.mark.parametrize("colour", ["", "1"])
-@pytest.mark.parametrize("command", ["run", "study"])
-def test_a_pipe_gets_a_line_an_epoch_at_most(command, colour, tmp_path, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", colour)
+def lines_before_the_table(text):
+    """The lines that are printed while runs are made."""
+    assert "\r" not in text
+    lines = CODES.sub("", text).splitlines()
+    (table,) = (i for i, line in enumerate(lines) if line.startswith("resnet8 on"))
+    return [line for line in lines[:table] if not line.startswith("written: ")]
+
+
+@pytest.mark.parametrize("color", ["", "1"])
+def test_lines_of_a_run_in_a_pipe(color, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", color)
     monkeypatch.setenv("TERM", "xterm")
-    out = ["--out", str(tmp_path / "out")]
-    arguments, most, kind = {
-        "run": (RUN, 4, r"epoch \d/4  train"),
-        "study": ([*STUDY, *out, "--jobs", "1"], 3, r"done \d/3  adam"),
-    }[command]
+    monkeypatch.setattr(models, "build", small_study.build)
+    assert cli.app(RUN) == 0
+    printed, problems = capsys.readouterr()
+    assert problems == ""
+    lines = lines_before_the_table(printed)
+    assert len(lines) == 4
+    assert all(re.match(r"epoch \d/4  train", line) for line in lines)
+
+
+def test_lines_of_a_study_in_a_pipe(tmp_path, monkeypatch):
+    """In other processes, whose libraries may also print."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    arguments = [*STUDY, "--out", str(tmp_path / "out"), "--jobs", "1"]
     with small_study.command(tmp_path, *arguments) as process:
-        said, problems = process.communicate(timeout=120)
+        printed, problems = process.communicate(timeout=120)
     assert (process.returncode, problems) == (0, "")
-    assert "\r" not in said
-    lines = CODES.sub("", said).splitlines()
-    (table,) = (
-        i
-        for i, line in enumerate(lines)
-        if line.startswith("small") or line.startswith("resnet8 on")
-    )
-    lines = [line for line in lines[:table] if not line.startswith("written: ")]
-    assert len(lines) == most
-    assert all(re.match(kind, line) for line in lines)
+    lines = lines_before_the_table(printed)
+    assert len(lines) == 3
+    assert all(re.match(r"done \d/3  adam", line) for line in lines)
 
 
-def test_a_terminal_shows_epochs_and_the_time_left(tmp_path, monkeypatch):
+def test_bar_in_a_terminal(tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     script = tmp_path / "command.py"
     script.write_text(small_study.SCRIPT.format(tests=os.path.dirname(__file__)))

@@ -1,4 +1,4 @@
-"""Inner optimizers whose variables change under the wrapper."""
+"""Inner optimizers whose variables change."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def steps_of_fit(model, **options):
     return [after - b for after, b in zip(values(kernels), before, strict=True)]
 
 
-def is_centred(step):
+def is_centered(step):
     return abs(step.mean(-1)).max() < 1e-5 * abs(step).max()
 
 
@@ -49,13 +49,13 @@ def test_unfreeze_and_rebuild(by_layers, placement):
     optimizer = WGD(optimizers.SGD(0.1), placement=placement, kernels=kernels)
     first, second = steps_of_fit(compiled(model, optimizer))
     assert not first.any()
-    assert is_centred(second)
+    assert is_centered(second)
     assert optimizer.whitened_variables == [model.layers[1].kernel]
     model.layers[0].trainable = True
     reset(optimizer, model.trainable_variables)
     for step in steps_of_fit(compiled(model, optimizer)):
         assert step.any()
-        assert is_centred(step)
+        assert is_centered(step)
     assert optimizer.whitened_variables == [x.kernel for x in model.layers[:2]]
     text = []
     optimizer.summary(text.append)
@@ -70,12 +70,12 @@ def test_freeze_and_rebuild(wrap):
     model.layers[1].trainable = False
     reset(optimizer, model.trainable_variables)
     compiled(model, optimizer)
-    if keras.backend.backend() == "jax":  # Keras's own optimizers cannot go on either
+    if keras.backend.backend() == "jax":  # so do Keras's own optimizers
         with pytest.raises(ValueError, match="gradients must match"):
             steps_of_fit(model)
         return
     first, second = steps_of_fit(model)
-    assert is_centred(first) == (wrap is WGD)
+    assert is_centered(first) == (wrap is WGD)
     assert not second.any()
     if wrap is WGD:
         assert optimizer.whitened_variables == [model.layers[0].kernel]
@@ -90,13 +90,13 @@ def drawn(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def assert_one_centred_step(optimizer, variables):
+def assert_one_centered_step(optimizer, variables):
     for variable in variables:
         variable.assign(np.zeros(variable.shape))
     gradients = [drawn(v.shape, seed) for seed, v in enumerate(variables)]
     optimizer.apply([ops.convert_to_tensor(g) for g in gradients], variables)
     for value, gradient in zip(values(variables), gradients, strict=True):
-        wanted = -reference.whiten(gradient, "ordinary", "filters")
+        wanted = -reference.whiten(gradient, "standard", "filters")
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
 
 
@@ -109,7 +109,7 @@ def test_inner_optimizer_built_anew_by_itself(placement):
         inner.built = False
         inner.build(variables)
         assert optimizer.whitened_variables == variables
-        assert_one_centred_step(optimizer, variables)
+        assert_one_centered_step(optimizer, variables)
 
 
 @placements
@@ -120,7 +120,7 @@ def test_inner_optimizer_replaced(placement):
     optimizer.inner_optimizer = optimizers.SGD(1.0)
     assert not optimizer.built
     assert optimizer.whitened_variables == []
-    assert_one_centred_step(optimizer, variables)
+    assert_one_centered_step(optimizer, variables)
 
 
 @placements
@@ -133,11 +133,11 @@ def test_layers_added_to_the_model(placement):
     kernels = [k.variable for k in conv_kernels(model)]
     assert len(kernels) == 2
     assert optimizer.whitened_variables == kernels
-    assert_one_centred_step(optimizer, kernels)
+    assert_one_centered_step(optimizer, kernels)
 
 
 class NoList(optimizers.SGD):
-    """An optimizer with a `build` of its own, which keeps no list of variables."""
+    """An optimizer that overrides `build` and keeps no list of variables."""
 
     def build(self, variables):
         self.momentums = []
@@ -152,11 +152,11 @@ def test_inner_optimizer_that_keeps_no_variables():
     optimizer = WGD(NoList(1.0))
     first, second = kernel("a"), kernel("b", (3, 3, 4, 2))
     optimizer.build([first])
-    assert_one_centred_step(optimizer, [first])
+    assert_one_centered_step(optimizer, [first])
     assert optimizer.whitened_variables == [first]
-    # It is asked for variables that it was not built on, and takes them.
-    assert_one_centred_step(optimizer, [second, first])
-    assert_one_centred_step(optimizer, [second])
+    # It accepts variables that it was not built on.
+    assert_one_centered_step(optimizer, [second, first])
+    assert_one_centered_step(optimizer, [second])
 
 
 def test_norms_after_a_rebuild():
@@ -174,8 +174,8 @@ def test_norms_after_a_rebuild():
     assert all(0 < monitor.history[path][0] < 1 for path in paths)
 
 
-def test_build_for_other_variables_changes_nothing():
-    """As with Keras's own optimizers, which build once."""
+def test_second_build_changes_nothing():
+    """Keras's own optimizers build once, too."""
     optimizer = WGD(optimizers.SGD(1.0))
     first, second = [kernel("a")], [kernel("b")]
     optimizer.build(first)
@@ -183,7 +183,7 @@ def test_build_for_other_variables_changes_nothing():
     assert optimizer.whitened_variables == first
     gradient = drawn((3, 3, 2, 4))
     optimizer.apply([ops.convert_to_tensor(gradient)])
-    wanted = -reference.whiten(gradient, "ordinary", "filters")
+    wanted = -reference.whiten(gradient, "standard", "filters")
     np.testing.assert_allclose(values(first)[0], wanted, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="Unknown variable"):
         optimizer.apply([ops.convert_to_tensor(gradient)], second)

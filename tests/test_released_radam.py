@@ -20,8 +20,8 @@ def drawn():
 def released(kernel, gradients, alias):
     """Their RAdam, step by step.
 
-    The update is centred where it is. Before the rectification sets in, the update is
-    the momentum itself: with `alias` that is centred, too.
+    The update is centered where it is. Before the rectification sets in, the update is
+    the momentum itself: with `alias` that is centered, too.
     """
     kernel = kernel.copy()
     momentum, second = np.zeros_like(kernel), np.zeros_like(kernel)
@@ -57,7 +57,7 @@ def ours(kernel, gradients):
     return keras.ops.convert_to_numpy(variable)
 
 
-def test_the_weights_but_for_the_alias_are_those_of_the_released_radam():
+def test_weights_of_the_released_radam_without_its_alias():
     kernel, gradients = drawn()
     found = ours(kernel, gradients)
     assert np.abs(found - released(kernel, gradients, alias=False)).max() < 1e-6
@@ -65,9 +65,9 @@ def test_the_weights_but_for_the_alias_are_those_of_the_released_radam():
     assert 1e-4 < difference < 2e-3
 
 
-def test_the_alias_acts_in_the_first_five_steps_alone():
+def test_alias_acts_in_the_first_five_steps():
     kernel, gradients = drawn()
-    # The update of a momentum that is centred already is the same in the early steps.
+    # The update of a momentum that is centered already is the same in the early steps.
     for steps, same in ((5, True), (6, False)):
         pair = [released(kernel, gradients[:steps], alias) for alias in (0, 1)]
         assert (np.abs(pair[0] - pair[1]).max() < 1e-12) == same

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
+from support.charts import charts_of
 from support.studies import study
 
+from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection
-from keras_wgd.paper.presets import preset
-from keras_wgd.report import figures, report
+from keras_wgd.presets import preset
+from keras_wgd.report import report
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.slow, pytest.mark.any_backend]
 
 RESULTS = Path(__file__).parents[1] / "examples" / "results"
 
@@ -32,7 +34,7 @@ LINES = "#chart-accuracy-densenet121-cifar100"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    report.write(folder, study(), ["<b>folder</b> is missing"])
+    report.write(folder, Analysis.of(study()), ["<b>folder</b> is missing"])
     return folder / "report.html"
 
 
@@ -83,7 +85,7 @@ def open_page(browser, path):
     assert wrong == []
 
 
-def test_every_chart_is_drawn(open_page, path):
+def test_charts(open_page, path):
     page = open_page()
     pictures = {found.stem for found in (path.parent / "figures").glob("*.svg")}
     marks = page.eval_on_selector_all(
@@ -93,7 +95,7 @@ def test_every_chart_is_drawn(open_page, path):
             chart.querySelectorAll(".mark-symbol.role-mark path").length,
         ])""",
     )
-    found = figures.figures(study())
+    found = charts_of(study())
     rows = {
         f"chart-{name}": sum(map(len, chart["datasets"].values()))
         for name, chart in found.items()
@@ -105,12 +107,12 @@ def test_every_chart_is_drawn(open_page, path):
     assert page.title() == "Whitened gradient descent: report"
 
 
-def test_the_committed_results_make_a_page(open_page, tmp_path):
+def test_committed_results(open_page, tmp_path):
     found, problems = collection.collect(sorted(RESULTS.glob("cpu*")))
     assert problems == []
     wanted = {spec for name in ("cpu", "cpu-sweep") for spec in preset(name).runs()}
     assert {result.spec for result in found} == wanted
-    report.write(tmp_path, found, problems)
+    report.write(tmp_path, Analysis.of(found), problems)
     page = open_page(path=tmp_path / "report.html")
     assert page.locator(".chart:has(svg path)").count() >= 10
     text = page.inner_text("body")
@@ -118,15 +120,15 @@ def test_the_committed_results_make_a_page(open_page, tmp_path):
     assert "resnet8 on CIFAR-100" in text
 
 
-def opacities(page, colour):
-    """Of the lines of a colour, in the first chart."""
+def opacities(page, color):
+    """Of the lines of a color, in the first chart."""
     return page.eval_on_selector_all(
-        f"{LINES} .mark-line path[stroke='{colour}']",
+        f"{LINES} .mark-line path[stroke='{color}']",
         "lines => lines.map(line => Number(line.getAttribute('opacity') ?? 1))",
     )
 
 
-def test_a_legend_entry_switches_its_lines_off_and_on(open_page):
+def test_legend_click_hides_lines(open_page):
     page = open_page()
     grey, blue = "#7a7a7a", "#0072b2"
     lines = (len(opacities(page, grey)), len(opacities(page, blue)))
@@ -140,7 +142,7 @@ def test_a_legend_entry_switches_its_lines_off_and_on(open_page):
         assert opacities(page, blue) == [blue_opacity] * lines[1]
 
 
-def test_a_point_shows_its_numbers(open_page):
+def test_tooltip(open_page):
     page = open_page()
     page.locator(f"{LINES} .mark-symbol.role-mark path").last.hover(force=True)
     tooltip = page.locator("#vg-tooltip-element.visible")
@@ -160,7 +162,7 @@ def column(page, number):
     )
 
 
-def test_a_table_is_sorted_by_a_head(open_page):
+def test_sorting(open_page):
     page = open_page()
     order = column(page, 1)
     heads = page.locator(f"{TABLE} thead th")
@@ -182,7 +184,7 @@ def test_a_table_is_sorted_by_a_head(open_page):
     assert column(page, 1) == order
 
 
-def colours(page):
+def colors(page):
     """Of the page, of its text, and of all texts in its charts."""
     texts = page.eval_on_selector_all(
         ".chart svg text", "texts => texts.map(text => getComputedStyle(text).fill)"
@@ -197,18 +199,18 @@ def colours(page):
 
 def test_light_and_dark(open_page):
     page = open_page()
-    light = colours(page)
+    light = colors(page)
     assert light[0] == "rgb(255, 255, 255)"
     assert light[1] == light[2]
-    dark = colours(open_page(scheme="dark"))
+    dark = colors(open_page(scheme="dark"))
     assert all(a != b for a, b in zip(light, dark, strict=True))
     page.locator("#theme").click()
-    assert colours(page) == dark
+    assert colors(page) == dark
     page.emulate_media(media="print")
-    assert colours(page) == light
+    assert colors(page) == light
     page.emulate_media(media="screen")
     page.locator("#theme").click()
-    assert colours(page) == light
+    assert colors(page) == light
 
 
 BOX = "element => element.getBoundingClientRect().toJSON()"
@@ -219,12 +221,12 @@ def kept(tmp_path_factory):
     """The page of the results that are kept: the widest tables, eight panels a row."""
     folder = tmp_path_factory.mktemp("kept")
     results, problems = collection.collect([RESULTS / "cpu"])
-    report.write(folder, results, problems)
+    report.write(folder, Analysis.of(results), problems)
     return folder / "report.html"
 
 
 @pytest.mark.parametrize("width", [360, 420, 800, 1400])
-def test_nothing_is_wider_than_its_window(open_page, kept, width):
+def test_width(open_page, kept, width):
     page = open_page(width=width, path=kept)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     for figure in page.locator(".chart").all():
@@ -238,7 +240,7 @@ def test_nothing_is_wider_than_its_window(open_page, kept, width):
         assert scale > 0.9, figure.get_attribute("id")
 
 
-def test_charts_are_drawn_anew_for_another_width(open_page, kept):
+def test_resize(open_page, kept):
     page = open_page(width=1400, path=kept)
     chart = page.locator("#chart-accuracy-resnet8-cifar100 svg")
     wide = chart.evaluate(BOX)
@@ -253,7 +255,7 @@ def test_charts_are_drawn_anew_for_another_width(open_page, kept):
     assert narrow["height"] > 1.5 * wide["height"]  # fewer panels in a row
 
 
-def test_the_first_screen_has_verdict_gains_and_forest(open_page, kept):
+def test_first_screen(open_page, kept):
     page = open_page(width=1400, path=kept)
     page.set_viewport_size({"width": 1400, "height": 900})
     for place in ("#words p", "#first table", "#chart-gains .mark-symbol"):
@@ -265,7 +267,7 @@ def test_the_first_screen_has_verdict_gains_and_forest(open_page, kept):
     assert page.locator("#first tbody tr").count() == 6
 
 
-def test_figures_are_numbered_in_their_order(open_page, kept):
+def test_numbers_of_figures(open_page, kept):
     page = open_page(path=kept)
     titles = page.locator("figcaption strong").all_inner_texts()
     assert [title.partition(".")[0] for title in titles] == [
@@ -277,9 +279,7 @@ def test_figures_are_numbered_in_their_order(open_page, kept):
     assert order == [*sorted(order[:-2], reverse=True), "CIFAR", "Animals"]
 
 
-def test_a_narrow_table_keeps_its_first_column_and_says_that_it_scrolls(
-    open_page, kept
-):
+def test_narrow_table(open_page, kept):
     page = open_page(width=420, path=kept)
     table = page.locator(TABLE)
     scroll, head = table.locator(".scroll"), table.locator("tbody th").first
@@ -310,6 +310,6 @@ def test_a_narrow_table_keeps_its_first_column_and_says_that_it_scrolls(
     assert wide.locator(".edges.more").count() == 0
 
 
-def test_problems_are_text(open_page):
+def test_hostile_problems_are_text(open_page):
     page = open_page()
     assert page.locator("#problems").inner_text() == "<b>folder</b> is missing"

@@ -15,7 +15,7 @@ from keras_wgd.experiments.store import results
 pytestmark = pytest.mark.any_backend
 
 
-def test_a_result_is_read_as_it_was_written(tmp_path):
+def test_result_round_trip(tmp_path):
     result = result_of()
     folder = results.write(tmp_path, result)
     assert results.read(folder) == result
@@ -24,13 +24,13 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [SPEC.id]
 
 
-def test_a_result_can_be_read_by_whom_any_folder_can(tmp_path):
+def test_permissions_of_a_result(tmp_path):
     (tmp_path / "any").mkdir()
     folder = results.write(tmp_path, result_of())
     assert folder.stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
-def test_a_result_of_a_diverged_run_is_kept_too(tmp_path):
+def test_result_of_a_diverged_run(tmp_path):
     results.write(tmp_path, result_of(loss=float("nan")))
     (read,), _ = results.read_all(tmp_path)
     assert np.isnan(read.metrics["loss"])
@@ -101,8 +101,8 @@ def nested(levels):
         (edited(curves={}), "is not the result of its spec"),
         (edited(confusion=[[1, 2]]), "is not the result of its spec"),
         (edited(confusion="x"), "is not the result of its spec"),
-        (edited(centred=-1), "is not the result of its spec"),
-        (edited(centred=True), "is not the result of its spec"),
+        (edited(centered=-1), "is not the result of its spec"),
+        (edited(centered=True), "is not the result of its spec"),
         (edited(seconds=[True, 10**400]), "is not the result of its spec"),
         (damaged("spec.json", lambda text: "[" * 200_000), "spec.json is damaged"),
         (edited(stranger=1), "is not the result of its spec"),
@@ -117,7 +117,7 @@ def nested(levels):
         (edited(confusion=[[0, 0], [0, 0]]), "is not the result of its spec"),
         (edited(confusion=[[2, 1], [3, 4]]), "not that of its confusion matrix"),
         (measured(accuracy=0.9), "not that of its confusion matrix"),
-        (edited(centred=10**400), "is not the result of its spec"),
+        (edited(centered=10**400), "is not the result of its spec"),
         (edited(environment={"a": nested(500)}), "is not the result of its spec"),
         (measured(accuracy=1e308), "is not the result of its spec"),
         (measured(accuracy=-5), "is not the result of its spec"),
@@ -126,11 +126,11 @@ def nested(levels):
         (measured(mean_precision=True), "is not the result of its spec"),
         (measured(kappa=-1.1), "is not the result of its spec"),
         (measured(loss=-(10**400)), "is not the result of its spec"),
-        (measured(loss=float("inf")), "is damaged: Infinity is no number of JSON"),
-        (edited(environment={"a": float("nan")}), "is damaged: NaN is no number"),
+        (measured(loss=float("inf")), "is damaged: Infinity is not a JSON number"),
+        (edited(environment={"a": float("nan")}), "is damaged: NaN is not a JSON"),
         (
             damaged("result.json", lambda text: text.replace("1.0", "1e999", 1)),
-            "is damaged: 1e999 is no number of JSON",
+            "is damaged: 1e999 is not a JSON number",
         ),
         (curved(test_loss=[1.0, -(10**400)]), "is not the result of its spec"),
         (curved(train_accuracy=[0.5, 1.1]), "is not the result of its spec"),
@@ -140,20 +140,20 @@ def nested(levels):
         (specified(epsilon=True), "epsilon must be a number"),
         (specified(momentum="0.9"), "momentum must be a number"),
         (specified(optimizer=nested(500)), "optimizer must be one of"),
-        (replaced("spec.json", os.mkfifo), "spec.json is damaged: not a plain file"),
-        (replaced("result.json", os.mkfifo), "result.json is damaged: not a plain"),
+        (replaced("spec.json", os.mkfifo), "spec.json is damaged: not a regular file"),
+        (replaced("result.json", os.mkfifo), "result.json is damaged: not a regular"),
         (
             replaced("spec.json", lambda path: path.symlink_to("/dev/zero")),
-            "spec.json is damaged: not a plain file",
+            "spec.json is damaged: not a regular file",
         ),
         (
             replaced("result.json", lambda path: path.symlink_to("aside")),
-            "result.json is damaged: not a plain file",
+            "result.json is damaged: not a regular file",
         ),
         (replaced("result.json", large), "result.json is damaged: larger than 64 MB"),
     ],
 )
-def test_what_is_damaged_is_named_not_used_and_made_again(tmp_path, damage, message):
+def test_damaged_result(tmp_path, damage, message):
     folder = results.write(tmp_path, result_of())
     other = dataclasses.replace(SPEC, seed=1)
     results.write(tmp_path, result_of(other))
@@ -174,7 +174,7 @@ def test_what_is_damaged_is_named_not_used_and_made_again(tmp_path, damage, mess
     assert problems == []
 
 
-def test_what_is_damaged_is_told_before_and_never_deleted(tmp_path):
+def test_damaged_result_is_kept_aside(tmp_path):
     for number in (1, 2):
         folder = results.write(tmp_path, result_of())
         (folder / "result.json").write_text("{")
@@ -187,7 +187,7 @@ def test_what_is_damaged_is_told_before_and_never_deleted(tmp_path):
     assert len(kept) == 3
 
 
-def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(tmp_path, monkeypatch):
+def test_result_that_cannot_be_read_now(tmp_path, monkeypatch):
     folder = results.write(tmp_path, result_of())
     read_text = Path.read_text
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(tmp_path, monkey
     assert results.read_all(tmp_path) == ([], [line])
 
 
-def test_a_result_of_another_backend_is_refused(tmp_path):
+def test_result_of_another_backend(tmp_path):
     assert results.check(tmp_path / "absent", [SPEC], "jax") == []
     folder = results.write(tmp_path, result_of(environment={"backend": "torch"}))
     assert results.check(tmp_path, [SPEC], "torch") == []
@@ -216,7 +216,7 @@ def test_a_result_of_another_backend_is_refused(tmp_path):
         results.check(tmp_path, [SPEC], "jax")
 
 
-def test_a_result_of_other_settings_is_refused(tmp_path, monkeypatch):
+def test_result_of_other_settings(tmp_path, monkeypatch):
     for name in settings.names("jax"):
         monkeypatch.delenv(name, raising=False)
     record = {"backend": "jax", "settings": {"JAX_ENABLE_X64": "1"}}
@@ -236,7 +236,7 @@ def test_a_result_of_other_settings_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("confusion", [[[0, 1], [1, 0]], [[2**53, 0], [0, 2**53]]])
-def test_numbers_at_the_ends_of_their_ranges_are_used(tmp_path, confusion):
+def test_numbers_at_the_ends_of_their_ranges(tmp_path, confusion):
     spec = dataclasses.replace(SPEC, mean_over="filters")
     edge = dataclasses.replace(
         result_of(spec, confusion=confusion, loss=1e308),
@@ -249,7 +249,7 @@ def test_numbers_at_the_ends_of_their_ranges_are_used(tmp_path, confusion):
     assert problems == []
 
 
-def test_a_folder_that_is_a_link_is_not_read_and_is_made_again(tmp_path):
+def test_run_folder_is_a_link(tmp_path):
     results.prepare(tmp_path / "other", [SPEC])
     elsewhere = results.write(tmp_path / "other", result_of())
     out = tmp_path / "out"
@@ -265,7 +265,7 @@ def test_a_folder_that_is_a_link_is_not_read_and_is_made_again(tmp_path):
     assert results.is_finished(tmp_path / "other", SPEC)
 
 
-def test_a_line_on_a_problem_is_one_that_can_be_printed(tmp_path):
+def test_problems_are_printable(tmp_path):
     (tmp_path / "a\x1b[2J\nb\u202e\udce9").mkdir()
     _, (problem,) = results.read_all(tmp_path)
     assert problem == (f"{tmp_path}/a\\x1b[2J\\nb\\u202e\\udce9/spec.json is missing")
@@ -273,7 +273,7 @@ def test_a_line_on_a_problem_is_one_that_can_be_printed(tmp_path):
     assert len(files.printable("x" * 10**6)) < 1100
 
 
-def test_a_report_is_no_run_whatever_its_name(tmp_path):
+def test_report_folder_is_no_run(tmp_path):
     out = tmp_path / "ours"
     out.mkdir()
     (out / "report.html").write_text("")
@@ -284,7 +284,7 @@ def test_a_report_is_no_run_whatever_its_name(tmp_path):
     assert read.spec == SPEC
 
 
-def test_a_result_under_another_runs_name_does_not_count(tmp_path):
+def test_result_under_another_name(tmp_path):
     folder = results.write(tmp_path, result_of())
     other = dataclasses.replace(SPEC, seed=1)
     folder.rename(tmp_path / other.id)
@@ -292,7 +292,7 @@ def test_a_result_under_another_runs_name_does_not_count(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["copy", f"{SPEC.id}-2", "digits-resnet8"])
-def test_a_copy_of_a_run_is_not_used(tmp_path, name):
+def test_copy_of_a_run(tmp_path, name):
     folder = results.write(tmp_path, result_of())
     shutil.copytree(folder, tmp_path / name)
     found, problems = results.read_all(tmp_path)
@@ -300,7 +300,7 @@ def test_a_copy_of_a_run_is_not_used(tmp_path, name):
     assert problems == [f"{tmp_path / name} is not named for its run, {SPEC.id}"]
 
 
-def test_what_is_no_run_is_left_alone(tmp_path):
+def test_other_folders(tmp_path):
     (tmp_path / ".half.123").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / results.REPORT).mkdir()
@@ -310,7 +310,7 @@ def test_what_is_no_run_is_left_alone(tmp_path):
     assert [problem.split("/")[-2] for problem in problems] == ["holiday"]
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ValueError, match=r"out must be a folder that can be made"):
@@ -321,7 +321,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         results.prepare(tmp_path / "a" / "b", [SPEC])
 
 
-def test_a_run_is_not_made_where_a_link_leads(tmp_path):
+def test_draft_folder_is_a_link(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     out = tmp_path / "out"
     out.mkdir()

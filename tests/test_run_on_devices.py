@@ -26,7 +26,7 @@ from keras_wgd.tasks.datasets import load
 from keras_wgd.tasks.datasets.dataset import Dataset
 
 BACKEND = keras.backend.backend()
-# 41 test images are no whole number for two devices; resnet8 has batch normalisation.
+# 41 test images are no whole number for two devices; resnet8 has batch normalization.
 SPEC = RunSpec(
     dataset="digits",
     model="resnet8",
@@ -86,7 +86,7 @@ def devices_in_use():
 
 
 def train_on_two():
-    """Train on two devices, and say on how many JAX's arrays are at each epoch."""
+    """Train on two devices, and print the number of devices of JAX's arrays."""
     import jax
 
     counts = []
@@ -115,7 +115,7 @@ def test_arrays_are_on_both_devices():
 
 
 def begin_on_two(out):
-    """Stop a run on two devices after its first epoch, in a process of its own."""
+    """Stop a run on two devices after its first epoch."""
     out, how = Path(out), Options(devices=2)
     engine = devices.start(how.devices)
     with engine.scope():
@@ -127,7 +127,8 @@ def begin_on_two(out):
         train.make(out, SPEC, how, stop, engine)
 
 
-def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_path):
+@pytest.mark.slow
+def test_two_devices_make_the_run_of_one(tmp_path):
     one = train.train(SPEC, inputs.load(SPEC, Options()))
 
     out = tmp_path / "one-to-two"
@@ -150,8 +151,9 @@ def test_two_devices_make_the_run_of_one_and_each_goes_on_from_the_other(tmp_pat
     assert_same_run(results.to_dict(train.make(out, SPEC)), one)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("count", ["3", "0", "-2"])
-def test_devices_that_do_not_divide_the_batch_are_one_line(capsys, tmp_path, count):
+def test_devices_that_do_not_divide_the_batch(capsys, tmp_path, count):
     out = tmp_path / "out"
     assert cli.app([*RUN, "--devices", count, "--out", str(out)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -159,7 +161,8 @@ def test_devices_that_do_not_divide_the_batch_are_one_line(capsys, tmp_path, cou
     assert not out.exists()
 
 
-def test_more_devices_than_there_are_is_one_line(capsys, monkeypatch):
+@pytest.mark.any_backend
+def test_more_devices_than_there_are(capsys, monkeypatch):
     monkeypatch.setattr(devices.os, "cpu_count", lambda: 3)
     monkeypatch.setattr(devices, "_use_jax", lambda jax, count: None)
     assert cli.app([*RUN, "--devices", "4"]) == 2
@@ -169,7 +172,7 @@ def test_more_devices_than_there_are_is_one_line(capsys, monkeypatch):
     )
 
 
-def test_the_parts_of_an_epoch_are_its_batches():
+def test_parts_of_an_epoch():
     data = load("digits", None, 64, 41)
     whole = data.epoch(0, 1, 16)
     parts = [data.epoch(0, 1, 16, part=part, parts=2) for part in range(2)]
@@ -180,8 +183,9 @@ def test_the_parts_of_an_epoch_are_its_batches():
     assert [part["batch_size"] for part in parts] == [8, 8]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("parts", [1, 2, 3, 50])
-def test_a_test_set_that_is_shared_has_all_images_in_their_order(parts):
+def test_shared_test_set(parts):
     data = load("digits", None, 64, 41)
     shared = data.evaluation(10, parts)
     assert shared["batch_size"] % parts == len(shared["x"]) % parts == 0
@@ -189,7 +193,7 @@ def test_a_test_set_that_is_shared_has_all_images_in_their_order(parts):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
-def test_a_second_process_trains_on_its_part_and_writes_nothing(monkeypatch, tmp_path):
+def test_second_process_writes_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "build", build)
     seen, epoch = [], Dataset.epoch
 
@@ -206,7 +210,7 @@ def test_a_second_process_trains_on_its_part_and_writes_nothing(monkeypatch, tmp
 
 
 @pytest.mark.any_backend
-def test_a_process_that_dies_before_all_have_met_ends_the_others(monkeypatch, tmp_path):
+def test_process_that_dies_at_the_start(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "_run", die_or_wait)
     begun = time.monotonic()
     with pytest.raises(ChildProcessError, match=r"process 2 of the 2 that .* died"):
@@ -215,8 +219,9 @@ def test_a_process_that_dies_before_all_have_met_ends_the_others(monkeypatch, tm
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends have one process")
-def test_a_process_that_is_killed_ends_the_others_with_one_line(tmp_path):
+def test_process_that_is_killed(tmp_path):
     process = start(tmp_path, "--epochs", "500", "--devices", "2")
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")

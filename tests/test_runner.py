@@ -12,18 +12,19 @@ import sys
 import time
 
 import pytest
-from support.runs import RUNS, SPEC
+from support.runs import RUNS
 
 from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import Event, failure
 from keras_wgd.experiments.store import results
 
 
+@pytest.mark.any_backend
 def kinds(events):
     return [event.kind for event in events]
 
 
-def test_runs_are_made_once_and_failures_stop_nobody(tmp_path):
+def test_run_all_with_a_failing_run(tmp_path):
     bad = dataclasses.replace(RUNS[0], model="no_such_model")
     events = list(runner.run_all(tmp_path, [bad, *RUNS[:2]], jobs=2))
     assert sorted(kinds(events)) == sorted(
@@ -38,7 +39,7 @@ def test_runs_are_made_once_and_failures_stop_nobody(tmp_path):
     assert runner.split(tmp_path, RUNS) == (RUNS[:2], RUNS[2:])
 
 
-# Without Keras in the parent process, as the command line has it.
+# As on the command line, the parent process does not import Keras.
 STUDY = """
 import json
 from pathlib import Path
@@ -65,35 +66,13 @@ def started_study(tmp_path, specs):
     return process, out
 
 
-@pytest.mark.any_backend
-def test_a_study_that_is_killed_leaves_whole_results_and_goes_on(tmp_path):
-    process, out = started_study(tmp_path, RUNS)
-    with process:
-        for line in process.stdout:
-            if line.strip() == "finish":
-                break
-        process.send_signal(signal.SIGKILL)
-        # The worker has the same standard output: it ends when both are gone.
-        process.communicate(timeout=60)
-    found, problems = results.read_all(out)
-    assert problems == []
-    assert 1 <= len(found) < len(RUNS)
-    finished, waiting = runner.split(out, RUNS)
-    assert len(finished) == len(found)
-    again = list(runner.run_all(out, waiting, jobs=1))
-    assert {event.spec for event in again} == set(waiting)
-    assert runner.split(out, RUNS) == (RUNS, [])
-
-
 LONG = [dataclasses.replace(spec, epochs=40) for spec in RUNS[:2]]
+KILLS = 20
 
 
-# Each takes ten seconds, most of them to import Keras.
-KILLS = 20 if os.environ.get("KERAS_WGD_LONG") else 3
-
-
+@pytest.mark.slow
 @pytest.mark.any_backend
-def test_a_study_killed_many_times_ends_as_one_that_was_not(tmp_path):
+def test_resume_after_many_kills(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     list(runner.run_all(undisturbed, LONG, jobs=1))
@@ -102,7 +81,7 @@ def test_a_study_killed_many_times_ends_as_one_that_was_not(tmp_path):
     for kill in range(KILLS):
         process, out = started_study(tmp_path, LONG)
         with process:
-            # Some of them while a run is made ready, one while it trains.
+            # Some kills come before the training, the others in it.
             wanted, most = (("start", 3), ("epoch", 1))[kill % 2]
             while (line := process.stdout.readline()) and line.strip() != wanted:
                 pass
@@ -122,7 +101,7 @@ def test_a_study_killed_many_times_ends_as_one_that_was_not(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_full_disk_ends_the_study_and_not_the_run_alone():
+def test_full_disk_ends_the_study():
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
         failure(RUNS[0], full)
@@ -131,7 +110,7 @@ def test_a_full_disk_ends_the_study_and_not_the_run_alone():
 
 
 @pytest.mark.any_backend
-def test_what_a_run_says_after_its_end_is_not_heard():
+def test_events_after_the_end_are_dropped():
     late, other = Event("epoch", RUNS[0]), Event("epoch", RUNS[1])
     events = queue.Queue()
     tasks = {futures.Future(): spec for spec in RUNS[:2]}
@@ -145,17 +124,8 @@ def test_what_a_run_says_after_its_end_is_not_heard():
     assert list(heard) == [other, Event("finish", RUNS[1], "result")]
 
 
-@pytest.mark.any_backend
-def test_fewer_runs_than_jobs_get_no_more_threads(tmp_path, monkeypatch):
-    """Sums in another order would end in other numbers."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    list(runner.run_all(tmp_path, RUNS[:1], jobs=os.cpu_count() or 1))
-    result = results.read(results.path_of(tmp_path, RUNS[0]))
-    assert result.environment["threads"] == "1"
-
-
 def killing(events, times):
-    """Kill the workers when they start a run of `times`, so many times."""
+    """Kill the workers at the start of a run, as often as `times` says."""
     for event in events:
         yield event
         if event.kind == "start" and times.get(event.spec, 0):
@@ -164,8 +134,9 @@ def killing(events, times):
                 worker.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.any_backend
-def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
+def test_run_that_kills_its_worker(tmp_path):
     culprit, unlucky, *_ = RUNS[:3]
     events = runner.run_all(tmp_path, RUNS[:3], jobs=2)
     events = list(killing(events, {culprit: 2, unlucky: 1}))
@@ -179,16 +150,14 @@ def test_a_run_that_kills_its_worker_fails_and_no_other_does(tmp_path):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("count", [1, 2])
-def test_workers_that_cannot_start_are_no_failure_of_a_run(
-    tmp_path, monkeypatch, count
-):
+def test_workers_that_cannot_start(tmp_path, monkeypatch, count):
     monkeypatch.setattr(runner, "_start_worker", int)  # not of these arguments
     with pytest.raises(ChildProcessError, match=r"can start.*\.workers\.log"):
         list(runner.run_all(tmp_path, RUNS[:count], jobs=2))
 
 
 @pytest.mark.any_backend
-def test_leaving_early_ends_the_workers(tmp_path):
+def test_closing_the_generator_ends_the_workers(tmp_path):
     events = runner.run_all(tmp_path, RUNS, jobs=1)
     assert next(events).kind == "start"
     assert multiprocessing.active_children()
@@ -198,13 +167,15 @@ def test_leaving_early_ends_the_workers(tmp_path):
     assert not list(tmp_path.glob("*/result.json"))
 
 
-def test_runs_do_not_depend_on_the_process_they_are_made_in(tmp_path):
+def test_worker_makes_the_run_of_this_process(tmp_path, monkeypatch):
+    """It has one thread: the cores are divided by jobs, not by runs that are left."""
     from keras_wgd.experiments.training.train import train
     from keras_wgd.tasks import datasets
 
     spec = RUNS[1]
-    list(runner.run_all(tmp_path, [spec], jobs=1))
-    elsewhere = results.read(results.path_of(tmp_path, spec))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    list(runner.run_all(tmp_path, [spec], jobs=os.cpu_count() or 1))
+    result = results.read(results.path_of(tmp_path, spec))
     here = train(spec, datasets.load("digits", None, spec.train_size, spec.test_size))
-    assert elsewhere.metrics == pytest.approx(here.metrics, abs=1e-6)
-    assert elsewhere.spec.optimizer == SPEC.optimizer
+    assert result.environment["threads"] == "1"
+    assert result.metrics == pytest.approx(here.metrics, abs=1e-6)

@@ -9,6 +9,7 @@ import pytest
 from support.hostile import HOSTILE
 from support.small_study import SCRIPT, build, options
 
+from keras_wgd import environment as environments
 from keras_wgd import settings
 from keras_wgd.environment import environment, keras_defaults
 from keras_wgd.experiments.options import Options
@@ -37,7 +38,7 @@ def set_custom_object(value):
     keras.saving.get_custom_objects()["glorot_uniform"] = value
 
 
-# Each of them alone would make another run.
+# Each of them alone would change the results of a run.
 OTHERS = {
     "image_data_format": "channels_first",
     "floatx": "float64",
@@ -49,7 +50,7 @@ OTHERS = {
 
 
 def of_keras():
-    """Keras's settings, as Keras tells them."""
+    """The settings of Keras, from its own functions."""
     config = keras.config
     return {
         "image_data_format": config.image_data_format(),
@@ -63,7 +64,7 @@ def of_keras():
 
 @pytest.fixture(autouse=True)
 def clean():
-    """Keras's settings as they were, whatever a test leaves."""
+    """Restore the settings of Keras after each test."""
     before = of_keras()
     yield
     keras.saving.get_custom_objects().pop("glorot_uniform", None)
@@ -78,7 +79,7 @@ def small(monkeypatch):
     return inputs.load(SPEC, Options())
 
 
-def test_keras_defaults_are_those_of_a_fresh_process():
+def test_defaults_are_those_of_keras():
     code = "import json, keras, test_settings as t; print(json.dumps(t.of_keras()))"
     hidden = {"KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"}
     done = subprocess.run(
@@ -121,7 +122,7 @@ def test_custom_objects_do_not_change_a_run(small):
     assert "keras_wgd>WGDWrapper" in objects
 
 
-def test_settings_come_back_after_an_error():
+def test_settings_are_restored_after_an_error():
     distribution = object()  # Keras keeps any
     keras.distribution.set_distribution(distribution)
     for name, value in OTHERS.items():
@@ -201,7 +202,7 @@ def test_keras_json_does_not_change_a_run(tmp_path):
         ("jax", {"OMP_NUM_THREADS": "3"}, {}),
     ],
 )
-def test_variables_that_decide_the_numbers(monkeypatch, backend, variables, found):
+def test_deciding_variables(monkeypatch, backend, variables, found):
     for name in settings.names(backend):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -210,7 +211,7 @@ def test_variables_that_decide_the_numbers(monkeypatch, backend, variables, foun
     assert settings.of_process(backend) == found
 
 
-def test_settings_are_in_the_record(monkeypatch):
+def test_record_of_settings(monkeypatch):
     for name in settings.names(BACKEND):
         monkeypatch.delenv(name, raising=False)
     assert environment()["settings"] == {}
@@ -225,7 +226,7 @@ def test_settings_are_in_the_record(monkeypatch):
 
 
 @pytest.mark.any_backend
-def test_results_without_a_record_have_the_defaults():
+def test_results_without_settings():
     folders = [path.parent for path in RESULTS.glob("*/study.json")]
     found = [result for path in folders for result in results.read_all(path)[0]]
     assert found
@@ -234,23 +235,46 @@ def test_results_without_a_record_have_the_defaults():
 
 
 @pytest.mark.any_backend
-def test_a_record_of_other_keras_settings_differs():
+def test_record_of_other_keras_settings():
     record = {"keras": {**settings.KERAS, "floatx": "float64"}, "settings": {}}
     assert settings.of_record(record) == {"floatx": "float64"}
-    assert settings.in_words({"a": "1", "b": "2"}) == "a=1, b=2"
+    assert settings.as_text({"a": "1", "b": "2"}) == "a=1, b=2"
     assert settings.difference({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == (
         "a 1, now not set, b 2, now 3, c not set, now 4"
     )
 
 
 @pytest.mark.any_backend
-def test_a_strangers_record_is_safe_text():
+def test_hostile_record():
     texts = []
     for text in HOSTILE:
         for record in ({"settings": {text: text}}, {"settings": text, "keras": [text]}):
-            words = settings.in_words(settings.of_record(record))
+            words = settings.as_text(settings.of_record(record))
             assert words == printable(words)
             assert not set("<>[]\"'|{}&") & set(words)
             assert 0 < len(words) < 1000
             texts.append(words)
     assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.any_backend
+def test_commit_of_the_checkout(tmp_path, monkeypatch):
+    def git(*arguments):
+        name = ["-c", "user.name=n", "-c", "user.email=e@x"]
+        done = subprocess.run(
+            ["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True
+        )
+        return done.stdout.decode().strip()
+
+    file = tmp_path / "environment.py"
+    file.write_text("")
+    monkeypatch.setattr(environments, "__file__", str(file))
+    assert environments._commit() is None
+    git("init")
+    git("commit", "--allow-empty", "--message", "another project's")
+    assert environments._commit() is None
+    git("add", file.name)
+    git("commit", "--message", "ours")
+    assert environments._commit() == git("rev-parse", "--short", "HEAD")
+    file.write_text("changed")
+    assert environments._commit().endswith("-dirty")

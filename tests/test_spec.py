@@ -2,28 +2,29 @@ import dataclasses
 
 import pytest
 
+from keras_wgd.experiments.fields import field, number
 from keras_wgd.experiments.spec import ARMS, Grid, RunSpec, StudySpec, arm_fields
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.paper.presets import PRESETS, preset
+from keras_wgd.presets import PRESETS, preset
 
 pytestmark = pytest.mark.any_backend
 
 SPEC = RunSpec(dataset="digits", model="resnet8", optimizer="radam")
 
 
-def test_the_defaults_are_table_1():
+def test_defaults_are_table_1():
     assert (SPEC.batch_size, SPEC.epochs, SPEC.momentum) == (32, 50, 0.9)
     assert (SPEC.learning_rate, SPEC.weight_decay, SPEC.epsilon) == (0.01, 1e-3, 1e-10)
     assert SPEC.sampler == "weighted"
 
 
-def test_a_spec_survives_its_dictionary_and_cannot_be_changed():
+def test_spec_round_trip_and_frozen():
     assert RunSpec.from_dict(SPEC.to_dict()) == SPEC
     with pytest.raises(dataclasses.FrozenInstanceError):
         SPEC.seed = 1
 
 
-def test_every_field_makes_another_name():
+def test_id_depends_on_every_field():
     others = {
         "dataset": "cifar100",
         "model": "resnet20",
@@ -55,7 +56,7 @@ def test_every_field_makes_another_name():
     )
 
 
-def test_a_whole_number_makes_the_same_run():
+def test_integers_and_floats_have_one_id():
     whole = dataclasses.replace(SPEC, learning_rate=1, weight_decay=0)
     assert whole.id == dataclasses.replace(SPEC, learning_rate=1.0, weight_decay=0.0).id
 
@@ -97,7 +98,7 @@ def test_a_whole_number_makes_the_same_run():
         ("momentum", False, "a number at least 0 and below 1. Received: False"),
     ],
 )
-def test_a_value_out_of_range_is_refused(field, value, message):
+def test_values_out_of_range(field, value, message):
     with pytest.raises(ValueError, match=f"^{field} must be .*{message}"):
         dataclasses.replace(SPEC, **{field: value})
 
@@ -115,9 +116,28 @@ def test_a_value_out_of_range_is_refused(field, value, message):
         {**SPEC.to_dict(), "model": "../../etc"},
     ],
 )
-def test_an_alien_dictionary_is_refused(fields):
+def test_from_dict_of_other_data(fields):
     with pytest.raises(ValueError, match=r"run's spec|must be"):
         RunSpec.from_dict(fields)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaterSpec(RunSpec):
+    """A run with a field that older files lack."""
+
+    noise: float = field(0.0, check=number(below=1), added=True, help="Noise.")
+
+
+def test_added_field():
+    later = LaterSpec.from_dict(SPEC.to_dict())
+    assert (later.noise, later.id) == (0.0, SPEC.id)
+    other = dataclasses.replace(later, noise=0.5)
+    assert other.id != SPEC.id
+    assert LaterSpec.from_dict(other.to_dict()) == other
+    with pytest.raises(ValueError, match=r"noise must be .* below 1. Received: 2"):
+        dataclasses.replace(later, noise=2)
+    with pytest.raises(ValueError, match="must have the fields of RunSpec"):
+        RunSpec.from_dict(other.to_dict())
 
 
 def small_study():
@@ -133,7 +153,7 @@ def small_study():
     return StudySpec(name="small", grids=(grid, other))
 
 
-def test_a_study_is_every_optimizer_with_every_rate_arm_and_seed_once():
+def test_runs_of_a_study():
     runs = small_study().runs()
     assert len(runs) == len({run.id for run in runs}) == 12
     assert {(r.optimizer, r.learning_rate) for r in runs} == {
@@ -144,7 +164,7 @@ def test_a_study_is_every_optimizer_with_every_rate_arm_and_seed_once():
     assert [run.seed for run in runs] == [4] * 6 + [5] * 6
 
 
-def test_a_study_can_be_had_at_another_size_and_in_part():
+def test_study_replace_and_select():
     study = small_study().replace(seeds=(7,), learning_rate=0.5, epochs=3)
     runs = study.runs()
     assert {(run.seed, run.learning_rate, run.epochs) for run in runs} == {(7, 0.5, 3)}
@@ -156,11 +176,11 @@ def test_a_study_can_be_had_at_another_size_and_in_part():
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_an_arm_is_its_fields(arm):
+def test_fields_of_an_arm(arm):
     assert dataclasses.replace(SPEC, **arm_fields(arm)).arm == arm
 
 
-def test_the_papers_study_is_its_48_runs():
+def test_paper_preset_has_48_runs():
     runs = preset("paper").runs()
     assert len({run.id for run in runs}) == 48
     columns = {
@@ -180,7 +200,7 @@ def test_the_papers_study_is_its_48_runs():
         assert {getattr(run, name) for run in runs} == {getattr(table_1, name)}
 
 
-def test_the_released_codes_arms_are_its_own():
+def test_released_preset_has_its_arms():
     arms = {(run.optimizer, run.arm) for run in preset("released").runs()}
     plain = {(optimizer, "plain") for optimizer in ("sgdm", "adam", "nadam", "radam")}
     assert arms - plain == {
@@ -192,7 +212,7 @@ def test_the_released_codes_arms_are_its_own():
 
 
 @pytest.mark.parametrize("name", ["quick", "cpu"])
-def test_the_small_studies_have_the_papers_optimizers_plain_and_wrapped(name):
+def test_small_presets_have_every_optimizer_and_arm(name):
     runs = preset(name).runs()
     optimizers = ("sgdm", "adam", "nadam", "radam")
     for dataset in {run.dataset for run in runs}:
@@ -203,7 +223,7 @@ def test_the_small_studies_have_the_papers_optimizers_plain_and_wrapped(name):
         assert len({run.seed for run in part}) >= 3
 
 
-def test_a_preset_that_is_not_there_is_named():
+def test_unknown_preset():
     assert all(study.name == name for name, study in PRESETS.items())
     with pytest.raises(ValueError, match=r"preset must be one of .*quick.*'slow'"):
         preset("slow")

@@ -1,115 +1,119 @@
-import dataclasses
+"""Means, intervals, tests and roughness, beside SciPy, NumPy and the formulas."""
+
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
-from support.studies import SPEC, result_of, runs_of, study
 
-from keras_wgd.experiments.analysis import comparisons, frames, pairing, statistics
-from keras_wgd.experiments.analysis.frames import summarize
+from keras_wgd.experiments.analysis import statistics
 
 pytestmark = pytest.mark.any_backend
 
 PLAIN = [0.60, 0.61, 0.63, 0.58]
 WGD = [0.62, 0.60, 0.66, 0.61]
 NAN = math.nan
+ENDS = ("_n", "", "_low", "_high", "_p")
 
 
-def mean_of(values):
-    (found,) = statistics.means_of([[value] for value in values])
-    return found
+def estimate(values, subtracted=None):
+    """Number, mean, interval and p value of one group of differences."""
+    subtracted = [0.0] * len(values) if subtracted is None else subtracted
+    columns = {"group": ["a"] * len(values), "value": values, "other": subtracted}
+    schema = {"group": str, "value": float, "other": float}
+    frame = pl.DataFrame(columns, schema=schema)
+    terms = {"m": (pl.col("value"), pl.col("other"))}
+    (row,) = statistics.estimates(frame, ["group"], terms).to_dicts()
+    return tuple(row[f"m{end}"] for end in ENDS)
 
 
-def test_the_mean_has_students_interval():
-    found = mean_of(PLAIN)
+def test_mean_has_students_interval():
     low, high = stats.t.interval(
         0.95, len(PLAIN) - 1, loc=np.mean(PLAIN), scale=stats.sem(PLAIN)
     )
-    assert (found.n, found.left_out) == (4, 0)
-    assert (found.mean, found.low, found.high) == pytest.approx(
-        (np.mean(PLAIN), low, high)
-    )
-    assert found.half == pytest.approx((high - low) / 2)
+    assert estimate(PLAIN)[:4] == pytest.approx((4, np.mean(PLAIN), low, high))
+
+
+def test_paired_test_is_that_of_scipy():
+    test = stats.ttest_rel(WGD, PLAIN)
+    interval = test.confidence_interval(0.95)
+    mean = np.mean(np.subtract(WGD, PLAIN))
+    expected = (4, mean, interval.low, interval.high, test.pvalue)
+    assert estimate(WGD, PLAIN) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("values", "n", "left_out", "mean"),
+    ("values", "n", "mean"),
     [
-        ([], 0, 0, None),
-        ([NAN, NAN], 0, 2, None),
-        ([0.5], 1, 0, 0.5),
-        ([0.5, NAN], 1, 1, 0.5),
-        ([0.5, math.inf], 1, 1, 0.5),
-        ([0.5, 0.5, 0.5], 3, 0, 0.5),
-        ([0.0, 0.0, NAN], 2, 1, 0.0),
-        ([0.3, 0.1 + 0.2], 2, 0, pytest.approx(0.3)),
+        ([NAN, NAN], 0, None),
+        ([0.5], 1, 0.5),
+        ([0.5, NAN], 1, 0.5),
+        ([0.5, math.inf], 1, 0.5),
+        ([0.5, None], 1, 0.5),
+        ([0.5, 0.5, 0.5], 3, 0.5),
+        ([0.0, 0.0, NAN], 2, 0.0),
+        ([0.3, 0.1 + 0.2], 2, pytest.approx(0.3)),
     ],
 )
-def test_a_mean_without_two_different_values_has_no_interval(values, n, left_out, mean):
-    found = mean_of(values)
-    assert found == statistics.Estimate(n=n, left_out=left_out, mean=mean)
-    assert found.half is None
-
-
-def test_several_means_at_once_are_those_one_by_one():
-    rows = [[1.0, NAN, 3.0], [2.0, 5.0, NAN], [4.0, 7.0, NAN]]
-    found = statistics.means_of(rows)
-    assert found == [mean_of(column) for column in zip(*rows, strict=True)]
-    assert [estimate.n for estimate in found] == [3, 2, 1]
-    assert [e.mean for e in found] == pytest.approx([7 / 3, 6.0, 3.0])
-
-
-def test_the_paired_test_is_that_of_the_formula():
-    differences = np.subtract(WGD, PLAIN)
-    error = differences.std(ddof=1) / math.sqrt(4)
-    t = differences.mean() / error
-    half = stats.t.ppf(0.975, 3) * error
-    found = statistics.difference_of(WGD, PLAIN)
-    assert found.n == 4
-    assert (found.mean, found.low, found.high, found.p) == pytest.approx(
-        (
-            differences.mean(),
-            differences.mean() - half,
-            differences.mean() + half,
-            2 * stats.t.sf(abs(t), 3),
-        )
-    )
-    assert found.p == pytest.approx(stats.ttest_rel(WGD, PLAIN).pvalue)
+def test_mean_without_two_different_values(values, n, mean):
+    assert estimate(values) == (n, mean, None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("values", "plain", "n", "left_out", "mean"),
+    ("values", "plain", "n", "mean"),
     [
-        ([], [], 0, 0, None),
-        ([0.6], [0.5], 1, 0, 0.1),
-        ([0.6, 0.7], [0.5, 0.6], 2, 0, 0.1),  # equal but for rounding
-        ([0.5, 0.5], [0.5, 0.5], 2, 0, 0.0),
-        ([0.0, 0.0], [0.0, 0.0], 2, 0, 0.0),
-        ([0.6, NAN], [0.5, 0.5], 1, 1, 0.1),
-        ([0.6, 0.5], [NAN, NAN], 0, 2, None),
+        ([0.6], [0.5], 1, 0.1),
+        ([0.6, 0.7], [0.5, 0.6], 2, 0.1),  # equal but for rounding
+        ([0.5, 0.5], [0.5, 0.5], 2, 0.0),
+        ([0.0, 0.0], [0.0, 0.0], 2, 0.0),
+        ([0.6, NAN], [0.5, 0.5], 1, 0.1),
+        ([0.6, 0.5], [NAN, NAN], 0, None),
     ],
 )
-def test_without_two_different_pairs_there_is_no_test(values, plain, n, left_out, mean):
-    found = statistics.difference_of(values, plain)
-    assert (found.n, found.left_out) == (n, left_out)
-    assert found.mean == (None if mean is None else pytest.approx(mean))
-    assert (found.low, found.high, found.p) == (None, None, None)
+def test_difference_without_two_different_pairs(values, plain, n, mean):
+    mean = None if mean is None else pytest.approx(mean)
+    assert estimate(values, plain) == (n, mean, None, None, None)
 
 
-def test_numbers_that_overflow_warn_of_nothing():
-    statistics.difference_of([1e308, -1e308, 1.0], [-1e308, 1e308, 0.0])
-    mean_of([1e308, -1e308, 1e308])
-    mean_of([1e308, 1e308, 1e308])
-    assert statistics.roughness([1e308, 0.0, 1e308]) is not None
+def test_groups_are_estimated_apart():
+    """Several quantities and groups at once are those one by one."""
+    frame = pl.DataFrame(
+        {
+            "group": ["b", "a", "b", "a", "b", "a"],
+            "x": [1.0, NAN, 3.0, 2.0, 5.0, None],
+            "y": [2.0, 4.0, 7.0, 1.0, 7.0, 7.0],
+        }
+    )
+    terms = {name: (pl.col(name), pl.lit(0.0)) for name in ("x", "y")}
+    found = statistics.estimates(frame, ["group"], terms, count=pl.len())
+    assert found.select("group", "count").rows() == [("b", 3), ("a", 3)]
+    for row in found.to_dicts():
+        of_group = frame.filter(group=row["group"])
+        for name in ("x", "y"):
+            expected = estimate(of_group[name].to_list())
+            assert tuple(row[f"{name}{end}"] for end in ENDS) == expected
 
 
-def test_p_values_are_adjusted_as_benjamini_and_hochberg_did():
+def test_overflow_warns_of_nothing():
+    estimate([1e308, -1e308, 1.0], [-1e308, 1e308, 0.0])
+    estimate([1e308, -1e308, 1e308])
+    assert estimate([1e308, 1e308, 1e308])[1] in (None, pytest.approx(1e308))
+    assert roughness([1e308, 0.0, 1e308]) is not None
+
+
+def test_adjustment_of_benjamini_and_hochberg():
     # Step up by hand: 0.01 * 3 / 1, 0.02 * 3 / 2, 0.5.
-    found = statistics.adjusted([0.02, None, 0.01, 0.5])
+    found = statistics.adjusted(pl.Series([0.02, None, 0.01, 0.5])).to_list()
     assert found == [pytest.approx(0.03), None, pytest.approx(0.03), pytest.approx(0.5)]
-    assert statistics.adjusted([None, None]) == [None, None]
-    assert statistics.adjusted([]) == []
+    for nothing in ([None, None], []):
+        p_values = pl.Series(nothing, dtype=pl.Float64)
+        assert statistics.adjusted(p_values).to_list() == nothing
+
+
+def roughness(losses):
+    frame = pl.DataFrame({"loss": losses}, schema={"loss": float})
+    return frame.select(statistics.roughness("loss")).item()
 
 
 @pytest.mark.parametrize(
@@ -124,161 +128,16 @@ def test_p_values_are_adjusted_as_benjamini_and_hochberg_did():
     ],
 )
 def test_roughness(losses, expected):
-    assert statistics.roughness(losses) == (
-        None if expected is None else pytest.approx(expected)
-    )
+    expected = None if expected is None else pytest.approx(expected)
+    assert roughness(losses) == expected
 
 
-def test_roughness_of_a_diverged_run_is_no_number():
-    assert math.isnan(statistics.roughness([1.0, 0.5, NAN, 0.1]))
+@pytest.mark.parametrize("loss", [NAN, math.inf])
+def test_roughness_of_a_diverged_run(loss):
+    assert not math.isfinite(roughness([1.0, 0.5, loss, 0.1]))
 
 
-def test_roughness_is_what_numpy_makes_of_it():
+def test_roughness_is_that_of_numpy():
     losses = np.random.default_rng(0).uniform(size=20)
-    expected = np.sqrt(np.mean(np.diff(np.diff(losses)) ** 2))
-    assert statistics.roughness(losses.tolist()) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"seed": 5},
-        {"learning_rate": 0.5},
-        {"optimizer": "adam"},
-        {"epochs": 7},
-        {"image_size": None},
-        {"weight_decay": 0.0},
-    ],
-)
-def test_only_runs_that_differ_in_the_arm_are_paired(other):
-    spec = dataclasses.replace(SPEC, stem=None)
-    found = [
-        result_of(dataclasses.replace(spec, **other), accuracy=0.1),
-        result_of(spec, accuracy=0.2),
-        result_of(spec, "filters", accuracy=0.3),
-    ]
-    pairs = pairing.paired(frames.frame(found), ["accuracy"])
-    assert pairs["accuracy_plain"].to_list() == [None, None, 0.2]
-    alone = pairing.paired(frames.frame([found[0], found[2]]), ["accuracy"])
-    assert alone["accuracy_plain"].to_list() == [None, None]
-
-
-@pytest.mark.parametrize("arm", ["plain", "filters"])
-def test_a_run_that_is_there_twice_is_refused(arm):
-    runs = frames.frame([result_of(), result_of(arm="filters"), result_of(arm=arm)])
-    for count in (lambda: pairing.paired(runs, ["loss"]), lambda: summarize(runs)):
-        with pytest.raises(ValueError, match=f"each run once.*twice .*'arm': '{arm}'"):
-            count()
-
-
-def test_runs_on_different_backends_are_not_paired():
-    found = [
-        result_of(environment={"backend": "torch"}),
-        result_of(arm="filters", environment={"backend": "jax"}),
-    ]
-    pairs = pairing.paired(frames.frame(found), ["accuracy"])
-    assert pairs["accuracy_plain"].null_count() == 2
-
-
-def test_the_verdict_averages_over_optimizers_within_a_seed_first():
-    runs = frames.frame(
-        runs_of(
-            {
-                ("sgdm", "plain"): [0.50, 0.50, 0.50],
-                ("sgdm", "filters"): [0.51, 0.53, 0.50],
-                ("adam", "plain"): [0.50, 0.50, 0.50],
-                ("adam", "filters"): [0.53, 0.49, 0.56],
-            }
-        )
-    )
-    (found,) = comparisons.verdicts(runs, "accuracy")
-    assert (found.arm, found.at_paper_rate, found.blocks) == ("filters", True, 2)
-    assert (found.pairs, found.higher, found.lower, found.equal) == (6, 4, 1, 1)
-    means = [0.02, 0.01, 0.03]
-    expected = stats.ttest_1samp(means, 0)
-    interval = expected.confidence_interval()
-    assert found.difference.n == 3
-    assert (found.difference.mean, found.difference.p) == pytest.approx(
-        (0.02, expected.pvalue)
-    )
-    assert (found.difference.low, found.difference.high) == pytest.approx(
-        (interval.low, interval.high)
-    )
-
-
-def test_the_verdict_is_over_what_every_seed_has():
-    found = runs_of(
-        {
-            ("sgdm", "plain"): [0.50, 0.50],
-            ("sgdm", "filters"): [0.51, 0.53],
-            ("adam", "plain"): [0.50],
-            ("adam", "filters"): [0.90],
-        }
-    )
-    (verdict,) = comparisons.verdicts(frames.frame(found), "accuracy")
-    assert (verdict.pairs, verdict.blocks, verdict.difference.n) == (3, 1, 2)
-    assert verdict.difference.mean == pytest.approx(0.02)
-
-
-def test_settings_and_the_papers_rate_are_judged_apart():
-    own = dataclasses.replace(SPEC, learning_rate=0.1)
-    other = dataclasses.replace(SPEC, image_size=None)
-    found = [
-        result_of(spec, arm)
-        for spec in (other, own, SPEC)
-        for arm in ("fan_in", "plain", "filters")
-    ]
-    verdicts = comparisons.verdicts(frames.frame(found), "accuracy")
-    groups = [(v.setting["image_size"], v.at_paper_rate, v.arm) for v in verdicts]
-    assert groups == [
-        *((32, True, "filters"), (32, True, "fan_in")),
-        *((32, False, "filters"), (32, False, "fan_in")),
-        *((None, True, "filters"), (None, True, "fan_in")),
-    ]
-    assert all(tuple(v.setting) == pairing.SETTING for v in verdicts)
-    assert {v.pairs for v in verdicts} == {1}
-    assert comparisons.verdicts(frames.frame([]), "accuracy") == []
-
-
-def test_the_verdict_counts_what_diverged():
-    runs = frames.frame(study()).filter(dataset="cifar100", seed=1)
-    filters = [v for v in comparisons.verdicts(runs, "loss") if v.arm == "filters"]
-    # RAdam's pair is equal; that of SGDM at 0.1 has a plain run without a loss.
-    assert [(v.pairs, v.undecided, v.equal) for v in filters] == [(1, 0, 1), (1, 1, 0)]
-    assert [(v.blocks, v.difference.n) for v in filters] == [(1, 1), (0, 0)]
-    assert all(v.undecided == 0 for v in comparisons.verdicts(runs, "accuracy"))
-
-
-def test_what_has_the_most_pairs_comes_first():
-    rows = {
-        # data set, size of the images: pairs
-        ("animals10", None): 2,
-        ("animals10", 32): 0,
-        ("cifar100", 32): 1,
-        ("cifar100", 64): 3,
-        ("digits", None): 4,
-        ("cars", 32): 4,
-    }
-    found = [
-        result_of(
-            dataclasses.replace(SPEC, dataset=dataset, image_size=size, seed=seed), arm
-        )
-        for (dataset, size), pairs in rows.items()
-        for seed in range(5)
-        for arm in ("plain", "filters")
-        if arm == "plain" or seed < pairs
-    ]
-    ordered = pairing.by_evidence(frames.frame(found))
-    settings = ordered.select("place", "dataset", "image_size").unique(
-        maintain_order=True
-    )
-    assert settings.rows() == [
-        (0, "cars", 32),  # as many as digits
-        (1, "cifar100", 64),
-        (2, "cifar100", 32),
-        (3, "digits", None),
-        (4, "animals10", None),
-        (5, "animals10", 32),
-    ]
-    assert len(ordered) == len(found)
-    assert pairing.by_evidence(frames.frame([])).is_empty()
+    expected = np.sqrt(np.mean(np.diff(losses, 2) ** 2))
+    assert roughness(losses.tolist()) == pytest.approx(expected)

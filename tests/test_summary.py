@@ -1,4 +1,4 @@
-"""One plan, told to a terminal, a notebook and a program."""
+"""`WGD.summary()` in a terminal, in a notebook and as JSON."""
 
 import builtins
 import json
@@ -13,7 +13,6 @@ from keras import layers
 from support.networks import every_layer_type
 
 from keras_wgd import WGD, conv_kernels
-from keras_wgd.optimizers.summary import Summary
 
 
 def built(mean_over="filters"):
@@ -23,29 +22,31 @@ def built(mean_over="filters"):
     return model, optimizer
 
 
-def test_there_is_a_summary_once_the_optimizer_is_built():
+def test_summary_before_build():
     optimizer = WGD("adam")
     with pytest.raises(ValueError, match=r"built before its summary.*not built"):
         optimizer.summary()
-    assert optimizer._repr_html_() is None  # a notebook then shows its repr
+    assert optimizer._repr_html_() is None  # a notebook shows its repr instead
 
 
-def test_the_text_names_every_kernel_and_every_reason(capsys):
+def test_text(capsys):
     model, optimizer = built()
     lines = []
     optimizer.summary(print_fn=lines.append)
     (text,) = lines
     for kernel in conv_kernels(model):
         assert kernel.path.removesuffix("/kernel") in text
-    assert f"11 of {len(model.trainable_variables)} trainable variables centred" in text
-    assert "4 left alone: a mean of one" in text
+    assert (
+        f"11 of {len(model.trainable_variables)} trainable variables centered" in text
+    )
+    assert "4 left alone: a mean of one element" in text
     assert "3 filters, 2 groups" in text
     assert text.count(" none") == 4
     optimizer.summary()
-    assert "trainable variables centred" in capsys.readouterr().out
+    assert "trainable variables centered" in capsys.readouterr().out
 
 
-def test_the_page_of_a_notebook_says_the_same():
+def test_notebook_page():
     model, optimizer = built()
     page = ElementTree.fromstring(f"<div>{optimizer._repr_html_()}</div>")
     rows = [[cell.text for cell in row] for row in page.findall("table/*/tr")]
@@ -64,7 +65,7 @@ def test_the_page_of_a_notebook_says_the_same():
 
 
 def stages():
-    """Two stages of blocks, as many networks name them."""
+    """Two stages of blocks, with common names."""
     x = keras.Input((4, 4, 3))
     y = layers.Conv2D(8, 3, padding="same", name="stem_convolution")(x)
     for stage, blocks in ((1, 4), (2, 2)):
@@ -87,7 +88,7 @@ FOLDED = [
 ]
 
 
-def test_blocks_that_are_alike_are_folded_and_it_is_said():
+def test_folded_blocks():
     model = stages()
     optimizer = WGD("adam", kernels=model)
     optimizer.build(model.trainable_variables)
@@ -95,16 +96,16 @@ def test_blocks_that_are_alike_are_folded_and_it_is_said():
     rows = [[cell.text for cell in row] for row in page.findall("table/tbody/tr")]
     assert [(row[0], row[1], row[3]) for row in rows] == FOLDED
     notes = [page[2].text, *(line.tail for line in page[2])]
-    # 19 kernels, of which 6 are depthwise, and as many biases.
-    assert notes[0] == "13 of 38 trainable variables centred"
-    assert notes[-1] == "[1-3] in a name: a row for kernels 1 to 3, alike in all else"
-    assert len(Summary(optimizer._plan, "").to_dict()["variables"]) == 38
+    # 19 kernels, 6 of them depthwise, and 19 biases.
+    assert notes[0] == "13 of 38 trainable variables centered"
+    assert notes[-1] == "[1-3] in a name: a row for kernels 1 to 3, equal in all else"
+    assert len(optimizer._summary().to_dict()["variables"]) == 38
     _, other = built()
     assert "[1-3]" not in other._repr_html_()
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 120])
-def test_no_word_is_broken_and_no_cell_is_cut(monkeypatch, capsys, width):
+def test_narrow_terminals(monkeypatch, capsys, width):
     monkeypatch.setenv("COLUMNS", str(width))
     model = stages()
     optimizer = WGD("adam", kernels=model)
@@ -130,7 +131,7 @@ def test_no_word_is_broken_and_no_cell_is_cut(monkeypatch, capsys, width):
         assert set(re.findall("[^_]+_?", line[0])) <= words
 
 
-def test_in_a_notebook_the_summary_is_shown_below_the_cell(monkeypatch, capsys):
+def test_notebook_display(monkeypatch, capsys):
     shown = []
     shell = type("ZMQInteractiveShell", (), {})()
     module = types.ModuleType("IPython.display")
@@ -146,25 +147,27 @@ def test_in_a_notebook_the_summary_is_shown_below_the_cell(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("mean_over", ["filters", "fan_in", "kernels"])
-def test_a_program_is_told_of_every_variable(mean_over):
+def test_json(mean_over):
     model, optimizer = built(mean_over)
-    told = json.loads(json.dumps(Summary(optimizer._plan, "").to_dict()))
+    told = json.loads(json.dumps(optimizer._summary().to_dict()))
     assert told["mean_over"] == mean_over
     variables = model.trainable_variables
     assert [row["path"] for row in told["variables"]] == [v.path for v in variables]
     assert [row["shape"] for row in told["variables"]] == [
         list(v.shape) for v in variables
     ]
-    centred = [
-        v for v, row in zip(variables, told["variables"], strict=True) if row["centred"]
+    centered = [
+        v
+        for v, row in zip(variables, told["variables"], strict=True)
+        if row["centered"]
     ]
-    assert list(map(id, centred)) == list(map(id, optimizer.whitened_variables))
+    assert list(map(id, centered)) == list(map(id, optimizer.whitened_variables))
     located = {kernel.path: kernel for kernel in conv_kernels(model)}
     for row in told["variables"]:
         kernel = located.get(row["path"])
         assert (row["layer"] is None) == (kernel is None)
-        assert row["centred"] == (row["reason"] == "")
-        if row["centred"]:
+        assert row["centered"] == (row["reason"] == "")
+        if row["centered"]:
             assert row["axes"] == list(kernel.axes(mean_over))
             assert row["groups"] == kernel.mean_groups(mean_over)
             assert row["mean_size"] == kernel.mean_size(mean_over)

@@ -1,4 +1,4 @@
-"""What the types of the library tell those who use it, by mypy."""
+"""The library's types in a user's code, checked by mypy."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import keras_wgd
 
 PACKAGE = Path(keras_wgd.__file__).parent
-# Neither Keras nor any backend is read, only this package; and no configuration.
+# Read only this package, no configuration, and neither Keras nor a backend.
 OPTIONS = [
     "--strict",
     "--config-file=",
@@ -21,7 +21,7 @@ OPTIONS = [
     "--no-color-output",
 ]
 RIGHT = """
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import keras
 
@@ -44,7 +44,8 @@ def train(model: keras.Model, x: Any, y: Any) -> list[float]:
     assert_type(ConvKernel.from_config(kernels[0].get_config()), ConvKernel)
     optimizer = WGD(inner, mean_over="fan_in", placement="update", kernels=kernels[1:])
     assert_type(optimizer, WGDWrapper)
-    assert_type(optimizer.mean_over, str)
+    assert_type(optimizer.mean_over, Literal["filters", "fan_in", "kernels"])
+    assert_type(optimizer.placement, Literal["gradient", "update"])
     assert_type(WGD.from_config(optimizer.get_config()), WGDWrapper)
     monitor = WhiteningMonitor(per_kernel=True)
     model.compile(optimizer=optimizer, loss="mse")
@@ -64,6 +65,9 @@ def alternatives(model: keras.Model, gradient: Any) -> list[Any]:
 """
 WRONG = [
     'WGD("adam", mean_over=3)',
+    'WGD("adam", mean_over="channels")',
+    'WGD("adam", placement="weights")',
+    'RAdam(early_steps="none")',
     'WGD("adam", means_over="filters")',
     "WGD()",
     'RAdam(beta_1="0.9")',
@@ -77,7 +81,7 @@ WRONG = [
 
 
 def complaints(folder, script):
-    """The lines of a user's script that mypy has something to say about."""
+    """The errors that mypy reports for a user's script, by line."""
     (folder / "script.py").write_text(script, "utf-8")
     result = subprocess.run(
         [sys.executable, "-m", "mypy", *OPTIONS, "script.py"],
@@ -93,7 +97,7 @@ def complaints(folder, script):
 
 
 @pytest.mark.any_backend
-def test_right_uses_have_no_type_errors_and_wrong_ones_have(tmp_path):
+def test_type_errors_of_users(tmp_path):
     assert (PACKAGE / "py.typed").is_file()
     assert complaints(tmp_path, RIGHT) == {}
     found = complaints(tmp_path, RIGHT + "\n".join(WRONG) + "\n")

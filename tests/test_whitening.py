@@ -13,13 +13,13 @@ from keras_wgd.optimizers.means import MEANS
 if keras.backend.backend() == "torch":
     from keras_wgd.optimizers.torch_steps import whiten_
 
-# Every kernel shape of the library's table, with odd ones among them.
+# Every kind and rank of kernel, with unusual shapes.
 KERNELS = [
-    ("ordinary", (3, 4, 6), 1),
-    ("ordinary", (3, 3, 4, 6), 1),
-    ("ordinary", (3, 1, 2, 4, 6), 1),
-    ("ordinary", (3, 3, 2, 6), 3),
-    ("ordinary", (1, 1, 5, 3), 1),
+    ("standard", (3, 4, 6), 1),
+    ("standard", (3, 3, 4, 6), 1),
+    ("standard", (3, 1, 2, 4, 6), 1),
+    ("standard", (3, 3, 2, 6), 3),
+    ("standard", (1, 1, 5, 3), 1),
     ("transposed", (3, 6, 4), 1),
     ("transposed", (3, 3, 6, 4), 1),
     ("transposed", (2, 2, 2, 6, 4), 1),
@@ -33,7 +33,7 @@ def drawn(shape, seed=0, dtype="float32"):
 
 
 def every_mean_of(kernels):
-    """Each with each mean, but those of one element, which are never taken."""
+    """Each kernel with each mean, except means over one element."""
     return pytest.mark.parametrize(
         ("kind", "shape", "groups", "mean_over"),
         [
@@ -50,7 +50,7 @@ def kernel_of(kind, shape, groups):
 
 
 @every_mean_of(KERNELS)
-def test_every_mean_equals_the_loops(kind, shape, groups, mean_over):
+def test_every_mean(kind, shape, groups, mean_over):
     kernel = kernel_of(kind, shape, groups)
     gradient = drawn(shape)
     whitened = whiten(
@@ -66,8 +66,8 @@ def test_every_mean_equals_the_loops(kind, shape, groups, mean_over):
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch")
 @pytest.mark.parametrize("count", [1, 3])
-@every_mean_of([*KERNELS, ("ordinary", (5, 5, 32, 32), 1)])
-def test_every_mean_in_place_equals_the_loops(kind, shape, groups, count, mean_over):
+@every_mean_of([*KERNELS, ("standard", (5, 5, 32, 32), 1)])
+def test_every_mean_in_place(kind, shape, groups, count, mean_over):
     import torch
 
     kernel = kernel_of(kind, shape, groups)
@@ -83,16 +83,14 @@ def test_every_mean_in_place_equals_the_loops(kind, shape, groups, count, mean_o
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch")
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
-def test_a_large_mean_in_place_is_the_same_for_any_number_of_threads(
-    monkeypatch, threads
-):
+def test_large_mean_in_place_on_several_threads(monkeypatch, threads):
     import torch
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     gradient = drawn((3, 3, 16, 128))
     tensor = torch.tensor(gradient)
     whiten_([tensor], (-4, -3, -2))
-    expected = reference.whiten(gradient, "ordinary", "fan_in", 1)
+    expected = reference.whiten(gradient, "standard", "fan_in", 1)
     np.testing.assert_allclose(tensor.numpy(), expected, rtol=0, atol=1e-6)
 
 
@@ -111,7 +109,7 @@ def project(case, gradient):
 
 @settings(max_examples=60, deadline=None)
 @given(cases)
-def test_applying_it_twice_changes_nothing(case):
+def test_idempotence(case):
     once = project(case, drawn(case[0][1], case[2]))
     np.testing.assert_allclose(
         project(case, once.astype("float32")), once, rtol=0, atol=1e-6
@@ -120,7 +118,7 @@ def test_applying_it_twice_changes_nothing(case):
 
 @settings(max_examples=60, deadline=None)
 @given(cases)
-def test_the_norm_splits_as_equation_17_says(case):
+def test_norms_of_equation_17(case):
     gradient = drawn(case[0][1], case[2])
     whitened = project(case, gradient)
     removed = gradient - whitened
@@ -135,7 +133,7 @@ def test_the_norm_splits_as_equation_17_says(case):
 
 @settings(max_examples=60, deadline=None)
 @given(cases, st.floats(-8, 8, width=32), st.floats(-8, 8, width=32))
-def test_it_is_linear(case, a, b):
+def test_linearity(case, a, b):
     one, two = (drawn(case[0][1], case[2] + i) for i in range(2))
     np.testing.assert_allclose(
         project(case, np.float32(a) * one + np.float32(b) * two),
@@ -147,33 +145,33 @@ def test_it_is_linear(case, a, b):
 
 @settings(max_examples=30, deadline=None)
 @given(cases, st.integers(-20, 20))
-def test_it_commutes_with_powers_of_two_bit_for_bit(case, exponent):
+def test_powers_of_two_commute_exactly(case, exponent):
     gradient, scale = drawn(case[0][1], case[2]), np.float32(2.0**exponent)
     np.testing.assert_array_equal(
         project(case, gradient * scale), project(case, gradient) * scale
     )
 
 
-# JAX has no float64 unless the whole process asks for it.
+# JAX has no float64 by default.
 UNIT_ROUNDOFF = {"float16": 2**-11, "bfloat16": 2**-8, "float64": 2**-53}
 if keras.backend.backend() == "jax":
     del UNIT_ROUNDOFF["float64"]
 
 
 @pytest.mark.parametrize("dtype", UNIT_ROUNDOFF)
-def test_the_dtype_is_kept_and_its_precision_reached(dtype):
+def test_dtype_and_precision(dtype):
     gradient = ops.cast(drawn((3, 3, 16, 32)), dtype)
     whitened = whiten(gradient)
     assert whitened.dtype == gradient.dtype
     gradient, whitened = (
         ops.convert_to_numpy(x).astype("float64") for x in (gradient, whitened)
     )
-    # Two roundings, of the mean and of the difference, and those of the sum.
-    error = whitened - reference.whiten(gradient, "ordinary", "filters")
+    # Mean and difference round once each, and the sum rounds too.
+    error = whitened - reference.whiten(gradient, "standard", "filters")
     assert np.abs(error).max() <= 3 * UNIT_ROUNDOFF[dtype] * np.abs(gradient).max()
 
 
-def test_arrays_and_their_integers_will_do():
+def test_arrays_and_numpy_integers():
     gradient = drawn((3, 4))
     whitened = ops.convert_to_numpy(whiten(gradient, np.int64(1)))
     wanted = gradient - gradient.mean(axis=1, keepdims=True)
@@ -181,7 +179,7 @@ def test_arrays_and_their_integers_will_do():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_bad_number_reaches_its_own_mean_and_no_other(bad):
+def test_nan_and_infinity_stay_in_their_mean(bad):
     gradient = drawn((3, 3, 4, 6))
     gradient[1, 2, 3, 4] = bad
     whitened = ops.convert_to_numpy(whiten(ops.convert_to_tensor(gradient)))
@@ -205,6 +203,6 @@ def test_a_bad_number_reaches_its_own_mean_and_no_other(bad):
         ("x", 1, "Received: axes=x"),
     ],
 )
-def test_wrong_axes_and_groups_are_refused(axes, groups, message):
+def test_wrong_axes_and_groups(axes, groups, message):
     with pytest.raises(ValueError, match=message):
         whiten(ops.zeros((3, 3, 4, 6)), axes, groups)

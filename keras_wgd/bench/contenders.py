@@ -1,4 +1,4 @@
-"""What is measured: optimizers alone and wrapped, and their peers."""
+"""The optimizers that are measured: alone, in WGD, and those of other libraries."""
 
 import dataclasses
 import functools
@@ -15,23 +15,23 @@ from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
 
-# So small that weights stay what they are through any number of steps.
+# So small that the weights stay the same through any number of steps.
 _RATE = 1e-9
 _MOMENTUM = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One optimizer whose step is measured.
+    """An optimizer whose step is measured.
 
     Attributes:
-        name: What a table calls it.
-        optimizer: Whose step it makes: a key of `OPTIMIZERS`.
-        make: Makes it: a Keras optimizer, or from the weights what `library` has.
-        kind: `"alone"`, `"wgd"`, `"watched"`, which is WGD under a
-            `WhiteningMonitor`, or `"peer"`, which others have made.
-        mean_over: As for `WGD`; `None` if it is not one.
-        placement: As for `WGD`.
+        name: Its name in tables.
+        optimizer: A key of `OPTIMIZERS`.
+        make: Returns a Keras optimizer or an optax transformation; for `"torch"`, takes
+            the weights and returns a function that makes a step.
+        kind: `"alone"`, `"wgd"`, `"watched"` (WGD with a `WhiteningMonitor`) or
+            `"peer"` (of another library).
+        placement: As for `WGD`; `None` without it.
         library: `"keras"`, `"torch"` or `"optax"`.
     """
 
@@ -39,26 +39,22 @@ class Contender:
     optimizer: str
     make: Callable[..., Any]
     kind: str
-    mean_over: str | None = None
     placement: str | None = None
     library: str = "keras"
 
-    def passes(self, centred: float = 0.0) -> float:
-        """How often memory must be read or written for a weight, at least.
+    def passes(self, centered: float = 0.0) -> float:
+        """The minimum number of passes over memory of the size of the weights.
 
-        The gradient and the weight are read, the weight is written, each moving
-        average is read and written. For a mean of the gradient, that is read once
-        more; for a mean of the step, the moving averages are, of which it is made.
+        A step reads the gradient and the weight, writes the weight, and reads and
+        writes each moving average. A mean reads the gradient once more, or, for
+        `placement="update"`, the moving averages that the update is made of.
 
         Args:
-            centred: The share of the weights that is centred.
-
-        Returns:
-            Passes over memory of the size of the weights.
+            centered: The share of the weights that is centered.
         """
         moments = _moments(self.optimizer)
         again = {None: 0, "gradient": 1, "update": moments}[self.placement]
-        return 3 + 2 * moments + again * centred
+        return 3 + 2 * moments + again * centered
 
 
 def contenders(
@@ -67,66 +63,34 @@ def contenders(
     placements: Sequence[str],
     kernels: Any = None,
 ) -> list[Contender]:
-    """The optimizer alone, wrapped in each way, and the peers that are installed.
+    """An optimizer alone, wrapped in each way, and the peers that are installed.
 
     Args:
         optimizer: A key of `OPTIMIZERS`.
-        means: What the means are taken over.
-        placements: What is centred.
+        means: Values of `mean_over`.
+        placements: Values of `placement`.
         kernels: As for `WGD`.
-
-    Returns:
-        The contenders, the optimizer alone first.
     """
-    make = functools.partial(_made, optimizer)
-
-    def wrapped(mean_over, placement):
-        return lambda: WGD(make(), mean_over, placement, kernels)
-
+    make = functools.partial(_make, optimizer)
     found = [Contender(type(make()).__name__, optimizer, make, "alone")]
     for placement in placements:
-        for mean_over in means:
-            name = f"WGD {mean_over}"
+        for mean in means:
+            name = f"WGD {mean}"
             if placement != "gradient":
                 name += f", {placement}"
-            make_wrapped = wrapped(mean_over, placement)
-            found.append(
-                Contender(name, optimizer, make_wrapped, "wgd", mean_over, placement)
-            )
-    peers = {
-        "torch": _torch_peers,
-        "jax": _jax_peers,
-        "tensorflow": _tensorflow_peers,
-    }[keras.backend.backend()](optimizer)
-    found += [
-        Contender(name, optimizer, make_peer, "peer", library=library)
-        for name, (library, make_peer) in peers.items()
+            wrapped = functools.partial(_make_wgd, optimizer, mean, placement, kernels)
+            found.append(Contender(name, optimizer, wrapped, "wgd", placement))
+    peers = {"torch": _torch_peers, "jax": _jax_peers, "tensorflow": _keras_peers}
+    library = {"torch": "torch", "jax": "optax", "tensorflow": "keras"}
+    backend = keras.backend.backend()
+    return found + [
+        Contender(name, optimizer, make_peer, "peer", library=library[backend])
+        for name, make_peer in peers[backend](optimizer).items()
     ]
-    return found
-
-
-def _made(optimizer):
-    config = optimizers.config(optimizer, _RATE, momentum=_MOMENTUM, epsilon=1e-7)
-    return inner.get(config)
-
-
-@functools.cache
-def _moments(optimizer):
-    """How many moving averages it keeps of each weight."""
-    made, shape = _made(optimizer), (2, 3)
-    made.build([keras.Variable(np.zeros(shape))])
-    return sum(variable.shape == shape for variable in made.variables)
 
 
 def in_fit(family: Sequence[Contender]) -> list[Contender]:
-    """Whose whole steps of `fit` are compared.
-
-    Args:
-        family: As `contenders` gives it.
-
-    Returns:
-        The optimizer alone, the first that is wrapped, and that one watched.
-    """
+    """The optimizer alone, the first in WGD, and that one with a `WhiteningMonitor`."""
     alone, wrapped, *_ = family
     watched = dataclasses.replace(
         wrapped, name=f"{wrapped.name}, watched", kind="watched"
@@ -134,33 +98,50 @@ def in_fit(family: Sequence[Contender]) -> list[Contender]:
     return [alone, wrapped, watched]
 
 
-def _torch_peers(optimizer):
+def _make(optimizer):
+    config = optimizers.config(optimizer, _RATE, momentum=_MOMENTUM, epsilon=1e-7)
+    return inner.get(config)
+
+
+def _make_wgd(optimizer, mean_over, placement, kernels):
+    return WGD(_make(optimizer), mean_over, placement, kernels)
+
+
+@functools.cache
+def _moments(optimizer):
+    """The number of moving averages that an optimizer keeps of each weight."""
+    made, shape = _make(optimizer), (2, 3)
+    made.build([keras.Variable(np.zeros(shape))])
+    return sum(variable.shape == shape for variable in made.variables)
+
+
+def _name_and_options(optimizer):
+    """The name of an optimizer in other libraries, and its momentum."""
+    _, name, options = OPTIMIZERS[optimizer]
+    return name, {"momentum": _MOMENTUM} if "momentum" in options else {}
+
+
+def _torch_peers(optimizer) -> dict[str, Callable[..., Any]]:
     import torch
 
     name, options = _name_and_options(optimizer)
     classes = (v for v in vars(torch.optim).values() if isinstance(v, type))
-    made = next((c for c in classes if c.__name__.lower() == name), None)
-    if made is None:
+    peer = next((c for c in classes if c.__name__.lower() == name), None)
+    if peer is None:
         return {}
-    known = inspect.signature(made).parameters
 
-    def peer(way):
-        return lambda weights: made(weights, lr=_RATE, **options, **{way: True}).step
+    def made(implementation):
+        implementation = {implementation: True}
+        return lambda weights: peer(weights, lr=_RATE, **options, **implementation).step
 
     found = {
-        f"torch.optim.{made.__name__}({way}=True)": ("torch", peer(way))
+        f"torch.optim.{peer.__name__}({way}=True)": made(way)
         for way in ("foreach", "fused")
-        if way in known
+        if way in inspect.signature(peer).parameters
     }
     if optimizer == "radam" and find_spec("pytorch_optimizer"):
-        found["pytorch_optimizer.RAdam, centralized"] = ("torch", _centralized_radam)
+        found["pytorch_optimizer.RAdam, centralized"] = _centralized_radam
     return found
-
-
-def _name_and_options(optimizer):
-    """What other libraries call it, and what they call momentum; epsilon is theirs."""
-    _, name, options = OPTIMIZERS[optimizer]
-    return name, {"momentum": _MOMENTUM} if "momentum" in options else {}
 
 
 def _centralized_radam(weights):
@@ -175,26 +156,25 @@ def _centralized_radam(weights):
     return centralized
 
 
-def _jax_peers(optimizer):
+def _jax_peers(optimizer) -> dict[str, Callable[..., Any]]:
+    name, options = _name_and_options(optimizer)
     if not find_spec("optax"):
         return {}
     import optax
 
-    name, options = _name_and_options(optimizer)
-    make = getattr(optax, name, None)
-    if make is None:
+    if not hasattr(optax, name):
         return {}
-    found = {f"optax.{name}": ("optax", lambda: make(_RATE, **options))}
+    make = functools.partial(getattr(optax, name), _RATE, **options)
+    found: dict[str, Callable[..., Any]] = {f"optax.{name}": make}
     if optimizer == "radam":
-        found["optax.chain(centralize, radam)"] = (
-            "optax",
-            lambda: optax.chain(optax.centralize(), optax.radam(_RATE)),
+        found["optax.chain(centralize, radam)"] = lambda: optax.chain(
+            optax.centralize(), make()
         )
     return found
 
 
-def _tensorflow_peers(optimizer):
-    # The others are Keras's own already.
+def _keras_peers(optimizer) -> dict[str, Callable[..., Any]]:
+    # Only RAdam is not an optimizer of Keras.
     if optimizer != "radam":
         return {}
-    return {"keras.optimizers.Adam": ("keras", lambda: _made("adam"))}
+    return {"keras.optimizers.Adam": functools.partial(_make, "adam")}

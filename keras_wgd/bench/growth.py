@@ -1,4 +1,4 @@
-"""The time of RAdam's step against the size and the number of its weights."""
+"""The time of RAdam's step by the size and the number of its weights."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from keras_wgd.bench.contenders import contenders
 from keras_wgd.files import read_json, write_text
 
 _NAME = "growth"
-# Kernels and the filters of each: 20 kernels of 10,000 to 100,000,000 numbers in
-# all; 10 to 2,000 kernels of 576 numbers each.
+# The number of kernels, and the filters of each: 20 kernels of 10,000 to 100,000,000
+# scalars in all, and 10 to 2,000 kernels of 576 scalars each.
 _PANELS = {
     "Numbers in 20 weights": [(20, filters) for filters in (7, 24, 75, 236, 745)],
     "Weights of 576 numbers": [(n, 8) for n in (10, 30, 100, 300, 1000, 2000)],
 }
-# What each kind of contender is called here, and its colour.
+# The name of each kind of contender in the chart, and its color.
 _KINDS = {
     "alone": ("RAdam", "#7a7a7a"),
     "wgd": ("WGD(RAdam)", "#0072b2"),
@@ -29,21 +29,17 @@ _KINDS = {
 
 
 def count(rounds: int) -> int:
-    """How often `measure` calls its `on_step`, at most."""
+    """How often `measure` calls `on_step`."""
     return sum(map(len, _PANELS.values())) * len(_contenders()) * (rounds + 1)
 
 
 def measure(
     rounds: int, on_step: Callable[[], None] = lambda: None
 ) -> list[dict[str, Any]]:
-    """Time RAdam alone, in WGD and its first peer on weights of many sizes.
-
-    Args:
-        rounds: How often to time each.
-        on_step: As for `measurements.of_steps`.
+    """Time RAdam alone, in WGD, and its first peer on weights of many sizes.
 
     Returns:
-        For each time its panel, its place in it, and what a measurement has.
+        Measurements as dictionaries, each with its `panel` and its place `x` in it.
     """
     points = []
     for panel, sizes in _PANELS.items():
@@ -58,12 +54,7 @@ def measure(
 def write(
     out: Path, environment: dict[str, Any], points: Sequence[dict[str, Any]]
 ) -> list[Path]:
-    """Write what was measured on this backend, and draw all that is in the folder.
-
-    Args:
-        out: The folder; it is made where it is missing.
-        environment: Where it was measured.
-        points: As `measure` gives them.
+    """Write the measurements of this backend, and draw those of all backends.
 
     Returns:
         The files.
@@ -79,16 +70,13 @@ def write(
 
 
 def read(out: Path) -> list[dict[str, Any]]:
-    """What `write` has written to a folder, on one or more backends.
-
-    Args:
-        out: The folder; it is made where it is missing.
+    """Read what `write` wrote to a folder, under one or more backends.
 
     Returns:
-        A row for each time, ready for `chart`.
+        A row for each measurement, for `chart`.
 
     Raises:
-        ValueError: If a file is damaged, or of another kind.
+        ValueError: If a file is damaged, or was not written by `write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -114,21 +102,14 @@ def read(out: Path) -> list[dict[str, Any]]:
 
 
 def chart(rows: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
-    """Draw what was measured on one or more backends.
-
-    Args:
-        rows: As `read` gives them.
-
-    Returns:
-        A chart: a row for each backend.
-    """
+    """Draw measurements, one row of panels for each backend."""
     peer = _KINDS["peer"][0]
     peers = dict.fromkeys(row["optimizer"] for row in rows if row["kind"] == peer)
-    names, colours = zip(*_KINDS.values(), strict=True)
-    colour = alt.Color(
+    names, colors = zip(*_KINDS.values(), strict=True)
+    color = alt.Color(
         "kind:N",
         title=None,
-        scale=alt.Scale(domain=names, range=colours),
+        scale=alt.Scale(domain=names, range=colors),
         legend=alt.Legend(orient="top", labelFontSize=12, symbolOpacity=1),
     )
     log = alt.Scale(type="log")
@@ -138,7 +119,7 @@ def chart(rows: Sequence[dict[str, Any]]) -> alt.TopLevelMixin:
     base = alt.Chart().encode(
         x=alt.X("x:Q", title=None, scale=log, axis=axis),
         y=alt.Y("milliseconds:Q", title="Milliseconds a step", scale=log, axis=times),
-        color=colour,
+        color=color,
     )
     layers = alt.layer(
         base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=30)

@@ -1,8 +1,10 @@
-"""What was measured: of steps alone, and of whole steps of `fit`."""
+"""Timing of optimizer steps, and of whole steps of `fit`."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+import random
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -11,23 +13,24 @@ from keras_wgd.bench import memory
 from keras_wgd.bench.contenders import Contender
 from keras_wgd.bench.networks import size
 from keras_wgd.bench.steps import WARM_UP, Steps
-from keras_wgd.bench.timing import interleaved
 from keras_wgd.callbacks import WhiteningMonitor
+
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """One contender, measured.
+    """The times of one contender.
 
     Attributes:
-        name: The contender's name.
-        optimizer: Whose step it makes.
+        name: As of the contender.
+        optimizer: As of the contender.
         kind: As of the contender.
-        seconds: Of each round.
-        passes: How often memory must be read or written for a weight, at least;
+        seconds: The time of each round.
+        passes: The minimum number of passes over memory of the size of the weights;
             `None` for a whole step of `fit`.
-        bytes_moved: The bytes that these are.
-        peak_bytes: Memory that a step takes for a while; `None` if not known.
+        bytes_moved: The bytes of these passes.
+        peak_bytes: The memory that a step needs while it runs; `None` if not known.
     """
 
     name: str
@@ -45,12 +48,12 @@ class Measurement:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """A quarter of the rounds took less than the first, or more than the last."""
+        """The first and the third quartile of the seconds."""
         low, high = np.percentile(self.seconds, (25, 75))
         return float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, and the median and quartiles of the seconds, for JSON."""
+        """The fields, and the median and the quartiles of the seconds, for JSON."""
         low, high = self.quartiles
         summary = {"median": self.median, "low": low, "high": high}
         return dataclasses.asdict(self) | summary
@@ -61,25 +64,27 @@ def of_steps(
     contenders: Sequence[Contender],
     rounds: int,
     on_step: Callable[[], None] = lambda: None,
+    copied_gradients: bool = False,
 ) -> list[Measurement]:
-    """Time the steps of contenders in turns, on the same weights and gradients.
+    """Time the steps of contenders on the same weights and gradients.
 
     Args:
         variables: The weights.
-        contenders: What to time.
+        contenders: The optimizers.
         rounds: How often to time each.
-        on_step: Called when a step is ready, and each time that it is timed.
+        on_step: Called when a step is compiled, and each time that it was timed.
+        copied_gradients: As for `Steps`.
 
     Returns:
         A measurement for each contender, in the same order.
     """
-    steps = Steps(variables)
+    steps = Steps(variables, copied_gradients)
     ready = {}
     for contender in contenders:
         ready[contender] = steps.of(contender)
         on_step()
     seconds = interleaved(ready, rounds, on_step)
-    # Last: it scatters the memory that later steps would get.
+    # Last, because it fragments the memory that other steps would use.
     peaks = {contender: memory.peak(step) for contender, step in ready.items()}
     bytes_once = sum(size([v]) * np.dtype(v.dtype).itemsize for v in variables)
     return [
@@ -88,7 +93,7 @@ def of_steps(
             contender.optimizer,
             contender.kind,
             seconds[contender],
-            passes := contender.passes(steps.share(contender)),
+            passes := contender.passes(steps.centered_share(contender)),
             round(passes * bytes_once),
             peaks[contender],
         )
@@ -103,24 +108,21 @@ def of_fit_steps(
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Measurement]:
-    """Time whole steps of `fit`: forward, backward, and the optimizer's.
+    """Time whole steps of `fit`: forward, backward and the optimizer's.
 
     Args:
         model: The network, with logits.
-        contenders: Whose steps; no peers.
+        contenders: The optimizers, without peers.
         rounds: How often to time each.
         batch_size: Images in a step.
         on_step: As for `of_steps`.
-
-    Returns:
-        A measurement for each contender, in the same order.
     """
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
-    y = draw.integers(0, model.output_shape[-1], batch_size)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
+    y = rng.integers(0, model.output_shape[-1], batch_size)
     steps = {}
     for contender in contenders:
-        # Another model of the same layers: the weights are there once.
+        # Models of the same layers share one copy of the weights.
         inputs = keras.Input(model.input_shape[1:])
         twin = keras.Model(inputs, model(inputs))
         twin.compile(
@@ -137,3 +139,29 @@ def of_fit_steps(
         on_step()
     seconds = interleaved(steps, rounds, on_step)
     return [Measurement(c.name, c.optimizer, c.kind, seconds[c]) for c in contenders]
+
+
+def interleaved(
+    steps: Mapping[T, Callable[[], Any]],
+    rounds: int,
+    on_step: Callable[[], None] = lambda: None,
+) -> dict[T, list[float]]:
+    """Time each step once a round, in an order that changes with the round.
+
+    A machine that is slow for a while then slows all steps alike, and no step always
+    follows the same other one.
+
+    Returns:
+        The seconds of each step in each round.
+    """
+    order = list(steps)
+    shuffle = random.Random(0).shuffle
+    seconds: dict[T, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            steps[name]()
+            seconds[name].append(time.perf_counter() - start)
+            on_step()
+    return seconds

@@ -8,39 +8,45 @@ import keras
 from keras_wgd.bench.contenders import Contender
 from keras_wgd.bench.networks import size
 
-# RAdam's first steps are of another kind than the rest.
+# RAdam's first steps are not rectified and take another branch.
 WARM_UP = 10
 
 
 class Steps:
     """Steps of several optimizers on the same weights and gradients.
 
-    Each has moving averages of its own. Weights and state are donated where `fit`
-    donates them, and a step ends when the device has made it.
+    Each optimizer has its own state. Weights and state are donated where `fit` donates
+    them, and a step ends when the device has finished it.
 
     Args:
-        variables: The weights.
-        seed: Of the gradients, which are normal numbers about 0.01 in size.
+        variables: The weights. The gradients are normal with standard deviation 0.01.
+        copied_gradients: On PyTorch, whether Keras's optimizers get copies of the
+            gradients in place of the `.grad` of each weight.
     """
 
-    def __init__(self, variables: Sequence[keras.Variable], seed: int = 0):
+    def __init__(
+        self, variables: Sequence[keras.Variable], copied_gradients: bool = False
+    ):
         self.variables = list(variables)
-        generator = keras.random.SeedGenerator(seed)
+        seed = keras.random.SeedGenerator(0)
         self.gradients = [
-            keras.random.normal(v.shape, stddev=0.01, dtype=v.dtype, seed=generator)
+            keras.random.normal(v.shape, stddev=0.01, dtype=v.dtype, seed=seed)
             for v in self.variables
         ]
-        self._whitened: dict[Contender, Sequence[keras.Variable]] = {}
+        self._copied_gradients = copied_gradients
+        self._centered: dict[Contender, Sequence[keras.Variable]] = {}
         self._backend = keras.backend.backend()
         if self._backend == "jax":
-            # Each step is given what the last one returned, and never again.
+            # Donated: each step takes what the step before it returned.
             self._weights = [keras.ops.copy(v.value) for v in self.variables]
         if self._backend == "torch":
             for variable, gradient in zip(self.variables, self.gradients, strict=True):
                 variable.value.grad = gradient
+            if copied_gradients:
+                self.gradients = [gradient.clone() for gradient in self.gradients]
 
     def of(self, contender: Contender) -> Callable[[], None]:
-        """The step of one contender, compiled and warm."""
+        """The step of a contender, compiled and warm."""
         if contender.library == "torch":
             step = self._torch(contender.make([v.value for v in self.variables]))
         elif contender.library == "optax":
@@ -49,20 +55,20 @@ class Steps:
             optimizer = contender.make()
             optimizer.build(self.variables)
             if contender.kind == "wgd":
-                self._whitened[contender] = optimizer.whitened_variables
+                self._centered[contender] = optimizer.whitened_variables
             step = getattr(self, f"_keras_{self._backend}")(optimizer)
         for _ in range(WARM_UP):
             step()
         return step
 
-    def share(self, contender: Contender) -> float:
-        """The share of the weights that a contender centres, once it has its step."""
-        return size(self._whitened.get(contender, ())) / size(self.variables)
+    def centered_share(self, contender: Contender) -> float:
+        """The share of the weights that a contender centers. Call `of` first."""
+        return size(self._centered.get(contender, ())) / size(self.variables)
 
     def _torch(self, apply):
         import torch
 
-        # What the CPU is asked for, it has done when it answers.
+        # On the CPU, torch has finished when it returns.
         wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
 
         @torch.no_grad()
@@ -74,7 +80,11 @@ class Steps:
 
     def _keras_torch(self, optimizer):
         def apply():
-            optimizer.apply([v.value.grad for v in self.variables], self.variables)
+            if self._copied_gradients:
+                gradients = self.gradients
+            else:  # read in each step, as `fit` does
+                gradients = [v.value.grad for v in self.variables]
+            optimizer.apply(gradients, self.variables)
 
         return self._torch(apply)
 
@@ -109,7 +119,7 @@ class Steps:
     def _jax(self, apply, state: Any):
         import jax
 
-        # As they came: XLA writes into donated memory in this order.
+        # In this order: XLA writes the results into the donated memory in order.
         compiled = jax.jit(apply, donate_argnums=(0, 1))
 
         def step():

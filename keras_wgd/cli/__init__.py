@@ -5,49 +5,36 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 import keras_wgd
 from keras_wgd.cli import benchmarks, help, networks, options, reports, runs, studies
-from keras_wgd.cli.examples import epilog
 from keras_wgd.experiments.launch.events import FULL
 from keras_wgd.files import printable
 
-# What a shell says of what a signal has ended.
+# The exit codes of a shell for a process that a signal has ended.
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 cli = typer.Typer(
     cls=help.Group,
     help="Whitened gradient descent for Keras: networks, runs, studies and benchmarks.",
-    epilog="Exit codes: 0, 1 if a run failed, 2 for a mistake in the command or its "
+    epilog="Exit codes: 0, 1 if a run failed, 2 for an error in the command or its "
     "input, 130 after Ctrl-C, 143 after SIGTERM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class _Run(help.Command):
-    defaults = help.run_defaults()
-
-
-class _Study(help.Command):
-    defaults = help.preset_defaults()
-
-
-_commands: list[tuple[Callable[..., None], type[help.Command]]] = [
-    (networks.kernels, help.Command),
-    (runs.run, _Run),
-    (studies.study, _Study),
-    (reports.report, help.Command),
-    (benchmarks.bench, help.Command),
-]
-for _command, _class in _commands:
-    cli.command(cls=_class, epilog=epilog(_command.__name__))(_command)
+for _command in (
+    networks.kernels,
+    runs.run,
+    studies.study,
+    reports.report,
+    benchmarks.bench,
+):
+    cli.command(cls=help.Command, epilog=help.epilog(_command.__name__))(_command)
 
 
 def _print_version(asked: bool) -> None:
@@ -72,59 +59,59 @@ def _options(
 
 
 def app(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code; say what is wrong in one line."""
+    """Run a command and return its exit code. An error is one line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        with _raised_sigterm():
-            code = (
-                cli(
-                    studies.with_ray_address(arguments),
-                    prog_name=options.PROGRAM,
-                    standalone_mode=False,
-                )
-                or 0
+        with _sigterm_as_exit():
+            code = cli(
+                studies.with_ray_address(arguments),
+                prog_name=options.PROGRAM,
+                standalone_mode=False,
             )
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         if message:  # none where the help has been shown instead
-            print(f"keras-wgd: error: {printable(message)}", file=sys.stderr)
+            _print_error(message)
         return 2
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in FULL:
             reason = (
-                "the disk is full; make room, and the same command goes on from the "
-                "last whole epoch of each run"
+                "the disk is full; make room, and the same command resumes each run "
+                "from its last whole epoch"
             )
-        where = f": {error.filename}" if error.filename else ""
-        print(f"keras-wgd: error: {printable(reason + where)}", file=sys.stderr)
+        _print_error(reason + (f": {error.filename}" if error.filename else ""))
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except SystemExit as end:
-        if end.code in (None, 0, 1):  # what a shell asked to complete is told
+        if end.code in (None, 0, 1):  # after a shell's request for completion
             return end.code or 0
         # Of SIGTERM: Ray has a handler of its own, which raises it too.
         print("keras-wgd: stopped by SIGTERM", file=sys.stderr)
         return _TERMINATED
-    if code == _INTERRUPTED:  # what typer, too, makes of Ctrl-C
+    if code == _INTERRUPTED:  # typer, too, makes it of Ctrl-C
         print("keras-wgd: interrupted", file=sys.stderr)
-    return code
+    return code or 0
+
+
+def _print_error(message):
+    print(f"keras-wgd: error: {printable(message)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _raised_sigterm():
-    """Where SIGTERM raises SystemExit: what is open is closed, as after Ctrl-C."""
+def _sigterm_as_exit():
+    """SIGTERM raises SystemExit, so that open files are closed, as after Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # which has no signals
+        yield  # other threads get no signals
         return
 
     def end(number, frame):
-        signal.signal(number, signal.SIG_IGN)  # what closes is not broken off
+        signal.signal(number, signal.SIG_IGN)  # a second one does not break off the end
         raise SystemExit(_TERMINATED)
 
     def end_later(ignored):
-        """Of what Python ignores: it may be in a destructor that `end` has raised."""
+        """For what Python ignores: `end` may have raised in a destructor."""
         if ignored.exc_type is SystemExit:
             signal.signal(signal.SIGTERM, end)
             later = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM))

@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.bench.names import NETWORKS
+from keras_wgd.bench import NETWORKS
 from keras_wgd.choices import check_choice
 from keras_wgd.cli import display
 from keras_wgd.cli.options import (
     Backend,
+    Json,
+    UserError,
     choose_backend,
-    folder,
+    folder_option,
     one_of,
     user_errors,
 )
@@ -25,8 +27,8 @@ _USUAL = ("sgdm", "adam", "radam")
 
 
 def _any_of(allowed, default="all"):
-    """An option that may be given again for more."""
-    return one_of(allowed, "Any of {}; again for more.", show_default=default)
+    """An option that may be repeated."""
+    return one_of(allowed, "Any of {}; may be repeated.", show_default=default)
 
 
 def bench(
@@ -37,12 +39,20 @@ def bench(
     rounds: Annotated[
         int, typer.Option(min=1, help="How often each step is timed.")
     ] = 20,
+    copied_gradients: Annotated[
+        bool,
+        typer.Option(
+            "--copied-gradients",
+            help="On PyTorch, give Keras's optimizers copies of the gradients, as a "
+            "custom training loop may, and not the .grad of each weight.",
+        ),
+    ] = False,
     train_step: Annotated[
         bool,
         typer.Option(
             "--train-step",
-            help="Whole steps of fit, too: each optimizer alone, with the first mean "
-            "and placement, and with a WhiteningMonitor.",
+            help="Also time whole steps of fit: each optimizer alone, with the first "
+            "mean and placement, and with a WhiteningMonitor.",
         ),
     ] = False,
     batch_size: Annotated[
@@ -56,25 +66,22 @@ def bench(
     ] = 224,
     growth: Annotated[
         Path | None,
-        typer.Option(
-            help="Instead, time RAdam's step against the size and the number of its "
-            "weights; write growth-BACKEND.json here, and draw all such as growth.svg.",
-            show_default=False,
-            parser=folder,
-            metavar="FOLDER",
+        folder_option(
+            "Instead, time the step of RAdam against size and number of its weights. "
+            "Write growth-BACKEND.json here, and draw all such files as growth.svg."
         ),
     ] = None,
     backend: Backend = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was measured as JSON, alone.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Time the step of each optimizer, alone and wrapped, beside its peers."""
     optimizers = _chosen("optimizer", optimizer, OPTIMIZERS) or _USUAL
     means = _chosen("mean_over", mean_over, MEANS) or tuple(MEANS)
     placements = _chosen("placement", placement, PLACEMENTS) or PLACEMENTS
     _chosen("model", [model], NETWORKS)
-    choose_backend(backend)
+    backend = choose_backend(backend)
+    if copied_gradients and backend != "torch":
+        raise UserError(f"--copied-gradients needs PyTorch. Received: {backend}")
     console = Console(stderr=as_json)
     if growth is not None:
         _growth(console, growth, rounds, as_json)
@@ -88,11 +95,13 @@ def bench(
             network = networks.build(model, image_size)
         weights = network.trainable_variables
         families = [contenders(name, means, placements, network) for name in optimizers]
-        all_of_them = [c for family in families for c in family]
+        steps = [contender for family in families for contender in family]
         whole = [c for family in families for c in in_fit(family)] if train_step else []
-        count = (len(all_of_them) + len(whole)) * (rounds + 1)
+        count = (len(steps) + len(whole)) * (rounds + 1)
         with display.counting(console, "steps", count) as advance:
-            alone = measurements.of_steps(weights, all_of_them, rounds, advance)
+            alone = measurements.of_steps(
+                weights, steps, rounds, advance, copied_gradients
+            )
             fits = measurements.of_fit_steps(
                 network, whole, rounds, batch_size, advance
             )
@@ -108,10 +117,13 @@ def bench(
         }
         print(json.dumps(report))
         return
+    device = ", ".join(about["accelerators"]) or (
+        f"{about['processor']}, {about['cores']} cores"
+    )
     with display.wide(console, 100):
         console.print(
             f"{model}: {len(weights)} weights of {networks.size(weights):,} numbers; "
-            f"{about['backend']}, {_device(about)}; medians of {rounds} rounds",
+            f"{about['backend']}, {device}; medians of {rounds} rounds",
             highlight=False,
         )
         for name in optimizers:
@@ -125,7 +137,7 @@ def _growth(console, out, rounds, as_json):
     from keras_wgd.environment import environment, keras_defaults
 
     with user_errors():
-        growth.read(out)  # so that a mistake does not cost the minutes
+        growth.read(out)  # an error is found before the minutes of measuring
     counting = display.counting(console, "steps", growth.count(rounds))
     with keras_defaults(), counting as advance:
         about = environment()
@@ -136,13 +148,6 @@ def _growth(console, out, rounds, as_json):
         print(json.dumps({"environment": about, "points": points}))
     else:
         display.print_paths(console, written)
-
-
-def _device(about):
-    return (
-        ", ".join(about["accelerators"])
-        or f"{about['processor']}, {about['cores']} cores"
-    )
 
 
 def _chosen(field, given, allowed):

@@ -1,4 +1,4 @@
-"""What a terminal shows while something is under way; a file or a pipe gets nothing."""
+"""Progress in a terminal. A file or a pipe gets nothing."""
 
 import contextlib
 import datetime
@@ -17,27 +17,27 @@ from rich.text import Text
 
 
 def is_live(console: Console) -> bool:
-    """Whether a line can be written over: not in a file or a pipe, as a CI log is.
+    """Whether a line can be overwritten: not in a file or a pipe, such as a CI log.
 
-    FORCE_COLOR lets Rich take any of them for a terminal.
+    With FORCE_COLOR Rich takes these for a terminal, too.
     """
     is_terminal = console.is_terminal and not console.is_dumb_terminal
     return is_terminal and console.file.isatty()
 
 
 def status(console: Console, what: str) -> contextlib.AbstractContextManager:
-    """Show what is done, where nobody knows how long it takes."""
+    """Show what is being done, where the time it takes is not known."""
     return console.status(what) if is_live(console) else contextlib.nullcontext()
 
 
 class Bar(Progress):
-    """A bar with the time left, which `move` moves.
+    """A bar with the time left.
 
     Args:
         console: Where to show it.
-        what: What is under way.
-        total: How much there is to do.
-        unit: Of what.
+        what: What is being done.
+        total: The number of units to do.
+        unit: The name of the units.
     """
 
     def __init__(self, console: Console, what: str, total: int, unit: str = "epochs"):
@@ -55,7 +55,7 @@ class Bar(Progress):
         self._task = self.add_task(what, total=total, skipped=0, since=now, moved=now)
 
     def begin(self) -> None:
-        """Leave out of the time left what was before, while nothing is done."""
+        """Start the clock, unless something is done: the time before does not count."""
         (task,) = self.tasks
         if not task.completed:
             self.update(self._task, since=self.get_time())
@@ -64,8 +64,9 @@ class Bar(Progress):
         """Move the bar.
 
         Args:
-            count: How much is done.
-            skipped: It took no time here, and does not tell the time left.
+            count: The number of units that are done.
+            skipped: Whether they took no time here, so that they do not count for the
+                time left.
         """
         self.advance(self._task, count)
         if skipped:
@@ -76,9 +77,9 @@ class Bar(Progress):
 
 
 class _TimeLeft(ProgressColumn):
-    """The time left, if what is left takes as long as what was done.
+    """The time left, from the mean time of the units so far.
 
-    Rich's own column looks at the last 30 seconds; an epoch may take longer.
+    The column of Rich looks at the last 30 seconds; an epoch may take longer.
     """
 
     def render(self, task: Task) -> Text:

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.cli.options import UserError, folder, user_errors
+from keras_wgd.cli.options import (
+    Json,
+    UserError,
+    folder,
+    folder_option,
+    user_errors,
+)
 from keras_wgd.experiments.store import collection
 
 
@@ -14,25 +20,18 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of studies, of one machine or of several.", parser=folder
+            help="Folders of studies, from one machine or several.", parser=folder
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Where to write the report.",
-            parser=folder,
-            metavar="FOLDER",
-            show_default="the first folder's own report/",
-        ),
+        folder_option("The folder for the report.", "report/ in the first folder"),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON, and only that.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
     from keras_wgd.cli import display, progress
-    from keras_wgd.experiments.analysis import frames
+    from keras_wgd.experiments.analysis.analysis import Analysis
     from keras_wgd.experiments.store.results import REPORT
     from keras_wgd.report import report as reports
 
@@ -46,11 +45,11 @@ def report(
                 f"{', '.join(map(str, folders))}, with none"
             )
         place = out or folders[0] / REPORT
+        analysis = Analysis.of(results)
         with progress.status(console, "drawing the figures"):
-            written = reports.write(place, results, problems)
-        runs = frames.frame(results)
+            written = reports.write(place, analysis, problems)
         if not as_json:
-            display.print_tables(console, runs)
+            display.print_tables(console, analysis)
         display.print_report(console, written)
     if as_json:
-        print(frames.summarize(runs).write_json())
+        print(analysis.summary.write_json())

@@ -12,57 +12,55 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from keras_wgd.cli import options
+from keras_wgd import presets
+from keras_wgd.cli import fields, options
 from keras_wgd.cli.options import UserError, one_of, user_errors
+from keras_wgd.experiments.fields import described
 from keras_wgd.experiments.launch.cluster import LOCAL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
-from keras_wgd.experiments.spec import ARMS
+from keras_wgd.experiments.spec import ARMS, RunSpec
 from keras_wgd.experiments.store.claim import Shard, check_plan, claim, recorded
-from keras_wgd.paper import presets
 from keras_wgd.tasks.datasets.names import SIZES
 from keras_wgd.tasks.models.names import MODELS
 
 
-def _part(names: Collection[str], text: str) -> Any:
-    """An option that may be given several times, to take a part of the study."""
+def _only(names: Collection[str], what: str) -> Any:
+    """An option that selects runs, and may be repeated."""
+    text = f"Only runs with this {what}; may be repeated."
     return one_of(names, text, show_default=False, rich_help_panel="A part of it")
 
 
 def with_ray_address(arguments: Sequence[str]) -> list[str]:
-    """`--ray` without an address is `--ray local`."""
+    """The arguments, with the address "local" for a `--ray` that has none."""
     complete = []
-    for position, argument in enumerate(arguments):
+    for argument, after in zip(arguments, [*arguments[1:], "-"], strict=False):
         complete.append(argument)
-        if argument == "--ray" and not _is_value(arguments[position + 1 :]):
+        if argument == "--ray" and after.startswith("-"):
             complete.append(LOCAL)
     return complete
 
 
-def _is_value(rest):
-    return bool(rest) and not rest[0].startswith("-")
-
-
+@fields.takes(
+    *fields.from_fields(
+        RunSpec, fields.COMMON, fields.default_of_presets, panel="Runs"
+    ),
+    *fields.from_fields(Options, described(Options).keys() - {"devices"}),
+)
 def study(
-    preset: Annotated[str, one_of(presets.PRESETS, "A study: {}.")],
+    *,
+    preset: Annotated[str, one_of(presets.PRESETS, "The study: {}.")],
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder for the results.",
-            parser=options.folder,
-            metavar="FOLDER",
-            show_default=False,
-        ),
+        Path | None, options.folder_option("The folder for the results.")
     ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Runs at a time; GPUs and cores are divided among them. A Ray cluster "
-            "with an address has its own number.",
+            help="Runs at a time, which share GPUs and cores. Not for a Ray cluster "
+            "with an address.",
             show_default="one for each GPU, or else for each core",
         ),
     ] = None,
-    data_dir: options.DataDir = None,
     list_runs: Annotated[
         bool, typer.Option("--list", help="Print the runs, and make none.")
     ] = False,
@@ -70,48 +68,31 @@ def study(
         bool,
         typer.Option(
             "--dry-run",
-            help="Check what can be checked before (the data, too, which Keras may "
-            "download), print the runs and what there is of each in --out, and leave "
-            "that as it is.",
+            help="Check all inputs (the data too, which Keras may download), print the "
+            "runs and the state of each in --out, and change nothing there.",
         ),
     ] = False,
-    dataset: Annotated[
-        list[str] | None,
-        _part(SIZES, "This data set alone; more than once for several."),
-    ] = None,
-    model: Annotated[list[str] | None, _part(MODELS, "Likewise, a network.")] = None,
-    optimizer: Annotated[
-        list[str] | None, _part(OPTIMIZERS, "Likewise, an optimizer.")
-    ] = None,
+    dataset: Annotated[list[str] | None, _only(SIZES, "data set")] = None,
+    model: Annotated[list[str] | None, _only(MODELS, "network")] = None,
+    optimizer: Annotated[list[str] | None, _only(OPTIMIZERS, "optimizer")] = None,
     arm: Annotated[
-        list[str] | None, _part(ARMS, "Likewise, plain or a mean, such as filters.")
+        list[str] | None, _only(ARMS, "arm, plain or a mean such as filters")
     ] = None,
     seeds: Annotated[
         list[int] | None,
         typer.Option(
             "--seed",
-            help="This seed in place of the study's; more than once for several. "
-            "Seeds that are new to a study in --out are added to it.",
-            show_default=False,
+            help="A seed, in place of those of the study; may be repeated. New seeds "
+            "are added to a study in --out.",
+            show_default=fields.default_of_presets("seed"),
             rich_help_panel="Runs",
         ),
     ] = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    momentum: options.Momentum = None,
-    weight_decay: options.WeightDecay = None,
-    epsilon: options.Epsilon = None,
-    sampler: options.Sampler = None,
-    image_size: options.ImageSize = None,
-    stem: options.Stem = None,
-    train_size: options.TrainSize = None,
-    test_size: options.TestSize = None,
     shard: Annotated[
         str,
         typer.Option(
-            help="Make the i-th of n parts; start the others elsewhere. Runs that "
-            "differ in the arm alone are in one part.",
+            help="Make part i of n; start the others elsewhere. Runs that differ only "
+            "in the arm are in one part.",
             metavar="i/n",
             show_default=False,
             rich_help_panel="Many machines",
@@ -120,43 +101,27 @@ def study(
     ray: Annotated[
         str | None,
         typer.Option(
-            help="Make the runs on the Ray cluster there; without an address, on a "
-            "cluster of this machine.",
+            help="Make the runs on the Ray cluster at this address; without an "
+            "address, on a cluster on this machine.",
             metavar="[ADDRESS]",
             show_default=False,
             rich_help_panel="Many machines",
         ),
     ] = None,
-    save_model: options.SaveModel = False,
-    tensorboard: options.Tensorboard = False,
     backend: options.Backend = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON, and only that.")
-    ] = False,
+    as_json: options.Json = False,
+    **values: Any,
 ) -> None:
     """Make all runs of a study, and a table.
 
-    What is finished is not made again: the same command goes on where it was
-    stopped, by Ctrl-C or otherwise, and loses at most the epoch under way. So it does
-    with a copy of the folder on another machine.
+    Finished runs are not made again. The same command resumes a study that was
+    stopped, by Ctrl-C or otherwise, also from a copy of the folder on another machine.
+    At most the current epoch is lost.
     """
     with user_errors():
         part = Shard.parse(shard)
         plan = presets.preset(preset).replace(
-            seeds or (),
-            **options.given(
-                epochs=epochs,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                momentum=momentum,
-                weight_decay=weight_decay,
-                epsilon=epsilon,
-                sampler=sampler,
-                image_size=image_size,
-                stem=stem,
-                train_size=train_size,
-                test_size=test_size,
-            ),
+            seeds or (), **fields.given(RunSpec, values)
         )
         specs = plan.select(
             dataset=dataset or (),
@@ -176,27 +141,26 @@ def study(
     from keras_wgd.cli import display
     from keras_wgd.experiments.launch import cluster, gpus
     from keras_wgd.experiments.store import results
-    from keras_wgd.experiments.training import inputs
-    from keras_wgd.experiments.training import tensorboard as boards
+    from keras_wgd.experiments.training import inputs, tensorboard
 
-    how = Options(options.text_of(data_dir), save_model, tensorboard)
+    how = Options(**fields.given(Options, values))
     console = Console(file=sys.stderr if as_json else sys.stdout)
-    with contextlib.ExitStack() as claimed:
+    with contextlib.ExitStack() as stack:
         with user_errors():
-            if tensorboard:
-                boards.check()
+            if how.tensorboard:
+                tensorboard.check()
             if ray is not None:
                 cluster.check(ray)
             display.print_inputs(console, *inputs.check(specs, how))
             display.print_problems(console, results.check(out, specs, backend))
             begun = check_plan(out, specs, backend)
-            if not dry_run:  # last, so that a mistake leaves no folder behind
-                claimed.enter_context(claim(out, specs, backend, part))
+            if not dry_run:  # last, so that an error leaves no folder behind
+                stack.enter_context(claim(out, specs, backend, part))
             display.print_seeds(console, begun, specs)
             if dry_run:
                 _list(mine, as_json, [results.state_of(out, spec) for spec in mine])
                 return
-        if ray in (None, LOCAL):  # another cluster knows its own
+        if ray in (None, LOCAL):  # another cluster has GPUs of its own
             how = dataclasses.replace(how, gpus=gpus.visible(backend))
         jobs = jobs or len(how.gpus) or os.cpu_count() or 1
         if how.gpus and ray is None:

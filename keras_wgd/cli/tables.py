@@ -4,23 +4,25 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from keras_wgd.experiments.analysis import frames
-from keras_wgd.experiments.analysis.pairing import SETTING
+from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.metrics import METRICS
-from keras_wgd.paper import cells, labels, layout
+from keras_wgd.paper import cells, display_names, layout
 
 
-def rich_tables(runs: pl.DataFrame) -> list[Table]:
+def rich_tables(summary: pl.DataFrame) -> list[Table]:
     """A `rich` table for each setting, for a terminal of 80 columns.
 
-    A mean is bold where it is significantly better: see `cells.is_better`.
+    A mean is bold if it is significantly better: see `cells.is_better`.
+
+    Args:
+        summary: As `Analysis.summary`.
     """
     tables = []
-    for _, part in frames.summarize(runs).group_by(SETTING, maintain_order=True):
+    for part in summary.partition_by(SETTING, maintain_order=True):
         table = Table(
-            title=f"{labels.title(part.row(0, named=True))}: {_seeds(part)}",
+            title=f"{display_names.title(part.row(0, named=True))}: {_seeds(part)}",
             caption="All but the loss in percent; recall and precision are means over "
-            "the classes; gain is accuracy less plain accuracy, seed by seed, and p "
+            "the classes; gain is accuracy minus plain accuracy, seed by seed, and p "
             "that of a paired t test; *: of the runs that did not diverge.",
             box=box.SIMPLE_HEAD,
             show_edge=False,
@@ -40,7 +42,7 @@ def rich_tables(runs: pl.DataFrame) -> list[Table]:
 
 
 def _seeds(part):
-    """What the means of a setting are over, in words."""
+    """The number of seeds of a setting, for the title of its table."""
     seeds = part["seeds"].unique().sort().to_list()
     if seeds == [1]:
         return "one seed"
@@ -48,18 +50,17 @@ def _seeds(part):
 
 
 def _terminal_cells(row, rows):
-    """The cells of a line of 80 columns: intervals where most depends on them."""
+    """The cells of a line of 80 columns, with the main intervals."""
     plain = row["arm"] == "plain"
-    label = labels.block_name(row) if plain else labels.arm_name(row["arm"])
-    found = [label]
+    block, arm = display_names.block_name(row), display_names.arm_name(row["arm"])
+    found = [block if plain else arm]
     for name in METRICS:
-        digits = 3 if name == "loss" else None
-        text = cells.spread(row, name, digits, "±", "*")
+        text = cells.mean_text(row, name, compact=True)
         if name not in ("accuracy", "loss"):
             text = text.partition("±")[0]
         better = cells.is_better(row, rows, name)
         found.append(f"[bold]{text}[/bold]" if better else text)
     if plain:
         return [*found, "", ""]
-    gain = cells.spread(row, "accuracy_gain", None, "±")
+    gain = cells.mean_text(row, "accuracy_gain", compact=True)
     return [*found, gain, cells.p_text(row["accuracy_gain_p"]).replace("0.", ".")]

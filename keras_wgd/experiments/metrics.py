@@ -1,10 +1,10 @@
-"""What is measured of a run: metrics at its end, curves after each epoch."""
+"""The measurements of a run: metrics at its end, curves after each epoch."""
 
 import math
 
 import numpy as np
 
-# Those that Tables 3 to 8 of the paper print.
+# The metrics of Tables 3 to 8 of the paper.
 METRICS = ("accuracy", "loss", "mean_recall", "mean_precision", "kappa")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
@@ -17,8 +17,8 @@ def classification_metrics(labels, logits) -> dict[str, float]:
         logits: `(n, classes)`.
 
     Returns:
-        Each metric by its name in `METRICS`: those of `confusion_metrics`, and the
-        loss, the mean cross entropy in nats.
+        The metrics by their names in `METRICS`: those of `confusion_metrics`, and the
+        loss, which is the mean cross entropy in nats.
 
     References:
         Gholamalinejad and Khosravi, 2022, Eq. 12.
@@ -33,16 +33,16 @@ def classification_metrics(labels, logits) -> dict[str, float]:
 
 
 def confusion_metrics(matrix) -> dict[str, float]:
-    """What a confusion matrix says: all of `METRICS` but the loss.
+    """The metrics of a confusion matrix: all of `METRICS` except the loss.
 
     Args:
         matrix: As `confusion_matrix` gives it, of one image or more.
 
     Returns:
-        Fractions. Recall is the mean over the classes that occur in the labels;
-        precision the mean over those that occur or are predicted, and 0 for one
-        that occurs and is never predicted. Kappa is NaN where a single class both
-        occurs and is predicted.
+        Fractions. Recall is the mean over the classes that occur in the labels.
+        Precision is the mean over the classes that occur or are predicted, and 0 for
+        one that is never predicted. Kappa is NaN if only a single class occurs and is
+        predicted.
 
     References:
         Gholamalinejad and Khosravi, 2022, Eq. 12.
@@ -50,7 +50,7 @@ def confusion_metrics(matrix) -> dict[str, float]:
     from sklearn import metrics
 
     matrix = np.asarray(matrix)
-    # A label and a prediction for each cell, which counts as often as it says.
+    # A label and a prediction for each cell, with the number in it as their weight.
     labels, predicted = np.nonzero(matrix)
     weights = {"sample_weight": matrix[labels, predicted]}
     occurring, used = np.unique(labels), np.union1d(labels, predicted)
@@ -69,7 +69,7 @@ def confusion_metrics(matrix) -> dict[str, float]:
 
 
 def confusion_matrix(labels, logits) -> np.ndarray:
-    """How many images of each class (rows) are taken for which (columns)."""
+    """The number of images of each class (rows) that are taken for each (columns)."""
     from sklearn import metrics
 
     logits = np.asarray(logits)

@@ -1,14 +1,14 @@
-"""The optimizers of the study, without Keras: an entry makes another."""
+"""The optimizers of runs, without Keras. A new optimizer is a new entry."""
 
 from typing import Any, NamedTuple
 
 
-class Inner(NamedTuple):
-    """An optimizer that a run can have, alone or in `WGD`.
+class StudyOptimizer(NamedTuple):
+    """An optimizer for a run, alone or in `WGD`.
 
     Attributes:
-        label: What tables and figures call it.
-        name: What `WGD` knows it by.
+        label: The name in tables and figures.
+        name: The name for `WGD`.
         options: The fields of a run that it takes besides the learning rate.
     """
 
@@ -18,24 +18,20 @@ class Inner(NamedTuple):
 
 
 OPTIMIZERS = {
-    "sgdm": Inner("SGDM", "sgd", ("momentum",)),
-    "adam": Inner("Adam", "adam", ("epsilon",)),
-    "nadam": Inner("Nadam", "nadam", ("epsilon",)),
-    "radam": Inner("RAdam", "radam", ("epsilon",)),
+    "sgdm": StudyOptimizer("SGDM", "sgd", ("momentum",)),
+    "adam": StudyOptimizer("Adam", "adam", ("epsilon",)),
+    "nadam": StudyOptimizer("Nadam", "nadam", ("epsilon",)),
+    "radam": StudyOptimizer("RAdam", "radam", ("epsilon",)),
 }
 
 
-def config(optimizer: str, learning_rate: float, **fields: float) -> dict[str, Any]:
-    """What `WGD` makes an optimizer from.
+def config(optimizer: str, learning_rate: float, **fields: Any) -> dict[str, Any]:
+    """The config of an inner optimizer, as `WGD` takes it.
 
     Args:
         optimizer: A key of `OPTIMIZERS`.
         learning_rate: The learning rate.
-        **fields: The fields of a run that optimizers take, by their names; those
-            of other optimizers are left out.
-
-    Returns:
-        The config.
+        **fields: Fields of a run; those that the optimizer does not take are ignored.
     """
     inner = OPTIMIZERS[optimizer]
     options = {name: fields[name] for name in inner.options}

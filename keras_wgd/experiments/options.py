@@ -1,7 +1,9 @@
-"""How runs are made, beside what they are."""
+"""How runs are made, apart from what they are."""
 
 import dataclasses
 from collections.abc import Callable
+
+from keras_wgd.experiments.fields import field
 
 # Takes the number of an epoch, from 1, the last value of each curve, and whether the
 # epoch was trained by an earlier process.
@@ -10,19 +12,26 @@ OnEpoch = Callable[[int, dict[str, float], bool], None]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run needs besides its spec, and what it keeps besides its result.
+    """How to make runs. None of it changes their results.
 
     Attributes:
-        data_dir: The folder with the data set's files.
-        save_model: Keep the trained model in the run's folder, as `model.keras`.
-        tensorboard: Keep the curves there for TensorBoard, too.
-        devices: On how many devices a run is made; it is the same run.
-        gpus: The GPUs among which the processes of a study are divided, as
-            `gpus.visible` names them; if there are none, the backend chooses.
+        gpus: The GPUs that the processes of a study share, as `gpus.visible` names
+            them; if empty, the backend chooses.
     """
 
-    data_dir: str | None = None
-    save_model: bool = False
-    tensorboard: bool = False
-    devices: int = 1
+    data_dir: str | None = field(
+        None,
+        help="The folder with the files of the data set.",
+        metavar="FOLDER",
+        envvar="KERAS_WGD_DATA",
+    )
+    save_model: bool = field(False, help="Keep each trained model as model.keras.")
+    tensorboard: bool = field(
+        False, help="Keep the curves of each run for TensorBoard."
+    )
+    devices: int = field(
+        1,
+        help="Split each batch over this many GPUs or, without a GPU, cores; 1 by "
+        "default.",
+    )
     gpus: tuple[str, ...] = ()

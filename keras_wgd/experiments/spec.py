@@ -3,119 +3,127 @@
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_wgd.choices import check_choice
+from keras_wgd.experiments.fields import (
+    check_fields,
+    described,
+    field,
+    file_name,
+    info_of,
+    number,
+    whole,
+)
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.optimizers.means import MEANS, PLACEMENTS
-from keras_wgd.tasks.datasets.names import SAMPLERS
-from keras_wgd.tasks.models.names import STEMS
+from keras_wgd.optimizers.means import MEANS, PLACEMENTS, MeanOver, Placement
+from keras_wgd.tasks.datasets.names import SAMPLERS, SIZES
+from keras_wgd.tasks.models.names import MODELS, STEMS
 
-# Whole numbers that fit wherever they may go, and numbers whose squares do.
-_MOST_WHOLE = 2**31 - 1
-_MOST = 1e30
-# A batch of larger images fills a memory before it comes to a network.
-_MOST_PIXELS = 4096
+# A batch of larger images does not fit into memory.
+_MAX_PIXELS = 4096
 ARMS = ("plain", *(f"{mean}{end}" for mean in MEANS for end in ("", "-update")))
+# The fields that name a run. The others can be set for all runs of a study.
+NAMED = ("dataset", "model", "optimizer", "mean_over", "placement", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One run. The defaults are Table 1 of the paper.
+    """One run. The fields say what each is; the defaults are Table 1 of the paper."""
 
-    Attributes:
-        dataset: The name of a data set.
-        model: The name of a network.
-        optimizer: One of `OPTIMIZERS`.
-        mean_over: The mean that WGD removes, or `None` for the plain optimizer.
-        placement: Where WGD removes it.
-        seed: Decides the initial weights and the order of the images, the same
-            for every optimizer.
-        epochs: Passes over the training images.
-        batch_size: Images in a step.
-        learning_rate: The constant learning rate.
-        momentum: Of `sgdm` alone.
-        weight_decay: What L2 on every weight adds to its gradient, in units of
-            the weight, as torch.optim does.
-        epsilon: Of all optimizers but `sgdm`.
-        sampler: How the images of an epoch are drawn: `"weighted"`, with
-            replacement and every class as often as any other, or `"shuffled"`,
-            each once.
-        image_size: Height and width that images are resized to; `None` is the
-            data set's own; at most 4096.
-        stem: `"small"`, for small images, or `None`: the network's own.
-        train_size: Training images, the classes in balance; `None` is all.
-        test_size: Test images, likewise.
-    """
-
-    dataset: str
-    model: str
-    optimizer: str
-    mean_over: str | None = None
-    placement: str = "gradient"
-    seed: int = 0
-    epochs: int = 50
-    batch_size: int = 32
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 1e-3
-    epsilon: float = 1e-10
-    sampler: str = "weighted"
-    image_size: int | None = None
-    stem: str | None = None
-    train_size: int | None = None
-    test_size: int | None = None
+    dataset: str = field(check=file_name, choices=SIZES, help="Data set.")
+    model: str = field(check=file_name, choices=MODELS, help="Network.")
+    image_size: int | None = field(
+        None,
+        check=whole(maximum=_MAX_PIXELS),
+        none="the data set's own",
+        metavar="PIXELS",
+        help="Height and width that images are resized to, in pixels.",
+    )
+    stem: str | None = field(
+        None,
+        choices=STEMS,
+        none="the network's own",
+        help="small: a first layer for small images.",
+    )
+    epochs: int = field(50, check=whole(), help="Passes over the training images.")
+    batch_size: int = field(32, check=whole(), help="Images in a step.")
+    sampler: str = field(
+        "weighted",
+        choices=SAMPLERS,
+        help="How the images of an epoch are drawn: weighted, with replacement and "
+        "every class equally often; or shuffled, each image once.",
+    )
+    train_size: int | None = field(
+        None,
+        check=whole(),
+        none="all",
+        help="Training images to use, the classes in balance.",
+    )
+    test_size: int | None = field(
+        None,
+        check=whole(),
+        none="all",
+        help="Test images to use, the classes in balance.",
+    )
+    momentum: float = field(0.9, check=number(below=1), help="Momentum of sgdm.")
+    weight_decay: float = field(
+        1e-3,
+        check=number(),
+        help="L2 on every weight, added to its gradient as torch.optim does.",
+    )
+    epsilon: float = field(
+        1e-10, check=number(above=0), help="Epsilon of adam, nadam and radam."
+    )
+    optimizer: str = field(choices=OPTIMIZERS, help="Inner optimizer.")
+    learning_rate: float = field(
+        0.01, check=number(above=0), help="Learning rate; it stays constant."
+    )
+    mean_over: MeanOver | None = field(
+        None,
+        choices=MEANS,
+        none="the plain optimizer",
+        help="The mean that WGD removes.",
+    )
+    placement: Placement = field(
+        "gradient", choices=PLACEMENTS, help="What WGD removes the mean from."
+    )
+    seed: int = field(
+        0,
+        check=whole(0, 2**32 - 1),
+        help="Seed of the initial weights and of the order of the images.",
+    )
 
     def __post_init__(self):
-        for name in ("dataset", "model"):
-            _file_name(name, getattr(self, name))
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("placement", self.placement, PLACEMENTS)
-        check_choice("sampler", self.sampler, SAMPLERS)
-        if self.stem is not None:
-            check_choice("stem", self.stem, STEMS)
-        if self.mean_over is not None:
-            check_choice("mean_over", self.mean_over, MEANS)
-        elif self.placement != "gradient":
+        check_fields(self)
+        if self.mean_over is None and self.placement != "gradient":
             raise ValueError(
-                "placement is WGD's: it needs a mean_over of "
+                "placement is an option of WGD: it needs a mean_over of "
                 f"{', '.join(MEANS)}. Received: {self.placement!r} without"
             )
-        for name in ("epochs", "batch_size"):
-            _whole(name, getattr(self, name), 1)
-        for name in ("train_size", "test_size"):
-            if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1)
-        if self.image_size is not None:
-            _whole("image_size", self.image_size, 1, _MOST_PIXELS)
-        _whole("seed", self.seed, 0, 2**32 - 1)
-        _between("learning_rate", self.learning_rate, above=0)
-        _between("epsilon", self.epsilon, above=0)
-        _between("weight_decay", self.weight_decay)
-        _between("momentum", self.momentum, below=1)
-        for name in ("learning_rate", "epsilon", "weight_decay", "momentum"):
-            # 1 and 1.0 are the same run, and have one id.
-            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def arm(self) -> str:
         """The side of the comparison: `"plain"`, or the mean that is removed."""
         if self.mean_over is None:
             return "plain"
-        update = "-update" if self.placement == "update" else ""
-        return f"{self.mean_over}{update}"
+        return self.mean_over + ("-update" if self.placement == "update" else "")
 
     @property
     def plain(self) -> "RunSpec":
-        """The run that its gain is measured against: itself, but for the arm."""
+        """The run that this one is compared with: the same but for the arm."""
         return dataclasses.replace(self, **arm_fields("plain"))
 
     @property
     def id(self) -> str:
         """A name for files: readable, and different for different specs."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        hashed = {
+            name: getattr(self, name)
+            for name, field in described(type(self)).items()
+            if not (info_of(field).added and getattr(self, name) == field.default)
+        }
+        text = json.dumps(hashed, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         names = (self.dataset, self.model, self.optimizer, self.arm, f"s{self.seed}")
         return "-".join((*names, digest))
@@ -131,8 +139,9 @@ class RunSpec:
         Raises:
             ValueError: If a field is missing, unknown or out of its range.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(fields, dict) or set(fields) != names:
+        known = described(cls)
+        required = {name for name, field in known.items() if not info_of(field).added}
+        if not isinstance(fields, dict) or not required <= set(fields) <= set(known):
             raise ValueError("a run's spec must have the fields of RunSpec")
         try:
             return cls(**fields)
@@ -142,14 +151,13 @@ class RunSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Runs that differ in optimizer, learning rate, arm and seed, and in nothing else.
+    """Runs that differ only in optimizer, learning rate, arm and seed.
 
     Attributes:
         base: What the runs have in common.
-        learning_rates: The learning rates of each optimizer: all its arms use
-            them.
+        learning_rates: The learning rates of each optimizer, for all arms.
         arms: Names from `ARMS`.
-        seeds: One run of each optimizer, learning rate and arm for each.
+        seeds: The seeds of each optimizer, learning rate and arm.
     """
 
     base: RunSpec
@@ -158,7 +166,7 @@ class Grid:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def runs(self) -> list[RunSpec]:
-        """The runs, seed after seed, so that a study cut short has whole pairs."""
+        """The runs by seed, so that a study cut short has whole pairs."""
         return [
             dataclasses.replace(
                 self.base,
@@ -179,8 +187,8 @@ class StudySpec:
     """A named study: the runs of its grids, each once.
 
     Attributes:
-        name: What the study is called.
-        grids: Where the runs come from.
+        name: The name of the study.
+        grids: The runs; one that is in several counts once.
     """
 
     name: str
@@ -199,8 +207,8 @@ class StudySpec:
         """The same study with some fields of all its runs set.
 
         Args:
-            seeds: In place of each grid's own; none keeps them.
-            learning_rate: One for every optimizer; `None` keeps each its own.
+            seeds: The seeds of every grid; if empty, each keeps its own.
+            learning_rate: For every optimizer; if `None`, each keeps its own.
             **fields: Fields of `RunSpec` that no grid varies.
 
         Returns:
@@ -225,11 +233,11 @@ class StudySpec:
         )
 
     def select(self, **wanted: Sequence[str]) -> list[RunSpec]:
-        """The runs with certain values.
+        """The runs whose attributes have given values.
 
         Args:
-            **wanted: For each attribute of a run, such as `model` or `arm`, the
-                values to take; none takes all.
+            **wanted: The values of an attribute, such as `model` or `arm`; if empty,
+                all.
 
         Returns:
             The runs, in their order.
@@ -247,37 +255,9 @@ class StudySpec:
 
 
 def arm_fields(arm: str) -> dict[str, Any]:
-    """The fields of a `RunSpec` that an arm stands for, the reverse of `arm`."""
+    """The fields of `RunSpec` for an arm: the reverse of `RunSpec.arm`."""
     check_choice("arm", arm, ARMS)
     if arm == "plain":
         return {"mean_over": None, "placement": "gradient"}
     mean_over, _, placement = arm.partition("-")
     return {"mean_over": mean_over, "placement": placement or "gradient"}
-
-
-def _file_name(name, value):
-    # It becomes part of a folder's name, and may come from a stranger's file.
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_]+", value):
-        raise ValueError(
-            f"{name} must be lower-case letters, digits and _. Received: {value!r}"
-        )
-
-
-def _whole(name, value, least, most=_MOST_WHOLE):
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if not number or not least <= value <= most:
-        raise ValueError(
-            f"{name} must be a whole number of at least {least} and at most {most}. "
-            f"Received: {value!r}"
-        )
-
-
-def _between(name, value, above=None, below=_MOST):
-    """Check that `value` is a number in `(above, below)`, or `[0, below)`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    least_ok = number and (value >= 0 if above is None else value > above)
-    if not (least_ok and value < below):
-        bound = "at least 0" if above is None else f"above {above}"
-        raise ValueError(
-            f"{name} must be a number {bound} and below {below:g}. Received: {value!r}"
-        )

@@ -1,5 +1,6 @@
-"""The inner optimizer: what may be one, and how it is written to a file."""
+"""The inner optimizer: what may be one, what is inside it, and its config."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -11,12 +12,12 @@ from keras_wgd.optimizers.radam import RAdam
 def get(
     identifier: Any, custom_objects: dict[str, Any] | None = None
 ) -> keras.optimizers.Optimizer:
-    """The optimizer that an object, a name or a config stands for.
+    """Return the optimizer that an object, a name or a config stands for.
 
     Args:
-        identifier: A `keras.optimizers.Optimizer`, the name of one in upper or
-            lower case, or its config. One may come from a stranger's file:
-            nothing is made of it that is no optimizer.
+        identifier: A `keras.optimizers.Optimizer`, its name in upper or lower case, or
+            its config. A config may come from an untrusted file: only optimizers
+            are made from it.
         custom_objects: Classes by their registered names, beside those that
             Keras knows.
 
@@ -55,27 +56,30 @@ def get(
 
 
 def _deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> Any:
-    """As Keras does, where the class is an optimizer's: else it may do anything."""
+    """Deserialize as Keras does, but classes of optimizers only.
+
+    Making an object of any other class may have any effect.
+    """
     made = keras.saving.get_registered_object(
         config.get("registered_name"), custom_objects
     ) or vars(keras.optimizers).get(config["class_name"])
     if not (isinstance(made, type) and issubclass(made, keras.optimizers.Optimizer)):
-        raise ValueError("no optimizer that is known here")
-    if made in vars(keras.optimizers).values():  # whatever module is named
+        raise ValueError("not an optimizer that is known here")
+    if made in vars(keras.optimizers).values():  # whatever module the config names
         config = {**config, "module": "keras.optimizers", "registered_name": None}
     return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
 def serialize(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    """The config of an optimizer, loadable under every backend."""
+    """Return the config of an optimizer, which every backend can load."""
     return _portable(keras.saving.serialize_keras_object(optimizer))
 
 
 def _portable(config: Any) -> Any:
     """A config without the modules of one backend, at any depth.
 
-    On torch Keras swaps its classes for faster ones and writes their module,
-    which the other backends cannot import.
+    On PyTorch Keras replaces its classes by faster ones and writes their module, which
+    the other backends cannot import.
     """
     if isinstance(config, list):
         return [_portable(part) for part in config]
@@ -88,7 +92,7 @@ def _portable(config: Any) -> Any:
 
 
 def _named() -> dict[str, type[keras.optimizers.Optimizer]]:
-    """The optimizers that can be made from their name alone."""
+    """The optimizers that need nothing but their name."""
     named = {
         name.lower(): value
         for name, value in vars(keras.optimizers).items()
@@ -97,3 +101,23 @@ def _named() -> dict[str, type[keras.optimizers.Optimizer]]:
     for wrapper in ("optimizer", "lossscaleoptimizer", "multioptimizer"):
         named.pop(wrapper, None)
     return {**named, "radam": RAdam}
+
+
+def optimizers_within(
+    optimizer: keras.optimizers.Optimizer,
+) -> Iterator[keras.optimizers.Optimizer]:
+    """Yield an optimizer and those in its attributes, at any depth, each once."""
+    waiting: list[Any] = [optimizer]
+    seen = set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, keras.optimizers.Optimizer):
+            yield part
+            waiting.extend(vars(part).values())
+        elif isinstance(part, Mapping):
+            waiting.extend(part.values())
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting.extend(part)  # TensorFlow's wrapper of a tuple has no +

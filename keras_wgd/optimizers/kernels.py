@@ -4,19 +4,27 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from keras import layers
 
 from keras_wgd.choices import check_choice
 from keras_wgd.optimizers import means
+from keras_wgd.optimizers.means import KernelKind, MeanOver
 
-_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
-_ORDINARY = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
-
-_KINDS = ("ordinary", "transposed", "depthwise")
+# Layer classes, and the kind of each of their kernels by the variable's name.
+# (Conv2DTranspose and DepthwiseConv2D are not subclasses of Conv2D.)
+_CONVOLUTIONS: dict[tuple[type, ...], dict[str, KernelKind]] = {
+    (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose): {
+        "kernel": "transposed"
+    },
+    (layers.DepthwiseConv1D, layers.DepthwiseConv2D): {"kernel": "depthwise"},
+    (layers.SeparableConv1D, layers.SeparableConv2D): {
+        "depthwise_kernel": "depthwise",
+        "pointwise_kernel": "standard",
+    },
+    (layers.Conv1D, layers.Conv2D, layers.Conv3D): {"kernel": "standard"},
+}
 
 # MobileNet says conv_dw_1, EfficientNet block1a_dwconv.
 _DEPTHWISE_NAME = re.compile(r"depthwise|(^|_)dw(conv|_|\d|$)")
@@ -29,33 +37,36 @@ class ConvKernel:
     Attributes:
         path: The path of the variable, such as `"conv2d/kernel"`.
         shape: The shape of the variable.
-        layer: The class of its layer, such as `"Conv2DTranspose"`, with a
-            question mark where only the variable's name and shape tell.
-        kind: `"ordinary"` `(*k, in / groups, out)`, `"transposed"`
+        layer: The class of its layer, such as `"Conv2DTranspose"`.
+        kind: `"standard"` `(*k, in / groups, out)`, `"transposed"`
             `(*k, out, in)` or `"depthwise"` `(*k, in, multiplier)`.
-        groups: The groups of the layer; each reads channels of its own.
+        groups: The groups of the layer; each reads its own channels.
         index: The position of the variable among the trainable variables it
-            was found with, or `None` where it was not among them.
+            was found with, or `None` if it was not among them.
         variable: The variable itself, or `None` after loading.
+        guessed: Whether layer, kind and groups are guessed from the variable's
+            name and shape.
 
     Raises:
-        ValueError: If these are not those of a convolution kernel.
+        ValueError: If the values do not describe a convolution kernel.
     """
 
     path: str
     shape: tuple[int, ...]
     layer: str
-    kind: str = "ordinary"
+    kind: KernelKind = "standard"
     groups: int = 1
     index: int | None = None
     variable: Any = dataclasses.field(default=None, compare=False, repr=False)
+    guessed: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, _KINDS)
+        check_choice("kind", self.kind, get_args(KernelKind))
         index = 0 if self.index is None else self.index
         if not (
             isinstance(self.path, str)
             and isinstance(self.layer, str)
+            and isinstance(self.guessed, bool)
             and all(type(n) is int for n in (*self.shape, self.groups, index))
             and len(self.shape) > 2
             and min(*self.shape, self.groups, index + 1) > 0
@@ -67,44 +78,42 @@ class ConvKernel:
                 f"{self!r}"
             )
 
-    def axes(self, mean_over: str) -> tuple[int, ...]:
+    def axes(self, mean_over: MeanOver) -> tuple[int, ...]:
         """The axes of the mean named `mean_over`, counted from the last."""
         return means.get(mean_over).axes(self.kind, len(self.shape))
 
-    def mean_groups(self, mean_over: str) -> int:
-        """Into how many runs the last axis is split, each with its own mean."""
-        return self.groups if means.get(mean_over).in_groups else 1
+    def mean_groups(self, mean_over: MeanOver) -> int:
+        """The number of equal parts of the last axis, each with its own mean."""
+        return self.groups if means.get(mean_over).per_group else 1
 
-    def mean_size(self, mean_over: str) -> int:
-        """How many elements each mean is taken over.
+    def mean_size(self, mean_over: MeanOver) -> int:
+        """The number of elements of each mean.
 
-        A mean over P elements removes 1/P of the kernel's freedom; a mean over
-        one element would remove all of it and is never subtracted.
+        A mean over P elements removes 1/P of the kernel's degrees of freedom. A mean
+        over one element would remove all of them, so it is never subtracted.
         """
         elements = math.prod(self.shape[axis] for axis in self.axes(mean_over))
         return elements // self.mean_groups(mean_over)
 
     def get_config(self) -> dict[str, Any]:
-        """What identifies the kernel in a file: all but the variable."""
-        config = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name != "variable"
-        }
+        """Return what identifies the kernel in a file: all fields but the variable."""
+        fields = (field.name for field in dataclasses.fields(self))
+        config = {name: getattr(self, name) for name in fields if name != "variable"}
         return {**config, "shape": list(self.shape)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "ConvKernel":
-        """The reverse of `get_config`.
+        """Make the kernel that `get_config` describes.
 
         Raises:
-            ValueError: If it is not what that has written.
+            ValueError: If `get_config` does not write such a config.
         """
         try:
-            kernel = cls(**{**config, "shape": tuple(config["shape"])})
-            if kernel.get_config() == config:
+            current = _current_config(config)
+            kernel = cls(**{**current, "shape": tuple(current["shape"])})
+            if kernel.get_config() == current:
                 return kernel
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             pass
         raise ValueError(
             "a kernel's config must be as get_config() has written it. "
@@ -112,25 +121,34 @@ class ConvKernel:
         )
 
 
-def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
-    """The convolution kernels of a model, with their layers' types and axes.
+def _current_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Translate a config that an earlier version wrote."""
+    if "guessed" in config:
+        return config
+    kind = "standard" if config["kind"] == "ordinary" else config["kind"]
+    layer = config["layer"].removesuffix("?")
+    return {**config, "kind": kind, "layer": layer, "guessed": layer != config["layer"]}
 
-    Every layer inside the model is looked at, at any depth, by its class:
-    `Conv1D/2D/3D` (with groups), their transposes, `DepthwiseConv1D/2D`,
-    `SeparableConv1D/2D` and subclasses of these. Recurrent convolutions,
-    `Dense`, `EinsumDense`, embeddings, attention and the factors of LoRA are
-    not convolution kernels here. Each kernel is listed once, in the order of
-    the layers, frozen ones too; one that layers share goes by the first of them.
+
+def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
+    """Find the convolution kernels of a model by the classes of its layers.
+
+    The search covers the layers inside the model at any depth: `Conv1D/2D/3D` (with
+    groups), their transposes, `DepthwiseConv1D/2D`, `SeparableConv1D/2D` and
+    subclasses of these. Recurrent convolutions, `Dense`, `EinsumDense`, embeddings,
+    attention and LoRA factors do not count as convolution kernels. Each kernel is
+    listed once, in the order of the layers, frozen ones included. The first of the
+    layers that share a kernel decides its kind.
 
     Args:
-        model: A built model or layer, or one whose layers are.
+        model: A built model or layer, or one whose layers are built.
 
     Returns:
         A list of `ConvKernel`. Pass the model, or a part of this list, to
         `WGD(..., kernels=...)`.
 
     Raises:
-        ValueError: If `model` is no Keras layer or model, or has layers that are not
+        ValueError: If `model` is not a Keras layer or model, or has layers that are not
             built.
 
     Example:
@@ -146,37 +164,34 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
     kernels, complete = kernels_within(model)
     if not complete:
         raise ValueError(
-            "The model must be built before its kernels can be found: call "
+            "model must be built before its kernels can be found: call "
             f"model.build(input_shape) first. Received: {model.name!r}, not built"
         )
     return kernels
 
 
 def kernels_within(model: layers.Layer) -> tuple[list[ConvKernel], bool]:
-    """As `conv_kernels`, of layers that have their weights.
-
-    Args:
-        model: A model or layer.
+    """Find the kernels of those layers that have their weights.
 
     Returns:
-        The kernels, and whether there are none to come. A model whose `train_step`
-        calls its parts is itself never built.
+        The kernels, and whether they are all that the model will have. A model whose
+        `train_step` calls its parts is itself never built.
     """
     positions = {id(v): i for i, v in enumerate(model.trainable_variables)}
     found: dict[int, ConvKernel] = {}
     complete = True
     for layer in _layers_of(model, set()):
-        parts = _kernel_kinds(layer)
-        # Its own alone: a convolution may have other layers inside.
+        kinds = _kernel_kinds(layer)
+        # The layer's own variables: a convolution may contain other layers.
         own = (*layer._trainable_variables, *layer._non_trainable_variables)
-        complete &= parts.keys() <= {variable.name for variable in own}
+        complete &= kinds.keys() <= {variable.name for variable in own}
         for variable in own:
-            if variable.name in parts and id(variable) not in found:
+            if variable.name in kinds and id(variable) not in found:
                 found[id(variable)] = ConvKernel(
                     path=variable.path,
                     shape=tuple(variable.shape),
                     layer=type(layer).__name__,
-                    kind=parts[variable.name],
+                    kind=kinds[variable.name],
                     groups=getattr(layer, "groups", 1),
                     index=positions.get(id(variable)),
                     variable=variable,
@@ -185,9 +200,9 @@ def kernels_within(model: layers.Layer) -> tuple[list[ConvKernel], bool]:
 
 
 def _layers_of(layer: Any, seen: set[int]) -> Iterator[Any]:
-    """A layer and those inside it, each once, in order, parents first.
+    """Yield a layer and those inside it, each once, in order, parents first.
 
-    Keras's own walk meets the layers of a nested model last to first.
+    Keras's own walk yields the layers of a nested model last to first.
     """
     if id(layer) not in seen:
         seen.add(id(layer))
@@ -196,34 +211,27 @@ def _layers_of(layer: Any, seen: set[int]) -> Iterator[Any]:
             yield from _layers_of(part, seen)
 
 
-def _kernel_kinds(layer: Any) -> dict[str, str]:
-    """The names of a layer's kernels and the kind of each."""
-    # Conv2DTranspose and DepthwiseConv2D are no subclasses of Conv2D.
-    if isinstance(layer, _TRANSPOSED):
-        return {"kernel": "transposed"}
-    if isinstance(layer, _DEPTHWISE):
-        return {"kernel": "depthwise"}
-    if isinstance(layer, _SEPARABLE):
-        return {"depthwise_kernel": "depthwise", "pointwise_kernel": "ordinary"}
-    if isinstance(layer, _ORDINARY):
-        return {"kernel": "ordinary"}
+def _kernel_kinds(layer: Any) -> dict[str, KernelKind]:
+    """The kind of each kernel of a layer, by the variable's name."""
+    for classes, kinds in _CONVOLUTIONS.items():
+        if isinstance(layer, classes):
+            return kinds
     return {}
 
 
 def guess_kernel(variable: Any, index: int) -> ConvKernel | str:
-    """What a variable alone tells: a convolution kernel, or why it is none.
+    """Guess from a variable alone whether it is a convolution kernel.
 
-    An optimizer is given variables and no layers, so this goes by the name,
-    the rank and the path. It is right for layers that keep the names Keras
-    gives them; it cannot see groups, nor that a layer called `"up1"` is
-    transposed. `conv_kernels(model)` knows.
+    An optimizer receives variables without layers, so the name, the rank and the path
+    decide. The guess is right for layers with the names that Keras gives them. It
+    cannot see groups, nor that a layer called `"up1"` is transposed.
 
     Args:
         variable: A `keras.Variable` or a variable of the backend.
         index: Its position among the optimizer's variables.
 
     Returns:
-        The kernel, or the reason to leave the variable alone.
+        The kernel, or the reason why the variable is not centered.
     """
     path = variable_path(variable)
     *scopes, name = path.lower().split("/")
@@ -237,29 +245,29 @@ def guess_kernel(variable: Any, index: int) -> ConvKernel | str:
         return "recurrent kernel"
     if len(shape) == 3 and "conv" not in layer:
         return "rank 3 and no 'conv' in its layer's name"
-    groups = 1
+    kind: KernelKind = "standard"
+    class_name, groups = "Conv{}D", 1
     if name == "depthwise_kernel" or _DEPTHWISE_NAME.search(layer):
-        kind, pattern = "depthwise", "DepthwiseConv{}D"
         if shape[-2] == 1 and name == "kernel":
-            # A convolution with as many groups as channels.
-            kind, pattern, groups = "ordinary", "Conv{}D", shape[-1]
+            groups = shape[-1]  # a convolution with as many groups as channels
+        else:
+            kind, class_name = "depthwise", "DepthwiseConv{}D"
     elif "transpose" in layer:
-        kind, pattern = "transposed", "Conv{}DTranspose"
+        kind, class_name = "transposed", "Conv{}DTranspose"
     elif shape[-1] == 1 and name == "kernel":
-        return "last dimension 1, of one filter or of a depthwise kernel"
-    else:
-        kind, pattern = "ordinary", "Conv{}D"
+        return "last dimension 1: one filter, or a depthwise kernel"
     return ConvKernel(
         path=path,
         shape=shape,
-        layer=pattern.format(len(shape) - 2) + "?",
+        layer=class_name.format(len(shape) - 2),
         kind=kind,
         groups=groups,
         index=index,
         variable=variable,
+        guessed=True,
     )
 
 
 def variable_path(variable: Any) -> str:
-    """The path of a Keras variable, or the name of one of the backend's."""
+    """The path of a Keras variable, or the name of a variable of the backend."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]

@@ -1,51 +1,54 @@
-"""The means and their places; without Keras, for those who must not load it."""
+"""The means and their placements. Imports no Keras: the command line needs that."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from keras_wgd.choices import check_choice
 
-PLACEMENTS = ("gradient", "update")
+MeanOver = Literal["filters", "fan_in", "kernels"]
+Placement = Literal["gradient", "update"]
+KernelKind = Literal["standard", "transposed", "depthwise"]
+
+PLACEMENTS: tuple[Placement, ...] = ("gradient", "update")
 
 
 class Mean(NamedTuple):
     """One reading of the mean that is subtracted.
 
     Attributes:
-        axes: From the kind of a kernel, as of `ConvKernel`, and its rank, the axes
-            that the mean runs over, counted from the last.
-        unit: What it is taken over, in words: many and one.
-        in_groups: Whether each group of a convolution has a mean of its own.
+        axes: Maps the kind and the rank of a kernel to the axes of the mean, counted
+            from the last.
+        unit: What the mean is taken over, in the singular.
+        per_group: Whether each group of a convolution has its own mean.
     """
 
-    axes: Callable[[str, int], tuple[int, ...]]
-    unit: tuple[str, str]
-    in_groups: bool = False
+    axes: Callable[[KernelKind, int], tuple[int, ...]]
+    unit: str
+    per_group: bool = False
 
 
-def _filters(kind: str, rank: int) -> tuple[int, ...]:
+def _filters(kind: KernelKind, rank: int) -> tuple[int, ...]:
     return (-2 if kind == "transposed" else -1,)
 
 
-def _fan_in(kind: str, rank: int) -> tuple[int, ...]:
-    spatial = tuple(range(-rank, -2))
-    channels = {"ordinary": (-2,), "transposed": (-1,), "depthwise": ()}
-    return (*spatial, *channels[kind])
+def _fan_in(kind: KernelKind, rank: int) -> tuple[int, ...]:
+    channels = {"standard": (-2,), "transposed": (-1,), "depthwise": ()}
+    return (*range(-rank, -2), *channels[kind])
 
 
-def _kernels(kind: str, rank: int) -> tuple[int, ...]:
+def _kernels(kind: KernelKind, rank: int) -> tuple[int, ...]:
     return (-2, -1)
 
 
-MEANS = {
-    "filters": Mean(_filters, ("filters", "filter"), in_groups=True),
-    "fan_in": Mean(_fan_in, ("inputs", "input")),
-    "kernels": Mean(_kernels, ("kernels", "kernel")),
+MEANS: dict[str, Mean] = {
+    "filters": Mean(_filters, "filter", per_group=True),
+    "fan_in": Mean(_fan_in, "input"),
+    "kernels": Mean(_kernels, "kernel"),
 }
 
 
 def get(mean_over: str) -> Mean:
-    """The mean of a name.
+    """Return the mean with a name.
 
     Raises:
         ValueError: If there is none.

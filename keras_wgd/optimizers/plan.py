@@ -1,135 +1,103 @@
-"""What is centred and what is left alone, for the variables of an optimizer."""
+"""Which of an optimizer's variables are centered, and the centering of a step."""
 
-import dataclasses
 import operator
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 
-from keras_wgd.optimizers.kernels import (
-    ConvKernel,
-    guess_kernel,
-    variable_path,
-)
+from keras_wgd.optimizers import means
+from keras_wgd.optimizers.kernels import ConvKernel, guess_kernel, variable_path
+from keras_wgd.optimizers.means import MeanOver
+from keras_wgd.optimizers.selection import KernelSelection
 from keras_wgd.optimizers.whitening import whiten
+from keras_wgd.summary.summary import Row, Summary
 
 if keras.backend.backend() == "torch":
     from keras_wgd.optimizers import torch_steps
 
-if TYPE_CHECKING:
-    from keras_wgd.optimizers.selection import KernelSelection
-
-
-@dataclasses.dataclass(frozen=True)
-class PlanRow:
-    """What happens to one variable.
-
-    Attributes:
-        path: The variable's path.
-        shape: The variable's shape.
-        kernel: The convolution kernel it is, or `None`.
-        axes: The axes of the mean, or `None` where the variable is left alone.
-        groups: Into how many runs the last axis is split.
-        mean_size: Elements in each mean, P; 1/P of the kernel's freedom goes.
-        reason: Why it is left alone, or `""`.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    kernel: ConvKernel | None = None
-    axes: tuple[int, ...] | None = None
-    groups: int = 1
-    mean_size: int = 0
-    reason: str = ""
-
 
 class WhiteningPlan:
-    """Which of an optimizer's variables are centred, and over what.
+    """Which of an optimizer's variables are centered; decided once.
 
     Args:
-        variables: The optimizer's trainable variables, in their order.
+        held: The optimizer's trainable variables, in their order.
         mean_over: `"filters"`, `"fan_in"` or `"kernels"`.
-        selection: The kernels among the variables.
-        key: Maps a variable to what identifies it: one that TensorFlow spreads over
-            devices comes in more than one object.
+        selection: Which of the variables are convolution kernels.
+        key: Maps a variable to its identity: TensorFlow has several objects for one
+            variable that is spread over devices.
+        others: Further variables. Some optimizers keep no list of theirs.
 
     Attributes:
-        variables: The variables.
-        rows: A `PlanRow` for each variable, in the same order.
-        whitened: The rows that are centred, by the position of their variable.
-        calls_missed: The calls since the last step that was centred, for those whose
-            step should have been, by the position of their variable.
+        held: As given.
+        variables: All variables.
+        selection: The selection, located among the variables.
+        warning: What the user should know about the selection, or `None`.
+        kernels: The convolution kernels, by the position of their variable.
+        centered: Those of them that are centered.
     """
 
     def __init__(
         self,
-        variables: Sequence[Any],
-        mean_over: str,
-        selection: "KernelSelection",
+        held: Sequence[Any],
+        mean_over: MeanOver,
+        selection: KernelSelection,
         key: Callable[[Any], Any] = id,
+        others: Sequence[Any] = (),
     ):
-        self.variables = tuple(variables)
+        known = set(map(key, held))
+        self.held = tuple(held)
+        self.variables = (*held, *(v for v in others if key(v) not in known))
         self.mean_over = mean_over
         self._key = key
-        self.calls_missed = Counter[int]()
         self._workspace = None
         if keras.backend.backend() == "torch":
             self._workspace = torch_steps.Workspace()
         self._indices: dict[Any, int] = {}
-        for index, variable in enumerate(variables):
+        for index, variable in enumerate(self.variables):
             self._indices.setdefault(key(variable), index)
-        located = selection.locate(self.variables, self.index_of)
-        self.rows: list[PlanRow] = []
-        for index, variable in enumerate(variables):
-            first = self._indices[key(variable)]
-            if first < index:  # a variable that is there twice
-                self.rows.append(self.rows[first])
+        self.selection, self.warning = selection.locate(self.variables, self.index_of)
+        self.kernels: dict[int, ConvKernel] = {}
+        self._reasons: dict[int, str] = {}  # why a variable is not centered
+        located = {kernel.index: kernel for kernel in self.selection.kernels or ()}
+        for index in self._indices.values():
+            found = self._find(index, located)
+            if isinstance(found, str):
+                self._reasons[index] = found
                 continue
-            found = guess_kernel(variable, index)
-            if located is not None:
-                if isinstance(found, ConvKernel):
-                    found = "not among the kernels given"
-                found = located.get(index, found)
-            self.rows.append(self._row(variable, index, found))
-        self.whitened = {
-            index: self.rows[index]
-            for index in self._indices.values()
-            if self.rows[index].axes is not None
+            self.kernels[index] = found
+            if found.mean_size(mean_over) <= 1:
+                self._reasons[index] = (
+                    "a mean of one element: its gradient would be zero"
+                )
+        self.centered = {
+            i: k for i, k in self.kernels.items() if i not in self._reasons
+        }
+        # The arguments of `whiten`: looking them up is a part of every eager step.
+        self._arguments = {
+            index: (kernel.axes(mean_over), kernel.mean_groups(mean_over))
+            for index, kernel in self.centered.items()
         }
 
-    def _row(self, variable: Any, index: int, found: ConvKernel | str) -> PlanRow:
-        path, shape = variable_path(variable), tuple(variable.shape)
-        if getattr(variable, "overwrite_with_gradient", False):
-            found = "its gradient is its new value"
-        if isinstance(found, str):
-            return PlanRow(path, shape, reason=found)
-        kernel = dataclasses.replace(
-            found, path=path, shape=shape, index=index, variable=variable
-        )
-        size = kernel.mean_size(self.mean_over)
-        if size <= 1:
-            reason = "a mean of one, without which it would not train"
-            return PlanRow(path, shape, kernel, mean_size=size, reason=reason)
-        return PlanRow(
-            path,
-            shape,
-            kernel,
-            axes=kernel.axes(self.mean_over),
-            groups=kernel.mean_groups(self.mean_over),
-            mean_size=size,
-        )
-
-    @property
-    def kernels(self) -> list[ConvKernel]:
-        """The convolution kernels among the variables, centred or not."""
-        return [row.kernel for row in self.rows if row.kernel is not None]
+    def _find(
+        self, index: int, located: dict[int | None, ConvKernel]
+    ) -> ConvKernel | str:
+        """The kernel at a position, or the reason why there is none."""
+        if getattr(self.variables[index], "overwrite_with_gradient", False):
+            return "overwrite_with_gradient: its gradient replaces its value"
+        guess = guess_kernel(self.variables[index], index)
+        if self.selection.is_by_name:
+            return guess
+        left_out = guess if isinstance(guess, str) else "not among the kernels given"
+        return located.get(index, left_out)
 
     def is_for(self, variables: Sequence[Any]) -> bool:
-        """Whether these are, in this order, the first of the plan's variables."""
-        fits = len(variables) <= len(self.variables)
-        return fits and all(map(operator.is_, variables, self.variables))
+        """Whether this is the plan for an optimizer that holds these variables.
+
+        One that held none yet may have been built on the others since.
+        """
+        own = self.held or (variables and self.variables)
+        return len(variables) == len(own) and all(map(operator.is_, variables, own))
 
     def knows(self, variables: Sequence[Any]) -> bool:
         """Whether all of these are among the plan's variables."""
@@ -141,21 +109,23 @@ class WhiteningPlan:
         """The position of a variable in the plan, or `None`."""
         return self._indices.get(self._key(variable))
 
-    def places(
-        self, gradients: Sequence[Any], variables: Sequence[Any]
+    def select(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> dict[int, int]:
-        """Which gradients are centred.
+        """Select the gradients that are centered.
 
         Args:
             gradients: A gradient, or `None`, for each variable.
-            variables: The variables, in any order; one may be there twice.
+            variables: The variables, in any order; one may be there twice. `None` for
+                those of the optimizer.
 
         Returns:
-            From the position of a gradient to that of its variable in the plan.
+            The position in the plan by the position of each selected gradient.
 
         Raises:
             ValueError: If there are not as many gradients as variables.
         """
+        variables = variables or self.held or self.variables
         if len(variables) != len(gradients):
             raise ValueError(
                 "There must be one gradient, or None, for each trainable variable. "
@@ -163,47 +133,63 @@ class WhiteningPlan:
             )
         is_each_once = len(self._indices) == len(self.variables)
         if is_each_once and self.is_for(variables):
-            found = {index: index for index in self.whitened if index < len(variables)}
+            found = {index: index for index in self.centered if index < len(variables)}
         else:
             found = {
                 at: index
                 for at, variable in enumerate(variables)
-                if (index := self.index_of(variable)) in self.whitened
+                if (index := self.index_of(variable)) in self.centered
             }
         return {at: i for at, i in found.items() if gradients[at] is not None}
 
+    def kernel_gradients(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> dict[int, Any]:
+        """The gradients that `select` selects, by position in the plan."""
+        selected = self.select(gradients, variables)
+        return {index: gradients[at] for at, index in selected.items()}
+
     def whiten(self, gradient: Any, index: int) -> Any:
-        """Centre what belongs to the variable at position `index`."""
-        row = self.whitened.get(index)
-        if row is None or row.axes is None:
-            return gradient
-        return whiten(gradient, row.axes, row.groups)
+        """Center the gradient, or the step, of the variable at position `index`."""
+        return whiten(gradient, *self._arguments[index])
 
     def whiten_all(
-        self, gradients: Sequence[Any], places: dict[int, int]
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
-        """Centre the gradients of a step.
-
-        Args:
-            gradients: A gradient, or `None`, for each variable.
-            places: Which of them are centred, as of `places`.
-
-        Returns:
-            The gradients, centred or as they are. On PyTorch some are centred in
-            their own memory.
-        """
+        """Center the gradients that `select` selects; on PyTorch some in place."""
+        selected = self.select(gradients, variables)
         gradients = list(gradients)
         if self._workspace is None:
-            for at, index in places.items():
+            for at, index in selected.items():
                 gradients[at] = self.whiten(gradients[at], index)
             return gradients
         jobs = [
             torch_steps.Job(
-                gradients[at], self.variables[index], index, row.axes, row.groups
+                gradients[at], self.variables[index], index, *self._arguments[index]
             )
-            for at, index in places.items()
-            if (row := self.whitened[index]).axes is not None
+            for at, index in selected.items()
         ]
-        for at, centered in zip(places, self._workspace.whiten(jobs), strict=True):
+        for at, centered in zip(selected, self._workspace.whiten(jobs), strict=True):
             gradients[at] = centered
         return gradients
+
+    def summary(self, title: str) -> Summary:
+        """The plan as a table, for all variables."""
+        unit = means.get(self.mean_over).unit
+        return Summary(list(self._rows()), self.mean_over, unit, title)
+
+    def _rows(self) -> Iterator[Row]:
+        for variable in self.variables:
+            index = self._indices[self._key(variable)]
+            kernel = self.kernels.get(index)
+            axes, groups = self._arguments.get(index, (None, 1))
+            yield Row(
+                path=variable_path(variable),
+                shape=tuple(variable.shape),
+                layer=kernel.layer if kernel else None,
+                is_guessed=kernel.guessed if kernel else False,
+                axes=axes,
+                groups=groups,
+                mean_size=kernel.mean_size(self.mean_over) if kernel else 0,
+                reason=self._reasons.get(index, ""),
+            )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -13,15 +13,17 @@ from keras_wgd.choices import check_choice
 if keras.backend.backend() == "torch":
     from keras_wgd.optimizers import torch_steps
 
+EarlySteps = Literal["momentum", "skip"]
+
 
 @keras.saving.register_keras_serializable(package="keras_wgd")
 class RAdam(keras.optimizers.Optimizer):
     """Optimizer that implements the RAdam (rectified Adam) algorithm.
 
-    In the first steps Adam divides by a second moment that it has seen too few
-    gradients to know. RAdam counts how many gradients the moving average is
-    worth, leaves the division out while they are too few, and scales the step
-    by the variance that is left once they are enough. With gradient `g`, step
+    In its first steps Adam divides by an estimate of the second moment from
+    few gradients, whose variance is high. RAdam estimates how many gradients
+    the moving average represents. While they are too few, it does not divide;
+    then it scales the step to correct the variance. With gradient `g`, step
     `t = 1, 2, ...` and all operations element by element:
 
     ```
@@ -44,10 +46,10 @@ class RAdam(keras.optimizers.Optimizer):
     rectified one.
 
     The scalars of a step are computed in float32 (in float64 for float64
-    variables), in a form that does not cancel. For float16 and bfloat16
-    variables the whole step is made in float32 and rounded once; in float16
+    variables), in a form without cancellation. For float16 and bfloat16
+    variables the whole step is computed in float32 and rounded once. In float16
     variables `v` still underflows for gradients below about 5e-3, as Adam's
-    does: give such a model a larger `epsilon`, or the policy "mixed_float16".
+    does: use a larger `epsilon`, or the policy "mixed_float16".
 
     Args:
         learning_rate: A float, a
@@ -108,7 +110,7 @@ class RAdam(keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         rho_threshold: float = 5.0,
-        early_steps: str = "momentum",
+        early_steps: EarlySteps = "momentum",
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -135,28 +137,11 @@ class RAdam(keras.optimizers.Optimizer):
             gradient_accumulation_steps=gradient_accumulation_steps,
             **kwargs,
         )
-        for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not isinstance(beta, int | float | np.floating) or not 0 <= beta < 1:
-                raise ValueError(
-                    f"`{argument}` must be a float in [0, 1). "
-                    f"Received: {argument}={beta!r}"
-                )
-        if (
-            not isinstance(epsilon, int | float | np.floating)
-            or not 0 < epsilon < math.inf
-        ):
-            raise ValueError(
-                f"`epsilon` must be a float above 0. Received: epsilon={epsilon!r}"
-            )
-        if (
-            not isinstance(rho_threshold, int | float | np.floating)
-            or not 4 <= rho_threshold < math.inf
-        ):
-            raise ValueError(
-                "`rho_threshold` must be a float of at least 4. "
-                f"Received: rho_threshold={rho_threshold!r}"
-            )
-        check_choice("early_steps", early_steps, ("momentum", "skip"))
+        _check_range("beta_1", beta_1, 0, 1, "in [0, 1)")
+        _check_range("beta_2", beta_2, 0, 1, "in [0, 1)")
+        _check_range("epsilon", epsilon, math.ulp(0), math.inf, "above 0")
+        _check_range("rho_threshold", rho_threshold, 4, math.inf, "of at least 4")
+        check_choice("early_steps", early_steps, get_args(EarlySteps))
         self.beta_1 = float(beta_1)
         self.beta_2 = float(beta_2)
         self.epsilon = float(epsilon)
@@ -271,6 +256,13 @@ class RAdam(keras.optimizers.Optimizer):
         return config
 
 
+def _check_range(name: str, value: Any, low: float, high: float, words: str) -> None:
+    if not isinstance(value, int | float | np.floating) or not low <= value < high:
+        raise ValueError(
+            f"`{name}` must be a float {words}. Received: {name}={value!r}"
+        )
+
+
 def _scalar_dtype(*variables: Any) -> str:
     dtypes = {keras.backend.standardize_dtype(v.dtype) for v in variables}
     return "float64" if "float64" in dtypes else "float32"
@@ -283,7 +275,7 @@ def _bias_correction(beta: float, t: Any) -> Any:
 
 
 def _rho(beta_2: float, t: Any) -> Any:
-    """How many gradients the moving average of `v` is worth after `t` of them.
+    """How many gradients the moving average of `v` represents after `t` of them.
 
     `2 / (1 - beta_2) - 1 - 2 t beta_2**t / (1 - beta_2**t)` is, in the first
     steps, a small difference of large numbers. With `a = -ln(beta_2)` and

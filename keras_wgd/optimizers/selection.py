@@ -1,12 +1,11 @@
-"""What `kernels=` names, and how it is found among an optimizer's variables."""
+"""What `kernels=` selects, and how it is found among an optimizer's variables."""
 
 import dataclasses
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from keras import layers
 
@@ -17,55 +16,47 @@ from keras_wgd.optimizers.kernels import (
     variable_path,
 )
 
-# In a config, of a model whose layers have no weights yet.
+# In a config: kernels=model, of a model without weights.
 _UNBUILT = "unbuilt model"
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class KernelSelection:
-    """The kernels that a user, or a file, names for an optimizer.
+    """The kernels that a user, or a file, selects for an optimizer.
 
-    It is an object of its own so that neither Keras's tracking nor its saving
-    walks from the optimizer into the model.
+    Keras tracks and saves what it finds on an optimizer. It does not look into this
+    object, so it does not follow it to the model.
 
-    Args:
-        kernels: A model, a list of `ConvKernel`, or `None` to go by the variables'
-            names and shapes.
-        loaded: Whether the kernels come from a config, without their variables.
-        structure: What `_structure` gave for the variables that the optimizer had
-            when the config was made; `None` if it had none.
+    Attributes:
+        kernels: The kernels. `None` until they are located in `model`, or where names
+            and shapes decide.
+        model: The model whose kernels are meant, if it is a whole model.
+        is_loaded: Whether it comes from a config, without variables.
+        structure: The `_structure` of the variables that the positions of the kernels
+            refer to, if they refer to any.
     """
 
-    def __init__(
-        self,
-        kernels: layers.Layer | list[ConvKernel] | None,
-        loaded: bool = False,
-        structure: str | None = None,
-    ):
-        self._kernels = kernels
-        self._loaded = loaded
-        self._structure = structure
-        self._located: list[ConvKernel] | None = None
+    kernels: tuple[ConvKernel, ...] | None = None
+    model: layers.Layer | None = None
+    is_loaded: bool = False
+    structure: str | None = None
 
     @classmethod
-    def of(cls, kernels: Any) -> "KernelSelection":
-        """The selection that a value of `kernels=` stands for.
-
-        Raises:
-            ValueError: If it stands for none.
-        """
-        if isinstance(kernels, KernelSelection):
+    def of(cls, kernels: Any) -> Self:
+        """Make the selection for a value of `kernels=`."""
+        if isinstance(kernels, cls):
             return kernels
         if kernels is None or isinstance(kernels, layers.Layer):
-            return cls(kernels)
+            return cls(model=kernels)
         listed = isinstance(kernels, list | tuple)
         if listed and all(isinstance(kernel, ConvKernel) for kernel in kernels):
-            named = [id(k.variable) for k in kernels if k.variable is not None]
-            if len(set(named)) < len(named):
+            variables = [id(k.variable) for k in kernels if k.variable is not None]
+            if len(set(variables)) < len(variables):
                 paths = sorted(kernel.path for kernel in kernels)
                 raise ValueError(
                     f"kernels must name each variable once. Received: {paths[:5]}"
                 )
-            return cls(list(kernels))
+            return cls(tuple(kernels))
         received = repr(kernels)
         if listed and kernels:
             received = f"a {type(kernels).__name__} of {type(kernels[0]).__name__}"
@@ -79,43 +70,41 @@ class KernelSelection:
 
     @property
     def is_by_name(self) -> bool:
-        """Whether the variables' names and shapes tell which are kernels."""
-        return self._kernels is None
+        """Whether names and shapes decide which variables are kernels."""
+        return self.kernels is None and self.model is None
 
     def locate(
         self, variables: Sequence[Any], index_of: Callable[[Any], int | None]
-    ) -> dict[int, ConvKernel] | None:
+    ) -> tuple[Self, str | None]:
         """Find the kernels among the variables of an optimizer.
 
-        Kernels with a variable are found by it. Those of a config are found by their
-        position, where all variables are as they were when it was made, but for the
-        numbers in automatic names; else by path and shape. Frozen kernels need not
-        be there, nor, for a whole model, those that another optimizer trains.
+        1. A kernel with a variable is found by it.
+        2. A loaded kernel is found by position if the variables have the structure of
+           those in the file.
+        3. Any other loaded kernel is found by path and shape.
+
+        Frozen kernels may be missing; with a model, also those that another optimizer
+        trains.
 
         Args:
             variables: The optimizer's trainable variables.
-            index_of: Maps a variable to its position in `variables`, or `None`.
+            index_of: Maps a variable to its position in `variables`, or to `None`.
 
         Returns:
-            A dictionary from position to kernel, or `None` to go by the names.
+            The selection with the index and the variable of each kernel that was
+            found, and a warning for the user, if there is one.
 
         Raises:
-            ValueError: If the kernels belong to another model, or if a kernel of a
-                config could be one variable or another.
+            ValueError: If the kernels belong to another model, or if a kernel from a
+                config may be one of several variables.
         """
-        if self._kernels is None:
-            if self._loaded:
-                warnings.warn(
-                    "WGD was copied or saved with kernels=model before that model had "
-                    "weights: the names and shapes of the variables tell which are "
-                    "kernels. Pass kernels=model again to go by the layers.",
-                    stacklevel=6,
-                )
-            return None
+        if self.is_by_name:
+            return self, _MODEL_WAS_UNBUILT if self.is_loaded else None
         if not variables:
-            return {}  # as where a legacy .h5 file is loaded
-        whole = isinstance(self._kernels, layers.Layer)
-        kernels = kernels_within(self._kernels)[0] if whole else self._kernels
+            return self, None  # a legacy .h5 file is being loaded
+        kernels: Sequence[ConvKernel] = self.kernels or ()
+        if self.model is not None:
+            kernels = kernels_within(self.model)[0]
         found = {
             index: kernel
             for kernel in kernels
@@ -123,84 +112,59 @@ class KernelSelection:
             and (index := index_of(kernel.variable)) is not None
         }
         unbound = [kernel for kernel in kernels if kernel.variable is None]
-        same = self._structure == _structure(variables)
-        if same:
-            found |= _by_position(unbound, variables)
+        structure = _structure(variables)
+        if self.structure == structure:
+            found |= _find_by_position(unbound, variables)
         else:
-            found |= _by_path(unbound, variables)
-        found_ids = {id(kernel) for kernel in found.values()}
+            found |= _find_by_path(unbound, variables)
+        found_ids = set(map(id, found.values()))
         rest = [kernel for kernel in kernels if id(kernel) not in found_ids]
         missing = [kernel.path for kernel in rest if _is_expected(kernel)]
-        may_be_part = found and (whole or self._loaded)
+        may_be_part = found and (self.model is not None or self.is_loaded)
         if missing and not may_be_part:
             raise ValueError(
                 "kernels must belong to the model that the optimizer trains; some are "
                 "not among its trainable variables. Pass kernels=model, or a part of "
                 f"conv_kernels(model). Received: {missing[:5]}"
             )
-        if unbound and not same:
-            self._warn_of_unknown(variables, found, missing)
-        self._located = [
+        warning = None
+        if unbound and self.structure != structure:
+            warning = _difference(variables, found, missing)
+        located = [
             dataclasses.replace(
                 kernel, path=variable_path(variables[i]), index=i, variable=variables[i]
             )
             for i, kernel in found.items()
-        ] + [dataclasses.replace(kernel, index=None) for kernel in rest]
-        if not whole:
-            self._kernels = self._located
-        self._structure = _structure(variables)
-        return found
-
-    def _warn_of_unknown(
-        self,
-        variables: Sequence[Any],
-        found: dict[int, ConvKernel],
-        missing: Sequence[str],
-    ) -> None:
-        """Say what is left alone because the names of a config do not fit any more."""
-        unknown = [
-            kernel.path
-            for index, variable in enumerate(variables)
-            if index not in found
-            and isinstance(kernel := guess_kernel(variable, index), ConvKernel)
         ]
-        if missing or unknown:
-            warnings.warn(
-                "The variables are not those that WGD was saved with. Left alone: "
-                f"{unknown[:5]}; not found: {list(missing)[:5]}. Pass kernels=model "
-                "again if these are convolution kernels to centre.",
-                stacklevel=7,
-            )
+        located += [dataclasses.replace(kernel, index=None) for kernel in rest]
+        selection = dataclasses.replace(
+            self, kernels=tuple(located), structure=structure
+        )
+        return selection, warning
 
     def get_config(self) -> Any:
-        """What `from_config` reads: `None`, or the kernels without their variables."""
-        if self._kernels is None:
-            return _UNBUILT if self._loaded else None
-        if self._located is not None:
-            kernels = self._located
-        elif isinstance(self._kernels, layers.Layer):
-            # Positions and structure of the model that it may train.
-            kernels, complete = kernels_within(self._kernels)
-            if not complete:
-                return _UNBUILT
-            structure = _structure(self._kernels.trainable_variables)
-            return _config(structure, kernels)
-        else:
-            kernels = self._kernels
-        return _config(self._structure, kernels)
+        """Return `None`, or the kernels without their variables."""
+        kernels, structure = self.kernels, self.structure
+        if kernels is None and self.model is not None:
+            found, complete = kernels_within(self.model)
+            if complete:
+                kernels = tuple(found)
+                structure = _structure(self.model.trainable_variables)
+        if kernels is not None:
+            configs = [kernel.get_config() for kernel in kernels]
+            return {"structure": structure, "kernels": configs}
+        return _UNBUILT if self.model is not None or self.is_loaded else None
 
     @classmethod
-    def from_config(cls, config: Any) -> "KernelSelection":
-        """The reverse of `get_config`.
+    def from_config(cls, config: Any) -> Self:
+        """Make the selection that `get_config` describes.
 
         Raises:
-            ValueError: If it is not what that has written.
+            ValueError: If `get_config` does not write such a config.
         """
-        if config is None:
-            return cls(None)
-        if config == _UNBUILT:
-            return cls(None, loaded=True)
-        if isinstance(config, list):  # as earlier versions wrote it
+        if config is None or config == _UNBUILT:
+            return cls(is_loaded=config is not None)
+        if isinstance(config, list):  # as the first version wrote it
             config = {"structure": None, "kernels": config}
         if (
             not isinstance(config, dict)
@@ -212,15 +176,41 @@ class KernelSelection:
                 "kernels in a config must be as get_config() has written them. "
                 f"Received: {config!r}"
             )
-        kernels = [ConvKernel.from_config(kernel) for kernel in config["kernels"]]
-        return cls(kernels, loaded=True, structure=config["structure"])
+        kernels = tuple(map(ConvKernel.from_config, config["kernels"]))
+        return cls(kernels, is_loaded=True, structure=config["structure"])
+
+
+_MODEL_WAS_UNBUILT = (
+    "WGD was copied or saved with kernels=model before that model had weights: names "
+    "and shapes of the variables decide which are kernels. Pass kernels=model again "
+    "to go by the layers."
+)
+
+
+def _difference(
+    variables: Sequence[Any], found: dict[int, ConvKernel], missing: Sequence[str]
+) -> str | None:
+    """The warning about kernels that a config does not know, or cannot find."""
+    unknown = [
+        kernel.path
+        for index, variable in enumerate(variables)
+        if index not in found
+        and isinstance(kernel := guess_kernel(variable, index), ConvKernel)
+    ]
+    if not missing and not unknown:
+        return None
+    return (
+        "The variables are not those that WGD was saved with. Left alone: "
+        f"{unknown[:5]}; not found: {list(missing)[:5]}. Pass kernels=model again if "
+        "these are convolution kernels to center."
+    )
 
 
 def _structure(variables: Sequence[Any]) -> str:
-    """A digest of the variables' shapes and names, less the numbers of automatic names.
+    """A digest of the variables' shapes and names.
 
-    Keras numbers layers through a session: the layers of a model that is made twice
-    have other numbers. The names of models around a layer may be missing.
+    It leaves out the numbers in automatic names, since Keras counts layers through a
+    session, and the names of the models around a layer, which may be missing.
     """
     parts = [
         (_unnumbered(_layer(variable_path(variable))), list(variable.shape))
@@ -230,7 +220,7 @@ def _structure(variables: Sequence[Any]) -> str:
 
 
 def _layer(path: str) -> str:
-    """The layer and the name of a variable, without the models around."""
+    """The name of the layer and of the variable, without the models around."""
     return "/".join(path.split("/")[-2:])
 
 
@@ -238,38 +228,33 @@ def _unnumbered(path: str) -> str:
     return "/".join(re.sub(r"_\d+$", "", scope) for scope in path.split("/"))
 
 
-def _config(
-    structure: str | None, kernels: Sequence[ConvKernel]
-) -> dict[str, str | list[dict[str, Any]] | None]:
-    return {"structure": structure, "kernels": [k.get_config() for k in kernels]}
-
-
-def _by_position(
+def _find_by_position(
     kernels: Sequence[ConvKernel], variables: Sequence[Any]
 ) -> dict[int, ConvKernel]:
-    """The kernels at their positions, among variables as they were.
+    """Find kernels at their saved positions.
 
-    Automatic names may have other numbers now. Where the old paths are there as well,
-    for all of the kernels, but at other positions, nothing tells which is meant.
+    Automatic names may have other numbers now. It is an error if all saved paths
+    exist, but at other positions: path and position contradict each other.
     """
-    trained = [kernel for kernel in kernels if kernel.index is not None]
-    paths = {variable_path(variable): i for i, variable in enumerate(variables)}
-    moved = [kernel for kernel in trained if paths.get(kernel.path) != kernel.index]
-    if moved and all(kernel.path in paths for kernel in trained):
-        _refuse(moved[0], [moved[0].index, paths[moved[0].path]], variables)
-    return {
+    trained = {
         kernel.index: kernel
-        for kernel in trained
-        if kernel.index is not None and _fits(kernel, variables[kernel.index])
+        for kernel in kernels
+        if kernel.index is not None and kernel.index < len(variables)
     }
+    paths = {variable_path(variable): i for i, variable in enumerate(variables)}
+    moved = [i for i, kernel in trained.items() if paths.get(kernel.path) != i]
+    if moved and all(kernel.path in paths for kernel in trained.values()):
+        kernel = trained[moved[0]]
+        _refuse(kernel, [moved[0], paths[kernel.path]], variables)
+    return {i: kernel for i, kernel in trained.items() if _fits(kernel, variables[i])}
 
 
-def _by_path(
+def _find_by_path(
     kernels: Sequence[ConvKernel], variables: Sequence[Any]
 ) -> dict[int, ConvKernel]:
-    """The kernels whose path and shape one variable has.
+    """Find kernels whose path and shape exactly one variable has.
 
-    A variable that differs in the numbers of its path alone may be the kernel, too.
+    A second variable that differs only in the numbers of its path is a rival.
     """
     paths = [variable_path(variable) for variable in variables]
     found = {}
@@ -287,9 +272,9 @@ def _by_path(
 
 
 def _refuse(
-    kernel: ConvKernel, positions: Sequence[int | None], variables: Sequence[Any]
+    kernel: ConvKernel, positions: Sequence[int], variables: Sequence[Any]
 ) -> NoReturn:
-    paths = " or ".join(variable_path(variables[i]) for i in positions if i is not None)
+    paths = " or ".join(variable_path(variables[i]) for i in positions)
     raise ValueError(
         f"the kernel that was saved as {kernel.path!r} may be {paths} now. Load the "
         "model with compile=False and compile it with kernels=, or save it after a "
@@ -298,21 +283,19 @@ def _refuse(
 
 
 def _is_at(kernel: str, variable: str) -> bool:
-    """Whether paths agree, but for the names of models around."""
+    """Whether two paths agree, except for the names of the models around."""
     a, b = f"/{kernel}", f"/{variable}"
     return a.endswith(b) or b.endswith(a)
 
 
 def _fits(kernel: ConvKernel, variable: Any) -> bool:
-    """Whether shape, layer and name agree, but for the numbers in them."""
-    names = {
-        _unnumbered(_layer(path)) for path in (variable_path(variable), kernel.path)
-    }
-    return tuple(variable.shape) == kernel.shape and len(names) == 1
+    """Whether shape, layer and name agree, except for the numbers in the names."""
+    layers = {_unnumbered(_layer(p)) for p in (variable_path(variable), kernel.path)}
+    return tuple(variable.shape) == kernel.shape and len(layers) == 1
 
 
 def _is_expected(kernel: ConvKernel) -> bool:
-    """Whether the optimizer should train it: it is, or was, not frozen."""
+    """Whether the optimizer should train the kernel: it is not, or was not, frozen."""
     if kernel.variable is None:
         return kernel.index is not None
     return kernel.variable.trainable

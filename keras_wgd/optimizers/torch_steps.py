@@ -13,7 +13,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras_wgd.optimizers.whitening import whiten
 
 # Of gradients of no more numbers, it takes less to copy several into one and back
-# than to centre each by itself: on two CPU cores, 2.6 against 6.4 microseconds for
+# than to center each by itself: on two CPU cores, 2.6 against 6.4 microseconds for
 # each of 100 with 2,304 numbers, 5.2 against 7.7 with 9,216, 19 against 13 with 36,864.
 _SMALL = 2**14
 
@@ -134,7 +134,7 @@ def _mean(gradient: Any, axes: Sequence[int]) -> Any:
 
 
 def is_writable(gradient: Any, variable: Any) -> bool:
-    """Whether a gradient may be centred in its own memory.
+    """Whether a gradient may be centered in its own memory.
 
     It must be the `.grad` that PyTorch keeps for its variable, and nothing else may use
     its memory. Where weights of different shapes meet in a sum, autograd may give them
@@ -175,9 +175,13 @@ def _uses(tensor: Any) -> int:
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
-_one = torch.empty(1)
-_USES_OF_ONE = _uses(_one)
-_REFERENCES_OF_ONE = sys.getrefcount(_one)
+def _of_one() -> tuple[int, int]:
+    """The references to a local tensor, and the uses of its memory."""
+    tensor = torch.empty(1)
+    return sys.getrefcount(tensor), _uses(tensor)
+
+
+_REFERENCES_OF_ONE, _USES_OF_ONE = _of_one()
 
 
 def _tensor_attribute() -> str:
@@ -188,15 +192,6 @@ def _tensor_attribute() -> str:
     scope it writes to the variable itself, as always.
     """
     return "value" if in_stateless_scope() else "_value"
-
-
-def squares(tensors: Sequence[Any]) -> Sequence[Any]:
-    """The square of the norm of each tensor, in float32.
-
-    One call for all: a small network spends more on calls than on numbers.
-    """
-    norms = torch._foreach_norm([tensor.float() for tensor in tensors])
-    return torch._foreach_mul(norms, norms)
 
 
 def radam_update(

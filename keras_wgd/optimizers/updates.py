@@ -1,104 +1,155 @@
-"""Centre the step that an optimizer takes, rather than the gradient it is given."""
+"""Center the step that an optimizer takes, rather than the gradient it receives."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+import functools
+import types
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_wgd.optimizers.inner import optimizers_within
 from keras_wgd.optimizers.plan import WhiteningPlan
-from keras_wgd.optimizers.wrapper import optimizers_within
 
 
-class _Step(NamedTuple):
+@dataclasses.dataclass
+class _Step:
     plan: WhiteningPlan
-    centred: set[int]  # what has been centred in this step, by index in the plan
+    # Positions in the plan of the kernels that were stepped and centered, and of those
+    # whose gradients were accumulated.
+    centered: set[int] = dataclasses.field(default_factory=set)
+    accumulated: set[int | None] = dataclasses.field(default_factory=set)
 
 
-# The step that a wrapper is taking. An optimizer that is used without its wrapper
-# again must step as if it had never had one.
+# The step that a wrapper is taking; `None` while an inner optimizer steps by itself.
+# (Each replica of TensorFlow steps in its own thread, which has its own value.)
 _step: ContextVar[_Step | None] = ContextVar("step", default=None)
 
 
-@contextlib.contextmanager
-def centred_steps(plan: WhiteningPlan) -> Iterator[set[int]]:
-    """While this lasts, the steps of hooked optimizers are centred.
+class UpdateCentering:
+    """Centers the steps of an optimizer, and of all optimizers inside it.
+
+    Weight decay and step are neighbors in Keras's `apply`, with averages and
+    constraints after them. Both are centered as one, and only there: averages and
+    constraints see the centered weights, and accumulation and clipping stay as they
+    are.
 
     Args:
-        plan: What is centred.
-
-    Yields:
-        The indices of the variables whose step has been centred.
+        optimizer: A built optimizer.
+        plan: What is centered.
     """
-    step = _Step(plan, set())
-    token = _step.set(step)
-    try:
-        yield step.centred
-    finally:
-        _step.reset(token)
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, plan: WhiteningPlan):
+        self.optimizer = optimizer
+        self._plan = plan
+        for part in optimizers_within(optimizer):
+            for method in _METHODS:
+                _hook(part, method)
+
+    @contextlib.contextmanager
+    def step(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> Iterator[None]:
+        """Center the step that is taken in this context.
+
+        Args:
+            gradients: The gradients of the step.
+            variables: Their variables; `None` for those of the optimizer.
+
+        Raises:
+            ValueError: If a kernel was stepped without Keras's own `apply`.
+        """
+        expected = set(self._plan.select(gradients, variables).values())
+        step = _Step(self._plan)
+        token = _step.set(step)
+        try:
+            yield
+        finally:
+            _step.reset(token)
+        if missed := expected - step.centered - step.accumulated:
+            name = type(self.optimizer).__name__
+            raise ValueError(
+                'placement="update" needs an inner optimizer that steps in Keras\'s '
+                f"own apply; {name} changed kernels without it. Use "
+                'placement="gradient", or wrap the optimizer that it has inside. '
+                f"Received: {self._plan.kernels[min(missed)].path}, not centered"
+            )
 
 
-def calls_per_step(optimizer: keras.optimizers.Optimizer) -> int:
-    """The number of calls of `apply` in which every variable is stepped once."""
-    parts = optimizers_within(optimizer)
-    return max(part.gradient_accumulation_steps or 1 for part in parts)
+def _hook(optimizer: Any, method: Callable[..., Any]) -> None:
+    """Put a method of this module in the place of the optimizer's own."""
+    name = method.__name__
+    own = vars(optimizer).get(name)  # set on the instance, by the user or by this
+    if getattr(own, "__func__", None) is method:
+        return
+    if own is not None:
+        setattr(optimizer, f"_own{name}", own)
+    setattr(optimizer, name, types.MethodType(method, optimizer))
 
 
-def hook(optimizer: keras.optimizers.Optimizer) -> None:
-    """Make an optimizer, and all inside it, centre steps within `centred_steps`.
-
-    Decay and step stand next to each other in Keras's base class, with averages and
-    constraints after them: taking both in one gives these the centred weights,
-    and leaves accumulation and clipping where they were.
-    """
-    for part in optimizers_within(optimizer):
-        if not is_hooked(part):
-            _hook(part)
+def _own(optimizer: Any, name: str) -> Callable[..., Any]:
+    """The optimizer's own method, for which there is a hook."""
+    of_class = functools.partial(getattr(type(optimizer), name), optimizer)
+    return vars(optimizer).get(f"_own{name}", of_class)
 
 
-def is_hooked(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether the optimizer itself has been hooked."""
-    return hasattr(optimizer._backend_update_step, "centres_steps")
+def _apply_weight_decay(optimizer: Any, variables: Sequence[Any]) -> None:
+    if _step.get() is None:  # else it is a part of the step
+        _own(optimizer, "_apply_weight_decay")(variables)
 
 
-def _hook(optimizer: Any) -> None:
-    apply_weight_decay = optimizer._apply_weight_decay
-    update_step = optimizer._backend_update_step
+def _backend_update_step(
+    optimizer: Any, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any
+) -> None:
+    update_step = _own(optimizer, "_backend_update_step")
+    step = _step.get()
+    if step is None:
+        update_step(grads, variables, learning_rate)
+        return
+    kernels = [
+        (index, variable, _value(variable))
+        for variable in variables
+        if (index := step.plan.index_of(variable)) in step.plan.centered
+    ]
+    _own(optimizer, "_apply_weight_decay")(variables)
+    update_step(grads, variables, learning_rate)
+    for index, variable, before in kernels:
+        # Operators: ops.subtract and ops.add of two float64 tensors give float32
+        # on PyTorch in Keras 3.16.0.dev (keras-team/keras#23704).
+        centered = step.plan.whiten(_value(variable) - before, index)
+        optimizer.assign(variable, before + centered)
+        step.centered.add(index)
 
-    def hooked_weight_decay(variables: Sequence[Any]) -> None:
-        if _step.get() is None:
-            apply_weight_decay(variables)
 
-    def hooked_update_step(
-        grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
-    ) -> None:
-        step = _step.get()
-        if step is None:
-            update_step(grads, trainable_variables, learning_rate)
-            return
-        kernels = [
-            (index, variable, _value(variable))
-            for variable in trainable_variables
-            if (index := step.plan.index_of(variable)) in step.plan.whitened
-        ]
-        apply_weight_decay(trainable_variables)
-        update_step(grads, trainable_variables, learning_rate)
-        for index, variable, before in kernels:
-            # Operators: ops.subtract and ops.add of two float64 tensors give float32
-            # on PyTorch in Keras 3.16.0.dev (keras-team/keras#23704).
-            centred = step.plan.whiten(_value(variable) - before, index)
-            optimizer.assign(variable, before + centred)
-            step.centred.add(index)
+def _backend_increment_gradient_accumulators(
+    optimizer: Any, grads: Sequence[Any], acc_grads: Sequence[Any]
+) -> None:
+    _own(optimizer, "_backend_increment_gradient_accumulators")(grads, acc_grads)
+    if step := _step.get():
+        sums = {id(value) for value in acc_grads}
+        step.accumulated |= {
+            step.plan.index_of(variable)
+            for variable, value in zip(
+                optimizer._trainable_variables,
+                optimizer._accumulated_gradients,
+                strict=True,
+            )
+            if id(value) in sums
+        }
 
-    hooked_update_step.centres_steps = True  # type: ignore[attr-defined]
-    optimizer._apply_weight_decay = hooked_weight_decay
-    optimizer._backend_update_step = hooked_update_step
+
+_METHODS = (
+    _apply_weight_decay,
+    _backend_update_step,
+    _backend_increment_gradient_accumulators,
+)
 
 
 def _value(variable: Any) -> Any:
     value = ops.copy(variable)
     # PyTorch steps in the memory of the variable, through which nothing can be
-    # derived; on JAX a derivative of the step must see the weights.
+    # differentiated; on JAX a derivative of the step must see the weights.
     return ops.stop_gradient(value) if keras.backend.backend() == "torch" else value

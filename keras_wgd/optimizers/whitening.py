@@ -17,25 +17,26 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
     h = g - mean(g, axes)
     ```
 
-    This is an orthogonal projection: it is linear, applying it twice changes
-    nothing, and `||h||^2 = ||g||^2 - ||g - h||^2 <= ||g||^2` (Eq. 17). A NaN
-    or an infinity spreads to the elements that share its mean, and no further.
+    The paper calls this whitening; it is centering. It is an orthogonal projection: it
+    is linear, applying it twice changes nothing, and
+    `||h||^2 = ||g||^2 - ||g - h||^2 <= ||g||^2` (Eq. 17). A NaN or an infinity spreads
+    to the elements that share its mean, and no further.
 
     Args:
         gradient: Shape `(*kernel_size, channels, filters)`, or any other; loss
             per unit of weight.
         axes: The axes that the mean runs over. `-1`, the default, is the mean
-            of the filters of an ordinary convolution kernel; `conv_kernels`
-            gives the axes of every other layer.
-        groups: Into how many runs of equal length the last axis is split, each
-            with a mean of its own, as in a grouped convolution.
+            of the filters of a standard convolution kernel; `conv_kernels`
+            gives the axes for every other layer.
+        groups: The number of equal parts of the last axis, each with its own mean,
+            as in a grouped convolution.
 
     Returns:
         Same shape, dtype and units; its mean over `axes` is zero.
 
     Raises:
-        ValueError: If an axis is out of range or named twice, or if `groups`
-            does not divide the last axis. The message ends in "Received: ...".
+        ValueError: If an axis is out of range or given twice, or if `groups`
+            does not divide the last axis.
 
     Example:
 
@@ -50,27 +51,27 @@ def whiten(gradient: Any, axes: int | Sequence[int] = -1, groups: int = 1) -> An
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        gradient = tf.convert_to_tensor(gradient)  # of IndexedSlices, too
+        gradient = tf.convert_to_tensor(gradient)  # IndexedSlices too
     shape = tuple(gradient.shape)
     over = _canonical_axes(axes, len(shape))
     if groups == 1:
         return _subtract_mean(gradient, over)
     last = len(shape) - 1
-    whole = isinstance(groups, int | np.integer)
-    divides = whole and groups >= 1 and shape[last] % groups == 0
+    is_integer = isinstance(groups, int | np.integer)
+    divides = is_integer and groups >= 1 and shape[last] % groups == 0
     if not divides or last not in over:
         raise ValueError(
             "groups must divide the last axis, and the mean must run over it. "
             f"Received: groups={groups}, axes={axes}, shape={shape}"
         )
-    runs = ops.reshape(gradient, (*shape[:last], groups, shape[last] // groups))
+    parts = ops.reshape(gradient, (*shape[:last], groups, shape[last] // groups))
     over = tuple(axis + 1 if axis == last else axis for axis in over)
-    return ops.reshape(_subtract_mean(runs, over), shape)
+    return ops.reshape(_subtract_mean(parts, over), shape)
 
 
 def _subtract_mean(gradient: Any, axes: Sequence[int]) -> Any:
     if keras.backend.standardize_dtype(gradient.dtype) == "float64":
-        # On torch and JAX, ops.mean computes in float32 what is given in float64.
+        # On PyTorch and JAX, ops.mean computes the mean of float64 in float32.
         size = math.prod(gradient.shape[axis] for axis in axes)
         mean = ops.sum(gradient, axis=axes, keepdims=True) / size
     else:
@@ -78,10 +79,10 @@ def _subtract_mean(gradient: Any, axes: Sequence[int]) -> Any:
     if keras.backend.backend() == "jax":
         import jax
 
-        # Else XLA may put mean and update into one kernel for the CPU, which reads
-        # each scalar of the optimizer as an array of the gradient's size.
+        # The barrier stops XLA from fusing mean and update, which is slow on the CPU:
+        # the kernel reads each scalar of the optimizer as an array.
         mean = jax.lax.optimization_barrier(mean)
-    # Not ops.subtract, which from Keras 3.16 on computes float64 in float32 on torch.
+    # Not ops.subtract: from Keras 3.16 on it computes float64 in float32 on PyTorch.
     return gradient - mean
 
 
@@ -96,7 +97,7 @@ def _canonical_axes(axes: int | Sequence[int], rank: int) -> tuple[int, ...]:
     canonical = tuple(sorted(axis % rank for axis in given if -rank <= axis < rank))
     if not canonical or len(set(canonical)) != len(given):
         raise ValueError(
-            f"axes must name different axes between {-rank} and {rank - 1}. "
+            f"axes must be different axes between {-rank} and {rank - 1}. "
             f"Received: axes={axes}"
         )
     return canonical

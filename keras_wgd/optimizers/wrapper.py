@@ -1,27 +1,35 @@
 """An optimizer around another one: the same in all but the gradients."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 
+from keras_wgd.norms import Monitor
 from keras_wgd.optimizers import inner
 
-# Private state of the inner optimizer that Keras's trainers, callbacks and
-# base class read on whatever optimizer they are given.
-_FORWARDED = (
-    "_iterations",
-    "_learning_rate",
-    "_model_variables_moving_average",
-    "_trainable_variables",
-    "_trainable_variables_indices",
-    "_variables",
-)
+
+class _Forwarded:
+    """An attribute of the inner optimizer, read and set there."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, wrapper: Any, owner: type | None = None) -> Any:
+        if wrapper is None:
+            return self
+        return getattr(wrapper.inner_optimizer, self._name)
+
+    def __set__(self, wrapper: Any, value: Any) -> None:
+        # Until there is an inner optimizer, the base class's __init__ sets its own
+        # values, which nothing reads.
+        if "inner_optimizer" in vars(wrapper):
+            setattr(wrapper.inner_optimizer, self._name, value)
 
 
 def _delegated(name: str) -> Callable[..., Any]:
-    """A method of `keras.optimizers.Optimizer` that is the inner optimizer's own."""
+    """A method of `keras.optimizers.Optimizer` that calls the inner optimizer's."""
 
     @functools.wraps(getattr(keras.optimizers.Optimizer, name))
     def method(self: "OptimizerWrapper", *args: Any, **kwargs: Any) -> Any:
@@ -31,12 +39,11 @@ def _delegated(name: str) -> Callable[..., Any]:
 
 
 class OptimizerWrapper(keras.optimizers.Optimizer):
-    """Hands gradients to another optimizer, which does all the rest.
+    """Hands transformed gradients to another optimizer, which does all the rest.
 
-    A subclass transforms the gradients in `_transform`. Every method of Keras on the
-    way of a step (`apply`, `apply_gradients`, `stateless_apply`, `build`) calls the
-    inner optimizer's method of the same name, so an inner optimizer that overrides
-    one is called as without the wrapper.
+    A subclass transforms the gradients in `_transform`. Keras's methods for a step
+    (`apply`, `apply_gradients`, `stateless_apply`, `build`) call the inner optimizer's
+    method of the same name, as Keras does without the wrapper.
 
     The wrapper has no state of its own. Its `variables` are the inner optimizer's, and
     the public attributes of the inner optimizer can be read and set on it.
@@ -48,8 +55,18 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
 
     Raises:
         ValueError: If `inner_optimizer` is none of these, scales the loss, or has a
-            wrapper of the same kind inside.
+            wrapper of this kind inside.
+
+    Example:
+
+    ```python
+    class Sign(OptimizerWrapper):
+        def _transform(self, gradients, variables):
+            return [g if g is None else keras.ops.sign(g) for g in gradients]
+    ```
     """
+
+    _monitor: Monitor | None = None
 
     def __init__(
         self,
@@ -57,36 +74,44 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         name: str | None = None,
     ):
         inner_optimizer = inner.get(inner_optimizer)
-        self._check_not_nested(inner_optimizer)
         super().__init__(learning_rate=0.0, name=name)
-        # The base class has just set what belongs to the inner optimizer. Without
-        # these attributes, reads and writes go through. (TensorFlow's tracking
-        # keeps its own in attributes that begin with _self_.)
-        own = ("name", "_lock", "_tracker", "_distribution_strategy")
-        for attribute in list(vars(self)):
-            if attribute not in own and not attribute.startswith("_self_"):
-                delattr(self, attribute)
+        # TensorFlow's checkpoints would store this list of the base class.
+        del self._variables
         self.inner_optimizer = inner_optimizer
-
-    def _check_not_nested(self, optimizer: keras.optimizers.Optimizer) -> None:
-        for part in optimizers_within(optimizer):
-            if isinstance(part, OptimizerWrapper):
-                raise ValueError(
-                    f"inner_optimizer must not have a {type(part).__name__} in it: "
-                    "both would change the gradients. Choose one mean and wrap once. "
-                    f"Received: {optimizer!r}"
-                )
 
     def _transform(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
-        """The gradients for the inner optimizer.
+        """Transform the gradients for the inner optimizer.
 
         Args:
             gradients: A gradient, or `None`, for each variable.
             variables: The variables; `None` for all that the optimizer was built on.
         """
         raise NotImplementedError
+
+    def _prepare(self, variables: Sequence[Any] | None) -> None:
+        """Called before each step with gradients. By default it does nothing."""
+
+    def _transformed(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None
+    ) -> Sequence[Any]:
+        if not gradients or not (variables or self.inner_optimizer.built):
+            return gradients  # the inner optimizer raises Keras's error, if any
+        self._prepare(variables)
+        if self._monitor is None:
+            return self._transform(gradients, variables)
+        return self._monitor.measure(self._transform, gradients, variables)
+
+    def _take_step(
+        self,
+        step: Callable[..., Any],
+        gradients: Sequence[Any],
+        variables: Sequence[Any] | None,
+        **kwargs: Any,
+    ) -> Any:
+        """Let the inner optimizer step by transformed gradients."""
+        return step(gradients, variables, **kwargs)
 
     def build(self, variables: Sequence[Any]) -> None:
         """Build the inner optimizer.
@@ -109,16 +134,15 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
             grads: A gradient, or `None`, for each variable.
             trainable_variables: The variables, in any order, or `None` for all
                 that the optimizer was built with.
-            **kwargs: What the inner optimizer's `apply` takes besides.
+            **kwargs: Further arguments of the inner optimizer's `apply`.
 
         Returns:
             What the inner optimizer's `apply` returns.
         """
-        grads = list(grads)
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-        return self._step(
-            self.inner_optimizer.apply, grads, trainable_variables, **kwargs
+        variables = None if trainable_variables is None else list(trainable_variables)
+        gradients = self._transformed(list(grads), variables)
+        return self._take_step(
+            self.inner_optimizer.apply, gradients, variables, **kwargs
         )
 
     def apply_gradients(
@@ -128,7 +152,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
 
         Args:
             grads_and_vars: The pairs, in any order.
-            **kwargs: What the inner optimizer's `apply_gradients` takes besides.
+            **kwargs: Further arguments of the inner optimizer's `apply_gradients`.
 
         Returns:
             What the inner optimizer's `apply_gradients` returns.
@@ -138,12 +162,13 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
         if not pairs or method is keras.optimizers.Optimizer.apply_gradients:
             return super().apply_gradients(pairs, **kwargs)  # which calls `apply`
 
-        def take(grads: Sequence[Any], variables: Sequence[Any], **kwargs: Any) -> Any:
-            together = list(zip(grads, variables, strict=True))
-            return self.inner_optimizer.apply_gradients(together, **kwargs)
+        def step(gradients: Sequence[Any], variables: Sequence[Any], **kw: Any) -> Any:
+            pairs = list(zip(gradients, variables, strict=True))
+            return self.inner_optimizer.apply_gradients(pairs, **kw)
 
         grads, variables = map(list, zip(*pairs, strict=True))
-        return self._step(take, grads, variables, **kwargs)
+        gradients = self._transformed(grads, variables)
+        return self._take_step(step, gradients, variables, **kwargs)
 
     def stateless_apply(
         self,
@@ -160,30 +185,27 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
                 was built with, in that order.
 
         Returns:
-            The new values of the trainable and of the optimizer's variables.
+            The new values of the trainable variables and of the optimizer's variables.
         """
+        own = self._monitor.variables if self._monitor else []
+        count = len(optimizer_variables) - len(own)
+        mapping = list(zip(own, optimizer_variables[count:], strict=True))
+        with keras.StatelessScope(mapping) as scope:
+            gradients = self._transformed(grads, None)
 
-        def take(grads: Sequence[Any], _: None) -> Any:
+        def step(gradients: Sequence[Any], _: None) -> Any:
             return self.inner_optimizer.stateless_apply(
-                optimizer_variables, grads, trainable_variables
+                optimizer_variables[:count], gradients, trainable_variables
             )
 
-        return self._step(take, grads, None)
-
-    def _step(
-        self,
-        take: Callable[..., Any],
-        grads: Sequence[Any],
-        variables: Sequence[Any] | None,
-        **kwargs: Any,
-    ) -> Any:
-        """Let the inner optimizer take a step by transformed gradients."""
-        return take(self._transform(grads, variables), variables, **kwargs)
+        weights, variables = self._take_step(step, gradients, None)
+        return weights, [*variables, *map(scope.get_current_value, own)]
 
     @property
     def variables(self) -> list[Any]:
-        """The inner optimizer's variables."""
-        return list(self.inner_optimizer.variables)
+        """The inner optimizer's variables, and those of a monitor while it measures."""
+        own = self._monitor.variables if self._monitor else []
+        return [*self.inner_optimizer.variables, *own]
 
     @property
     def learning_rate(self) -> Any:
@@ -203,6 +225,24 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def iterations(self, iterations: Any) -> None:
         self.inner_optimizer.iterations = iterations
 
+    # The other attributes that Keras's trainers, callbacks and base class read.
+    built = _Forwarded()
+    clipnorm = _Forwarded()
+    clipvalue = _Forwarded()
+    ema_momentum = _Forwarded()
+    ema_overwrite_frequency = _Forwarded()
+    global_clipnorm = _Forwarded()
+    gradient_accumulation_steps = _Forwarded()
+    loss_scale_factor = _Forwarded()
+    use_ema = _Forwarded()
+    weight_decay = _Forwarded()
+    _iterations = _Forwarded()
+    _learning_rate = _Forwarded()
+    _model_variables_moving_average = _Forwarded()
+    _trainable_variables = _Forwarded()
+    _trainable_variables_indices = _Forwarded()
+
+    # The base class's methods that have no part in a step.
     add_optimizer_variables = _delegated("add_optimizer_variables")
     add_variable = _delegated("add_variable")
     add_variable_from_reference = _delegated("add_variable_from_reference")
@@ -217,40 +257,40 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     set_weights = _delegated("set_weights")
 
     def get_config(self) -> dict[str, Any]:
-        """The name and the inner optimizer's config."""
+        """Return the name and the inner optimizer's config."""
         return {
             "name": self.name,
             "inner_optimizer": inner.serialize(self.inner_optimizer),
         }
 
     def __getattr__(self, name: str) -> Any:
-        forwarded = name in _FORWARDED or not name.startswith("_")
-        if forwarded and "inner_optimizer" in vars(self):
-            optimizer = self.inner_optimizer
-            value = getattr(optimizer, name)
-            if getattr(value, "__self__", None) is optimizer:
-                return _checked(value, type(self).__name__)
-            return value
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        hidden = name.startswith("_") and name != "_variables"
+        if hidden or "inner_optimizer" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        value = getattr(self.inner_optimizer, name)
+        if getattr(value, "__self__", None) is self.inner_optimizer:
+            return _checked(value, type(self).__name__)
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "inner_optimizer":
-            self._check_not_nested(value)
+            check_not_nested(value)
         if name == "update_step":  # which the inner optimizer calls on itself
             raise AttributeError("set update_step on inner_optimizer")
-        own = name in vars(self) or hasattr(type(self), name)
-        if not own and hasattr(self, name):
-            setattr(self.inner_optimizer, name, value)
-        else:
+        if isinstance(getattr(type(self), name, None), _Forwarded):
+            object.__setattr__(self, name, value)  # the inner optimizer tracks it
+        elif name in vars(self) or hasattr(type(self), name) or not hasattr(self, name):
             super().__setattr__(name, value)
+        else:
+            setattr(self.inner_optimizer, name, value)
 
     def __dir__(self) -> list[str]:
-        # Saving walks dir(): listed, the inner optimizer would be stored twice.
+        # Saving walks dir(): it would store the inner optimizer twice.
         return [name for name in super().__dir__() if name != "inner_optimizer"]
 
 
 def _checked(method: Callable[..., Any], wrapper: str) -> Callable[..., Any]:
-    """A method of the inner optimizer alone, which must not take a step by itself."""
+    """A method that only the inner optimizer has; it must not take a step."""
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -271,25 +311,16 @@ def _iterations(optimizer: Any) -> int | None:
     """The count of steps; `None` while a program is traced."""
     try:
         return int(keras.ops.convert_to_numpy(optimizer._iterations))
-    except Exception:  # each backend has its own for a value that is not there yet
+    except Exception:  # each backend raises its own for a value that does not exist yet
         return None
 
 
-def optimizers_within(
-    optimizer: keras.optimizers.Optimizer,
-) -> Iterator[keras.optimizers.Optimizer]:
-    """An optimizer and those in its attributes, at any depth, each once."""
-    waiting: list[Any] = [optimizer]
-    seen = set()
-    while waiting:
-        part = waiting.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, keras.optimizers.Optimizer):
-            yield part
-            waiting.extend(vars(part).values())
-        elif isinstance(part, Mapping):
-            waiting.extend(part.values())
-        elif isinstance(part, list | tuple | set | frozenset):
-            waiting.extend(part)  # TensorFlow's wrapper of a tuple has no +
+def check_not_nested(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an inner optimizer that has a wrapper inside."""
+    for part in inner.optimizers_within(optimizer):
+        if isinstance(part, OptimizerWrapper):
+            raise ValueError(
+                f"inner_optimizer must not have a {type(part).__name__} in it: "
+                "both would change the gradients. Choose one mean and wrap once. "
+                f"Received: {optimizer!r}"
+            )

@@ -1,16 +1,17 @@
-"""What the tables of a study are made of, and how their numbers are written."""
+"""The tables of a study, and how numbers are written in them."""
 
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wgd.experiments.analysis.frames import MEASURES
 from keras_wgd.experiments.analysis.statistics import LEVEL
+from keras_wgd.experiments.metrics import METRICS
 
-# Where less is better.
-LOSSES = ("loss", "train_roughness", "test_roughness")
-# Scale and digits after the point: all but these are fractions, shown in percent.
-_FORMS = dict.fromkeys(LOSSES, (1, 4))
+# Factor and digits after the point: fractions are in percent, as in the paper.
+_FORMS = {name: (100, 2) for name in METRICS if name != "loss"}
+_OTHER_FORM = (1, 4)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,9 +21,9 @@ class Cell:
     Attributes:
         text: What is printed.
         value: What it is sorted by, if there is a number.
-        paper: The paper's figure, as printed there; empty where it has none.
-        note: What else is told, in small print.
-        bold: Whether a difference behind it is significant.
+        paper: The paper's figure, as printed there; empty if it has none.
+        note: Small print.
+        bold: Whether it rests on a significant difference.
     """
 
     text: str = ""
@@ -38,10 +39,10 @@ class Table:
 
     Attributes:
         title: What is compared.
-        heads: Of the columns.
+        heads: The heads of the columns.
         blocks: Rows that belong together, such as those of an optimizer with a
             learning rate, and their cells.
-        notes: What a reader must know.
+        notes: Explanations below the table.
     """
 
     title: str
@@ -50,47 +51,47 @@ class Table:
     notes: tuple[str, ...]
 
     def markdown(self) -> str:
-        """The table in Markdown, the paper's figures in brackets."""
-        lines = [f"### {self.title}", "", _line(self.heads)]
-        lines.append(_line(["---"] + ["---:"] * (len(self.heads) - 1)))
+        """The table in Markdown, with its title and notes."""
+        notes = (f"{note}\n" for note in self.notes)
+        return "\n".join([f"### {self.title}\n", f"{self.grid()}\n", *notes])
+
+    def grid(self) -> str:
+        """The heads and rows in Markdown, the paper's figures in brackets."""
         rows = itertools.chain.from_iterable(self.blocks)
-        lines += [_line(map(_markdown, cells)) for cells in rows]
-        return "\n".join([*lines, "", *(f"{note}\n" for note in self.notes)])
+        ruler = ["---"] + ["---:"] * (len(self.heads) - 1)
+        lines = [self.heads, ruler, *(map(_markdown, cells) for cells in rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def spread(
-    row: Mapping[str, Any],
-    measure: str,
-    digits: int | None = None,
-    between: str = " ± ",
-    some: str = " ({n} of {seeds})",
-) -> str:
+def form(measure: str) -> tuple[float, int]:
+    """The factor that a measure is printed with, and its digits after the point."""
+    return _FORMS.get(measure, _OTHER_FORM)
+
+
+def mean_text(row: Mapping[str, Any], name: str, compact: bool = False) -> str:
     """A mean and half of its 95 % interval.
 
     Args:
-        row: A row of `frames.summarize`.
-        measure: One of `frames.MEASURES`, or one with `_gain`.
-        digits: After the point; by default as the paper prints it.
-        between: What stands between the two.
-        some: What follows where it is over some of the runs only.
+        row: A row of `Analysis.summary`.
+        name: One of `frames.MEASURES`, or one with `_gain`.
+        compact: Without spaces, and with at most three digits after the point.
 
     Returns:
-        As "58.38 ± 0.40"; without the half where there is one run, or all are the
-        same; "diverged" where there is no finite value; with "(2 of 3)" where some
-        are.
+        As "58.38 ± 0.40"; without the half if there is no interval; with "(2 of 3)",
+        or "*", if some values are not finite; "diverged" if all are not.
     """
-    base = measure.removesuffix("_gain")
-    scale, usual = _FORMS.get(base, (100, 2))
-    digits = usual if digits is None else digits
-    if row[measure] is None:
-        return "diverged" if row["diverged"] and base == measure else "-"
-    sign = "" if base == measure else "+"
-    text = f"{scale * row[measure]:{sign}.{digits}f}"
-    if row[f"{measure}_low"] is not None:
-        half = (row[f"{measure}_high"] - row[f"{measure}_low"]) / 2
-        text += f"{between}{scale * half:.{digits}f}"
-    if base == measure and row[f"{measure}_n"] < row["seeds"]:
-        text += some.format(n=row[f"{measure}_n"], seeds=row["seeds"])
+    measure = name.removesuffix("_gain")
+    is_gain = name != measure
+    scale, digits = form(measure)
+    if row[name] is None:
+        return "diverged" if row["diverged"] and not is_gain else "-"
+    digits = min(digits, 3) if compact else digits
+    text = f"{scale * row[name]:{'+' if is_gain else ''}.{digits}f}"
+    if row[f"{name}_low"] is not None:
+        half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
+        text += f"{'±' if compact else ' ± '}{scale * half:.{digits}f}"
+    if not is_gain and row[f"{name}_n"] < row["seeds"]:
+        text += "*" if compact else f" ({row[f'{name}_n']} of {row['seeds']})"
     return text
 
 
@@ -101,22 +102,28 @@ def p_text(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def is_better(row: Mapping[str, Any], rows: list[dict[str, Any]], measure: str) -> bool:
-    """Whether a mean is better, by differences that are significant.
+def is_significant(p: float | None) -> bool:
+    """Whether an adjusted p value is below the level."""
+    return p is not None and p < LEVEL
 
-    That of an arm with WGD is better than the plain one, or the plain one better
-    than that of every arm beside it. No mean is better than one from which a run
-    is left out because it diverged.
+
+def is_better(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], measure: str
+) -> bool:
+    """Whether a mean is better by a significant difference.
+
+    An arm with WGD is compared with the plain one, and the plain one with every other
+    arm. Means that leave out diverged runs are never compared.
 
     Args:
-        row: A row of `frames.summarize`.
+        row: A row of `Analysis.summary`.
         rows: All rows of its block.
         measure: One of `frames.MEASURES`.
     """
-    plain = row["arm"] == "plain"
-    arms = [other for other in rows if other["arm"] != "plain"] if plain else [row]
-    compared = [other for other in rows if other in arms or other["arm"] == "plain"]
-    sign = (-1 if measure in LOSSES else 1) * (-1 if plain else 1)
+    is_plain = row["arm"] == "plain"
+    arms = [other for other in rows if other["arm"] != "plain"] if is_plain else [row]
+    compared = [*arms, *(other for other in rows if other["arm"] == "plain")]
+    sign = (1 if MEASURES[measure] == "max" else -1) * (-1 if is_plain else 1)
     return (
         bool(arms)
         and all(other[f"{measure}_n"] == other["seeds"] for other in compared)
@@ -128,35 +135,42 @@ def is_better(row: Mapping[str, Any], rows: list[dict[str, Any]], measure: str) 
     )
 
 
-def is_significant(p: float | None) -> bool:
-    """Whether an adjusted p value is below the level."""
-    return p is not None and p < LEVEL
-
-
-def gain_cells(row: Mapping[str, Any], measure: str) -> tuple[Cell, ...]:
-    """The difference from the plain runs, its interval and its p values.
-
-    Args:
-        row: A row of `frames.summarize`.
-        measure: One of `frames.MEASURES`.
-    """
-    if row["arm"] == "plain":
-        return (Cell(),) * 4
-    ends = ("", "_low", "_high", "_p", "_p_adjusted")
-    return number_cells([row[f"{measure}_gain{end}"] for end in ends], measure)
-
-
-def number_cells(numbers: Sequence[float | None], measure: str) -> tuple[Cell, ...]:
-    """A difference, its interval and its p values; bold where it is significant.
+def mean_cell(
+    row: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    measure: str,
+    paper: float | None = None,
+) -> Cell:
+    """A mean with half of its interval.
 
     Args:
-        numbers: The mean, both ends of the interval, and p, as it is and adjusted.
+        row: A row of `Analysis.summary`.
+        rows: All rows of its block.
         measure: One of `frames.MEASURES`.
+        paper: What the paper prints.
     """
-    gain, low, high, p, p_adjusted = numbers
-    scale, digits = _FORMS.get(measure, (100, 2))
+    return Cell(
+        text=mean_text(row, measure),
+        value=row[measure],
+        paper="" if paper is None else f"{paper:.{form(measure)[1]}f}",
+        bold=is_better(row, rows, measure),
+    )
+
+
+def gain_cells(row: Mapping[str, Any], name: str, measure: str) -> tuple[Cell, ...]:
+    """A gain, its 95 % interval and its p values; bold if it is significant.
+
+    Args:
+        row: A row with the columns of an estimate.
+        name: The name of the estimate.
+        measure: What is estimated.
+    """
+    scale, digits = form(measure)
+    gain, low, high, p, p_adjusted = (
+        row[f"{name}{end}"] for end in ("", "_low", "_high", "_p", "_p_adjusted")
+    )
     interval = "-"
-    if low is not None and high is not None:
+    if low is not None:
         interval = f"{scale * low:+.{digits}f} to {scale * high:+.{digits}f}"
     return (
         Cell(
@@ -170,34 +184,7 @@ def number_cells(numbers: Sequence[float | None], measure: str) -> tuple[Cell, .
     )
 
 
-def mean_cell(
-    row: Mapping[str, Any],
-    rows: list[dict[str, Any]],
-    measure: str,
-    paper: float | None = None,
-) -> Cell:
-    """A mean with half of its interval.
-
-    Args:
-        row: A row of `frames.summarize`.
-        rows: All rows of its block.
-        measure: One of `frames.MEASURES`.
-        paper: What the paper prints.
-    """
-    digits = _FORMS.get(measure, (100, 2))[1]
-    return Cell(
-        text=spread(row, measure),
-        value=row[measure],
-        paper="" if paper is None else f"{paper:.{digits}f}",
-        bold=is_better(row, rows, measure),
-    )
-
-
 def _markdown(cell):
     text = f"**{cell.text}**" if cell.bold else cell.text
     brackets = " ".join(f"({small})" for small in (cell.paper, cell.note) if small)
     return f"{text} {brackets}" if brackets else text
-
-
-def _line(cells):
-    return f"| {' | '.join(cells)} |"

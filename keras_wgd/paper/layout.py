@@ -1,14 +1,14 @@
-"""The tables of a study in the paper's layout, whatever prints them."""
+"""The tables of a study in the paper's layout."""
 
-import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
-from keras_wgd.experiments.analysis.pairing import BLOCK, SETTING
+from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL, ROUGHNESS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.paper import cells, labels, published
+from keras_wgd.paper import cells, display_names, published
 from keras_wgd.paper.cells import Cell, Table
 
 METRIC_HEADS = {
@@ -19,20 +19,17 @@ METRIC_HEADS = {
     "kappa": "CKS",
 }
 ROUGHNESS_HEADS = {"train_roughness": "Training loss", "test_roughness": "Test loss"}
-
-_GAIN_HEADS = ("Gain", "95 % interval", "p", "p adjusted")
 BOLD = (
-    "Bold: a significant difference (p adjusted below "
-    f"{LEVEL:g}), and the mean that is better by it; without bold, these runs do not "
-    "tell the two apart."
+    f"Bold: a significant difference (p adjusted below {LEVEL:g}), and the mean that "
+    "is better by it. Without bold, these runs do not tell which mean is better."
 )
 
 
 def metric_tables(summary: pl.DataFrame) -> list[Table]:
-    """Tables 3 to 8 of the paper, or what is like them: one for each setting.
+    """Tables 3 to 8 of the paper, or similar ones: one for each setting.
 
     Args:
-        summary: As `frames.summarize` gives it.
+        summary: As `Analysis.summary`.
     """
     return [_metric_table(part) for part in _settings(summary)]
 
@@ -41,120 +38,103 @@ def roughness_tables(summary: pl.DataFrame) -> list[Table]:
     """How smooth training was: one table for each setting of three epochs or more.
 
     Args:
-        summary: As `frames.summarize` gives it.
+        summary: As `Analysis.summary`.
     """
-    measured = summary.filter(pl.col("epochs") >= 3)
-    return [_roughness_table(part) for part in _settings(measured)]
+    return [
+        _table(
+            part,
+            f"Roughness: {display_names.plain_title(part.row(0, named=True))}",
+            ROUGHNESS_HEADS,
+            dict.fromkeys(ROUGHNESS_HEADS, "Change"),
+            [f"{ROUGHNESS} A lower value is smoother. {BOLD}"],
+        )
+        for part in _settings(summary.filter(pl.col("epochs") >= 3))
+    ]
 
 
 def blocks(part: pl.DataFrame) -> list[list[dict[str, Any]]]:
     """The rows of a setting's summary, by optimizer and learning rate."""
-    groups = part.group_by(BLOCK, maintain_order=True)
+    groups = part.group_by("optimizer", "learning_rate", maintain_order=True)
     return [group.to_dicts() for _, group in groups]
 
 
 def _settings(summary):
-    return [part for _, part in summary.group_by(SETTING, maintain_order=True)]
+    return summary.partition_by(SETTING, maintain_order=True)
 
 
 def _metric_table(part):
     setting = part.row(0, named=True)
-    accuracy, *others = METRIC_HEADS.values()
     gains = part["accuracy_gain_p"].count()
     printed = published.table_of(setting["dataset"], setting["model"])
     notes = [
-        "All but the loss in percent: mean ± half of the 95 % interval over the seeds "
-        "(Student's t; none where all seeds are the same). Recall and precision are "
-        "means over the classes, CKS is Cohen's kappa. Gain: accuracy less that of the "
+        "Mean ± half of the 95 % interval over the seeds (Student's t; none if all "
+        "seeds are equal); all but the loss in percent. Recall and precision are means "
+        "over the classes, CKS is Cohen's kappa. Gain: accuracy minus that of the "
         "plain run of the same seed, in percentage points, with its 95 % interval and "
         "the p value of a paired t test."
     ]
     if gains:
         notes[0] += (
             f" P adjusted: for the {gains} gains in accuracy of this table (Benjamini "
-            "and Hochberg); the tests of each other metric are adjusted in the same "
+            "and Hochberg). The tests of each other metric are adjusted in the same "
             f"way. {BOLD}"
         )
     if printed:
         notes += [
             f"The second number is the paper's (Table {printed.number}: one run at a "
-            "learning rate of 0.01, 224 px, 50 epochs). The paper does not say over "
-            "what it takes the mean, so each reading stands beside the same figure.",
+            "learning rate of 0.01, 224 px, 50 epochs). The paper does not define its "
+            "mean, so every mean has the same figure beside it.",
             *printed.notes,
         ]
     if part["diverged"].sum():
         notes.append(
             f"{part['diverged'].sum()} of {part['seeds'].sum()} runs diverged: a loss "
-            "of theirs is not finite. Their accuracy counts; a mean of losses is over "
-            "the other runs, whose number is given."
+            "is not finite. Their accuracy counts. A mean of losses is over the other "
+            "runs, and says how many they are."
         )
+    title = display_names.title(setting)
+    return _table(part, title, METRIC_HEADS, {"accuracy": "Gain"}, notes)
+
+
+def _table(
+    part: pl.DataFrame,
+    title: str,
+    heads: Mapping[str, str],
+    gains: Mapping[str, str],
+    notes: list[str],
+) -> Table:
+    """A row for each arm, and columns for measures and some of their gains."""
+    columns = ["Optimizer", "Rate", "Seeds"]
+    for measure, head in heads.items():
+        columns.append(head)
+        if measure in gains:
+            columns += [gains[measure], "95 % interval", "p", "p adjusted"]
     return Table(
-        title=labels.title(setting),
-        heads=("Optimizer", "Rate", "Seeds", accuracy, *_GAIN_HEADS, *others),
+        title=title,
+        heads=tuple(columns),
         blocks=tuple(
-            tuple(
-                (
-                    *_first_cells(row),
-                    first,
-                    *cells.gain_cells(row, "accuracy"),
-                    *rest,
-                )
-                for row in rows
-                for first, *rest in [_metric_cells(row, rows)]
-            )
+            tuple(_cells(row, rows, heads, gains) for row in rows)
             for rows in blocks(part)
         ),
         notes=tuple(notes),
     )
 
 
-def _roughness_table(part):
-    setting = part.row(0, named=True)
-    heads = []
-    for head in ROUGHNESS_HEADS.values():
-        heads += [head, "WGD less plain", *_GAIN_HEADS[1:]]
-    return Table(
-        title=f"Roughness: {labels.plain_title(setting)}",
-        heads=("Optimizer", "Rate", "Seeds", *heads),
-        blocks=tuple(
-            tuple(
-                (
-                    *_first_cells(row),
-                    *itertools.chain.from_iterable(
-                        (cells.mean_cell(row, rows, name), *cells.gain_cells(row, name))
-                        for name in ROUGHNESS_HEADS
-                    ),
-                )
-                for row in rows
-            )
-            for rows in blocks(part)
-        ),
-        notes=(f"{ROUGHNESS} Less is smoother. {BOLD}",),
-    )
-
-
-def _metric_cells(row, rows):
-    printed = _printed(row)
-    return [
-        cells.mean_cell(row, rows, metric, printed.get(metric))
-        for metric in METRIC_HEADS
-    ]
-
-
-def _first_cells(row):
+def _cells(row, rows, heads, gains):
+    is_plain = row["arm"] == "plain"
     label = OPTIMIZERS[row["optimizer"]].label
-    if row["arm"] != "plain":
-        label = f"WGD {label} ({row['arm']})"
-    rate, seeds = row["learning_rate"], row["seeds"]
-    return (
-        Cell(text=label),
-        Cell(text=f"{rate:g}", value=rate),
-        Cell(text=str(seeds), value=seeds),
+    printed = published.figures_of(
+        row["dataset"], row["model"], row["optimizer"], not is_plain
     )
-
-
-def _printed(row):
-    """What the paper prints of an experiment."""
-    return published.figures_of(
-        row["dataset"], row["model"], row["optimizer"], row["arm"] != "plain"
-    )
+    found = [
+        Cell(text=label if is_plain else f"WGD {label} ({row['arm']})"),
+        Cell(text=f"{row['learning_rate']:g}", value=row["learning_rate"]),
+        Cell(text=str(row["seeds"]), value=row["seeds"]),
+    ]
+    for measure in heads:
+        found.append(cells.mean_cell(row, rows, measure, printed.get(measure)))
+        if measure in gains and is_plain:
+            found += [Cell()] * 4
+        elif measure in gains:
+            found += cells.gain_cells(row, f"{measure}_gain", measure)
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""What the charts of a study have in common: their rows, their looks, their legend."""
+"""Parts that the charts of a study share: points, looks of arms, legend, assembly."""
 
 import itertools
 import math
@@ -7,192 +7,193 @@ from typing import Any
 
 import altair as alt
 
-from keras_wgd.experiments.analysis.statistics import Estimate
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper.labels import arm_name
+from keras_wgd.paper.display_names import arm_name
 
+Rows = Sequence[Mapping[str, Any]]
 
-def _by_arm(*looks):
-    """Each arm's; where there are more arms than looks, these begin again."""
-    return dict(zip(ARMS, itertools.cycle(looks), strict=False))
+# The colors of Okabe and Ito, which color-blind readers can distinguish; a gray that is
+# visible on black and on white; and two more. Dashes and shapes say the same without
+# color.
+_LOOKS: dict[str, tuple[Any, ...]] = {
+    "color": (
+        *("#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00"),
+        *("#009e73", "#cc79a7", "#8c564b", "#17becf"),
+    ),
+    "dash": (
+        *([1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4]),
+        *([11, 3], [11, 2, 2, 2], [4, 1], [4, 1, 1, 1]),
+    ),
+    "shape": (
+        *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
+        *("cross", "triangle-left", "diamond", "arrow"),
+    ),
+}
+# Visible on black and on white.
+_GRAY = "#888888"
 
-
-# The colours of Okabe and Ito, which colour-blind readers can tell apart, a grey that
-# is seen on black and on white, and two more that no study needs yet. Dashes and shapes
-# say the same without colour.
-_COLOURS = _by_arm(
-    *("#7a7a7a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00"),
-    *("#009e73", "#cc79a7", "#8c564b", "#17becf"),
+# Which arms are shown: all, until their legend entries are clicked.
+_SHOWN = alt.selection_point(
+    name="shown", fields=["arm"], bind="legend", toggle="true", empty=False, clear=False
 )
-_DASHES = _by_arm(
-    *([1, 0], [7, 3], [7, 2, 2, 2], [2, 2], [2, 4]),
-    *([11, 3], [11, 2, 2, 2], [4, 1], [4, 1, 1, 1]),
-)
-_SHAPES = _by_arm(
-    *("circle", "square", "triangle-up", "triangle-down", "triangle-right"),
-    *("cross", "triangle-left", "diamond", "arrow"),
-)
-_FAINT = 0.06
-# Grey that is seen on black and on white. The line at zero is the one that is plain.
-_GREY = "#888888"
-_AT_ZERO = "datum.value === 0"
 
 
 def point(
     panel: str,
-    arm: str,
-    x: float,
-    estimate: Estimate,
+    row: Mapping[str, Any],
+    name: str,
     scale: float = 1.0,
-    least: float = 0.0,
-    most: float = math.inf,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+    **more: Any,
 ) -> dict[str, Any]:
-    """One point of a line.
+    """One point: a mean and its interval.
 
     Args:
         panel: The panel that it is in.
-        arm: The arm whose line it is on.
-        x: Where.
-        estimate: Mean and interval over the seeds.
-        scale: What to multiply them by.
-        least: The lowest value that there can be, after that. The interval is
-            drawn from there to `most`, and told in full.
-        most: The highest.
+        row: A row with the columns of an estimate, and its `arm`.
+        name: The name of the estimate.
+        scale: The factor to multiply it by.
+        lowest: The lowest possible value, after scaling. The interval is drawn from
+            there to `highest`; the tooltip has all of it.
+        highest: The highest possible value.
+        **more: Further fields.
     """
-    numbers = (estimate.mean, estimate.low, estimate.high)
-    mean, low, high = (None if n is None else scale * n for n in numbers)
+    mean, low, high = (
+        None if number is None else scale * number
+        for number in (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    )
     return {
-        **{"panel": panel, "arm": arm_name(arm), "x": x},
-        **{"mean": mean, "low": low, "high": high, "seeds": estimate.n},
-        "bottom": None if low is None else max(low, least),
-        "top": None if high is None else min(high, most),
+        **{"panel": panel, "arm": arm_name(row["arm"]), "seeds": row[f"{name}_n"]},
+        **{"mean": mean, "low": low, "high": high},
+        "bottom": None if low is None else max(low, lowest),
+        "top": None if high is None else min(high, highest),
+        **more,
     }
 
 
-def selection(arms: Sequence[str]) -> alt.Parameter:
-    """Which arms are shown: all, until their legend entries are clicked."""
-    return alt.selection_point(
-        name="shown",
-        fields=["arm"],
-        bind="legend",
-        toggle="true",
-        empty=False,
-        clear=False,
-        value=[{"arm": arm} for arm in arms],
-    )
-
-
-def if_shown(shown: alt.Parameter, value: float, hidden: float = _FAINT) -> Any:
+def if_shown(value: float, hidden: float = 0.06) -> Any:
     """An opacity, and another one for arms that are switched off."""
-    return alt.condition(shown, alt.value(value), alt.value(hidden))
+    return alt.condition(_SHOWN, alt.value(value), alt.value(hidden))
 
 
-def arms_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the arms that there are rows of, in order."""
-    found = {row["arm"] for row in rows}
-    return [name for name in map(arm_name, ARMS) if name in found]
-
-
-def parts(
-    rows: Sequence[dict[str, Any]], field: str
-) -> dict[str, list[dict[str, Any]]]:
-    """Rows by one of their fields, in the order of its values in them."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def split(rows: Rows, field: str) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows by one of their fields, in the order in which its values appear."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(row[field], []).append(row)
     return found
 
 
-def colour(arms: Sequence[str], size: int = 100) -> alt.Color:
-    """The colour of each arm, with the legend."""
-    return alt.Color("arm:N", scale=_scale(arms, _COLOURS), legend=_legend(size))
+def arms_of(rows: Rows) -> list[str]:
+    """The names of the arms in rows, in order."""
+    found = {row["arm"] for row in rows}
+    return [name for name in map(arm_name, ARMS) if name in found]
 
 
-def outline(arms: Sequence[str]) -> alt.Stroke:
-    """The same colours, for the outline of what may be hollow."""
-    return alt.Stroke("arm:N", scale=_scale(arms, _COLOURS), legend=_legend())
+def look(rows: Rows, channel: str, size: int = 100, **legend: Any) -> dict[str, Any]:
+    """The look of each arm in rows, with its legend.
 
+    Args:
+        rows: The rows of the whole chart.
+        channel: `"color"`, `"dash"` or `"shape"`.
+        size: The size of the symbols in the legend.
+        **legend: Further options of the legend.
 
-def dash(arms: Sequence[str]) -> alt.StrokeDash:
-    """The dashes of each arm's line."""
-    legend = _legend(250, symbolType="stroke")
-    return alt.StrokeDash("arm:N", scale=_scale(arms, _DASHES), legend=legend)
-
-
-def shape(arms: Sequence[str]) -> alt.Shape:
-    """The shape of each arm's dots."""
-    return alt.Shape("arm:N", scale=_scale(arms, _SHAPES), legend=_legend())
+    Returns:
+        Keyword arguments of an Altair channel.
+    """
+    arms = arms_of(rows)
+    # If there are more arms than looks, the looks repeat.
+    values = itertools.cycle(_LOOKS[channel])
+    looks = dict(zip(map(arm_name, ARMS), values, strict=False))
+    return {
+        "shorthand": "arm:N",
+        "scale": alt.Scale(domain=arms, range=[looks[arm] for arm in arms]),
+        "legend": alt.Legend(
+            title=None,
+            orient="top",
+            symbolOpacity=1,
+            symbolSize=size,
+            symbolStrokeWidth=2,
+            labelFontSize=12,
+            columnPadding=20,
+            **legend,
+        ),
+    }
 
 
 def number_axis(**options: Any) -> alt.Axis:
-    """An axis of numbers, with a line at zero that is seen."""
-    return alt.Axis(
-        gridColor=_GREY,
-        gridOpacity=alt.condition(_AT_ZERO, alt.value(1), alt.value(0.2)),
-        **options,
-    )
+    """An axis of numbers, with a distinct line at zero."""
+    at_zero = alt.condition("datum.value === 0", alt.value(1), alt.value(0.2))
+    return alt.Axis(gridColor=_GRAY, gridOpacity=at_zero, **options)
 
 
 def tooltip(place: alt.Tooltip, value: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
-    """What is told of a mean when it is pointed at."""
+    """The tooltip of a mean."""
     return [
         alt.Tooltip("arm:N", title="Arm"),
         place,
-        alt.Tooltip("mean:Q", title=value, format=".4~f"),
-        alt.Tooltip("low:Q", title="from", format=".4~f"),
-        alt.Tooltip("high:Q", title="to", format=".4~f"),
+        *(
+            alt.Tooltip(f"{field}:Q", title=title, format=".4~f")
+            for field, title in (("mean", value), ("low", "from"), ("high", "to"))
+        ),
         *more,
     ]
 
 
 def whole(
     kind: str,
-    parts: Sequence[dict[str, Any]],
-    shown: alt.Parameter,
-    views: Sequence[str],
-    datasets: Mapping[str, Sequence[dict[str, Any]]],
+    parts: Sequence[tuple[Mapping[str, Any], Rows]],
     *,
     title: str,
     subtitle: Sequence[str],
     axes: int,
-    least: int,
+    min_width: int,
     **options: Any,
-) -> dict[str, Any]:
-    """Panels with their title, legend and data, and what a page needs to fit them in.
+) -> dict[str, Any] | None:
+    """Panels with their title, legend and data, and what a page needs to fit them.
 
     Args:
         kind: How Vega-Lite puts them together: `"vconcat"` or `"concat"`.
-        parts: The panels, or the facets of panels.
-        shown: As `selection` gives it.
-        views: The names of the views with a legend that the selection is bound to.
-        datasets: The rows, by the names that the parts have for them.
-        title: Of the whole.
-        subtitle: Its lines.
-        axes: How wide the labels of an upright axis are, in pixels.
-        least: How narrow a panel may be, in pixels.
+        parts: The panels, or the facets of panels, and their rows. Part `n` reads the
+            data set `rows_n`, and its view with the legend is `marks_n`.
+        title: The title of the chart.
+        subtitle: The lines below it.
+        axes: The width of the labels of an upright axis, in pixels.
+        min_width: The smallest width of a panel, in pixels.
         **options: Further fields of the concatenation.
 
     Returns:
-        The chart as a dictionary of Vega-Lite.
+        The chart as a dictionary of Vega-Lite; `None` if there are no panels.
     """
-    # Altair copies and validates what it holds, again and again: it makes each part,
-    # and is left out of putting them together. A test validates every chart.
-    top = {name: parts[0][name] for name in ("$schema", "config")}
+    if not parts:
+        return None
+    # Altair copies and validates nested charts at each level, which is slow. So Altair
+    # makes the parts only; a test validates every chart.
+    top = {name: parts[0][0][name] for name in ("$schema", "config")}
+    arms = arms_of([row for _, rows in parts for row in rows])
     return {
         **top,
         kind: [
             {name: field for name, field in part.items() if name not in top}
-            for part in parts
+            for part, _ in parts
         ],
-        "params": [{**shown.param.to_dict(), "views": list(views)}],
+        "params": [
+            {
+                **_SHOWN.param.to_dict(),
+                "value": [{"arm": arm} for arm in arms],
+                "views": [f"marks_{number}" for number in range(len(parts))],
+            }
+        ],
         "title": {
             "text": title,
             "subtitle": list(subtitle),
             "anchor": "start",
             "offset": 10,
         },
-        "usermeta": {"axes": axes, "least": least},
-        "datasets": dict(datasets),
+        "usermeta": {"axes": axes, "minWidth": min_width},
+        "datasets": {f"rows_{number}": rows for number, (_, rows) in enumerate(parts)},
         **options,
     }
 
@@ -200,21 +201,3 @@ def whole(
 def panel_title(name: str, size: int = 11) -> dict[str, Any]:
     """The title of a part of a chart."""
     return {"text": name, "fontSize": size, "anchor": "start", "offset": 6}
-
-
-def _scale(arms, values):
-    by_name = {arm_name(arm): value for arm, value in values.items()}
-    return alt.Scale(domain=list(arms), range=[by_name[arm] for arm in arms])
-
-
-def _legend(size=100, **options):
-    return alt.Legend(
-        title=None,
-        orient="top",
-        symbolOpacity=1,
-        symbolSize=size,
-        symbolStrokeWidth=2,
-        labelFontSize=12,
-        columnPadding=20,
-        **options,
-    )

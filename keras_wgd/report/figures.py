@@ -1,131 +1,120 @@
-"""Figures 4 to 9 of the paper, and more like them, from results alone."""
+"""Figures 4 to 9 of the paper, and similar ones, from the frames of a study."""
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from keras_wgd.experiments.analysis import curves, frames
-from keras_wgd.experiments.analysis.pairing import SETTING
+from keras_wgd.experiments.analysis.analysis import Analysis
+from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.experiments.spec import ARMS
-from keras_wgd.experiments.store.results import Result
-from keras_wgd.paper import labels, layout, published
-from keras_wgd.report import charts, dot_charts, gains, line_charts, verdict
+from keras_wgd.paper import cells, display_names, layout, published
+from keras_wgd.report import dot_charts, line_charts
+from keras_wgd.report.charts import point
+from keras_wgd.report.dot_charts import POOLED
+from keras_wgd.report.verdict import AT_PAPER_RATE, GROUP, group_names
 
-_CURVES = {
-    "accuracy": ("train_accuracy", "test_accuracy"),
-    "loss": ("train_loss", "test_loss"),
-}
-_PERCENT = {"scale": 100.0, "most": 100.0}
-# Letters of a name; a file's may have 255, and that of its draft is longer.
-_LONGEST_NAME = 200
+Chart = dict[str, Any]
+
+# The scale of a measure, and the limits of its intervals.
+_PERCENT = {"scale": 100.0, "lowest": 0.0, "highest": 100.0}
+_POSITIVE = {"lowest": 0.0}
+# A file name may have 255 letters, and that of its draft is longer.
+_MAX_NAME = 200
 _BAND = "Mean over the seeds, with its 95 % interval"
 
 
-def figures(
-    results: Sequence[Result],
-) -> dict[str, dict[str, Any]]:
-    """Draw what the results hold.
+def figures(analysis: Analysis, verdicts: pl.DataFrame) -> dict[str, Chart]:
+    """Draw the numbers of a study.
 
     Args:
-        results: Results of one or more studies.
+        analysis: The numbers.
+        verdicts: As from `verdict.judge`.
 
     Returns:
-        Charts, as `charts.whole`, by names that do for files: the paired gains;
+        Charts, as `charts.whole`, by names that are valid for files: the paired gains;
         for each setting accuracy and loss by epoch and their differences from
-        plain, how smooth training was, `||h|| / ||g||` by epoch (Eq. 17) and,
-        where an optimizer has three learning rates or more, what they led to; for
+        plain, how smooth training was, `||h|| / ||g||` by epoch (Eq. 17) and, if an
+        optimizer has three learning rates or more, accuracy by learning rate; for
         each data set, all accuracies. The data sets and settings with the most
-        pairs come first. A chart that would be empty, as all losses are of runs
-        that have diverged, is left out.
+        pairs come first. Charts without points are left out.
     """
-    runs = frames.frame(results)
-    return draw(runs, curves.frame(results), frames.summarize(runs))
-
-
-def draw(
-    runs: pl.DataFrame, epochs: pl.DataFrame, summary: pl.DataFrame
-) -> dict[str, dict[str, Any]]:
-    """As `figures`, of what is known already.
-
-    Args:
-        runs: As `frames.frame` gives them.
-        epochs: As `curves.frame` gives them.
-        summary: As `frames.summarize` gives it.
-    """
-    gained = gains.forest(summary, verdict.judged(runs, "accuracy"))
-    found: dict[str, dict[str, Any] | None] = {
-        "gains": dot_charts.forest(
-            gained,
-            title="Gain in accuracy with WGD",
-            subtitle=[
-                "Accuracy less that of the plain run of the same seed: mean over the "
-                "pairs, with its 95 % interval",
-                f"Filled: significant (p adjusted below {LEVEL:g}); “{gains.POOLED}”: "
-                "averaged over the optimizers first",
-            ],
-        )
-    }
+    summary = analysis.summary
+    found = {"gains": _gains(summary, verdicts)}
     settings = summary.partition_by(SETTING, maintain_order=True)
     ends = _name_ends([part.row(0, named=True) for part in settings])
-    for part, end in zip(settings, ends, strict=True):
-        found |= _figures_of(part, _of_setting(epochs, part), end)
+    curves = analysis.curves.partition_by(SETTING, maintain_order=True)
+    for part, of_epochs, end in zip(settings, curves, ends, strict=True):
+        found |= _of_setting(part, of_epochs, end)
     for part in summary.partition_by("dataset", maintain_order=True):
-        found[f"accuracy-all-{part['dataset'][0]}"] = _all_accuracies(part)
+        found[f"accuracy-all-{part['dataset'][0]}"] = _accuracies(part)
     return {_cut(name): chart for name, chart in found.items() if chart is not None}
 
 
-def _of_setting(epochs, part):
-    """The curves of a setting, in the order of the tables."""
-    return epochs.join(
-        part.select(SETTING).unique(), on=SETTING, how="semi", nulls_equal=True
-    ).sort(
-        pl.col("optimizer").cast(pl.Enum(list(OPTIMIZERS))),
-        "learning_rate",
-        pl.col("arm").cast(pl.Enum(ARMS)),
-        *("seed", "epoch"),
+def _gains(summary: pl.DataFrame, verdicts: pl.DataFrame) -> Chart | None:
+    """The forest plot: each optimizer, then the mean over all, of each comparison."""
+    verdicts = verdicts.filter(measure="accuracy")
+    panels = pl.Series(group_names(verdicts), dtype=pl.String)
+    verdicts = verdicts.with_columns(panel=panels)
+    gains = summary.filter(pl.col("pairs") > 0).with_columns(
+        at_paper_rate=AT_PAPER_RATE
+    )
+    rows = []
+    for (panel,), group in verdicts.group_by("panel", maintain_order=True):
+        members = gains.join(
+            group, on=GROUP, how="semi", nulls_equal=True, maintain_order="left"
+        )
+        rows += [
+            _gain(panel, display_names.block_name(row), row, "accuracy_gain")
+            for row in members.iter_rows(named=True)
+        ]
+        rows += [
+            _gain(panel, POOLED, row, "gain")
+            for row in group.filter(pl.col("tasks") > 1).iter_rows(named=True)
+        ]
+    return dot_charts.forest(
+        rows,
+        title="Gain in accuracy with WGD",
+        subtitle=[
+            "Accuracy minus that of the plain run of the same seed: mean over the "
+            "pairs, with its 95 % interval",
+            f"Filled: significant (p adjusted below {LEVEL:g}); “{POOLED}”: "
+            "averaged over the optimizers first",
+        ],
     )
 
 
-def _figures_of(summary, epochs, end):
+def _gain(panel: str, block: str, row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The point of a gain in accuracy, in percentage points."""
+    p_adjusted = row[f"{name}_p_adjusted"]
+    numbers = {"pairs": row["pairs"], "p": row[f"{name}_p"], "p adjusted": p_adjusted}
+    significant = cells.is_significant(p_adjusted)
+    return point(panel, row, name, 100, block=block, significant=significant, **numbers)
+
+
+def _of_setting(
+    summary: pl.DataFrame, curves: pl.DataFrame, end: str
+) -> dict[str, Chart | None]:
     """The charts of one setting."""
     setting = summary.row(0, named=True)
-    name = labels.name(setting)
-    subtitle = [", ".join(labels.differences(setting))]
+    name = display_names.name(setting)
+    subtitle = [", ".join(display_names.differences(setting))]
     diverged = summary["diverged"].sum()
     if diverged:
         subtitle.append(
-            f"{diverged} of {summary['seeds'].sum()} runs diverged: losses are those "
-            "of the others"
+            f"{diverged} of {summary['seeds'].sum()} runs diverged: losses are means "
+            "over the others"
         )
-    found = {}
-    gained = curves.gains(epochs)
-    for quantity, (training, test) in _CURVES.items():
+    found: dict[str, Chart | None] = {}
+    for quantity in ("accuracy", "loss"):
         number = None
         if setting["model"] == published.CURVE_MODEL:
-            number = published.CURVE_FIGURES.get((setting["dataset"], training))
-        unit, gain_unit, bounds = "nats", "nats", {}
-        if quantity == "accuracy":
-            unit, gain_unit, bounds = "%", "percentage points", _PERCENT
-        of_gains = {"scale": bounds.get("scale", 1), "least": -math.inf}
-        sections = []
-        for place, curve in (("training", training), ("test", test)):
-            head = f"{place.capitalize()} {quantity}"
-            sections += [
-                _section(f"{head} ({unit})", epochs, curve, bounds),
-                _section(
-                    f"{head}: WGD less plain, pair by pair ({gain_unit})",
-                    gained,
-                    curve,
-                    of_gains,
-                ),
-            ]
+            key = (setting["dataset"], f"train_{quantity}")
+            number = published.CURVE_FIGURES.get(key)
         found[f"{quantity}-{end}"] = line_charts.lines(
-            sections,
+            _sections(curves, quantity),
             x="epoch",
             title=f"{quantity.capitalize()} of {name}{_of_paper(number)}",
             subtitle=[*subtitle, f"{_BAND}; in training and on the test images"],
@@ -133,7 +122,7 @@ def _figures_of(summary, epochs, end):
     if setting["epochs"] >= 3:
         found[f"smoothness-{end}"] = dot_charts.dots(
             [
-                dot_charts.dot(head, row, measure)
+                _point(head, row, measure, **_POSITIVE)
                 for measure, head in layout.ROUGHNESS_HEADS.items()
                 for row in summary.iter_rows(named=True)
                 if row[measure] is not None
@@ -143,25 +132,25 @@ def _figures_of(summary, epochs, end):
             title=f"Roughness of the loss curves of {name}",
             subtitle=[
                 *subtitle,
-                "Root mean square of how much the change of the loss from one epoch to "
-                "the next itself changes; less is smoother",
+                "Root mean square of the second difference of the loss; a lower value "
+                "is smoother",
                 _BAND,
             ],
         )
     found[f"norm-ratio-{end}"] = line_charts.lines(
-        [_section("||h|| / ||g||", epochs, "norm_ratio", {"most": 1})],
+        {"||h|| / ||g||": _curve(curves, "norm_ratio", highest=1, **_POSITIVE)},
         x="epoch",
         title=f"What WGD leaves of the gradient's norm: {name}",
-        subtitle=[*subtitle, f"{_BAND}; centred kernels alone (Eq. 17)"],
+        subtitle=[*subtitle, f"{_BAND}; centered kernels alone (Eq. 17)"],
     )
-    rates = pl.col("learning_rate").n_unique().over("optimizer")
+    sweep = summary.filter(pl.col("learning_rate").n_unique().over("optimizer") >= 3)
     found[f"learning-rates-{end}"] = line_charts.lines(
-        [
-            line_charts.Section(
-                title="Test accuracy (%)",
-                rows=_rate_rows(summary.filter(rates >= 3)),
-            )
-        ],
+        {
+            "Test accuracy (%)": [
+                _point(OPTIMIZERS[row["optimizer"]].label, row, "accuracy", **_PERCENT)
+                for row in sweep.iter_rows(named=True)
+            ]
+        },
         x="learning rate",
         title=f"Accuracy of {name} by learning rate",
         subtitle=[*subtitle, f"{_BAND}; test images, after the last epoch"],
@@ -169,61 +158,71 @@ def _figures_of(summary, epochs, end):
     return found
 
 
-def _section(title, epochs, curve, bounds):
-    """The panels of one curve: one for each optimizer and learning rate."""
-    return line_charts.Section(
-        title=title,
-        rows=[
-            charts.point(labels.block_name(arm), arm["arm"], epoch, estimate, **bounds)
-            for arm, estimates in curves.means(epochs, curve)
-            for epoch, estimate in enumerate(estimates, start=1)
-            if estimate.mean is not None
-        ],
-    )
+def _sections(curves: pl.DataFrame, quantity: str) -> dict[str, list[dict[str, Any]]]:
+    """A quantity by epoch and its gain, in training and on the test images."""
+    unit, gain_unit, bounds = "nats", "nats", _POSITIVE
+    if quantity == "accuracy":
+        unit, gain_unit, bounds = "%", "percentage points", _PERCENT
+    found = {}
+    for place, start in (("Training", "train"), ("Test", "test")):
+        head, curve = f"{place} {quantity}", f"{start}_{quantity}"
+        gain_head = f"{head}: WGD minus plain, pair by pair ({gain_unit})"
+        found[f"{head} ({unit})"] = _curve(curves, curve, **bounds)
+        scale = bounds.get("scale", 1.0)
+        found[gain_head] = _curve(curves, f"{curve}_gain", scale=scale)
+    return found
 
 
-def _all_accuracies(summary):
+def _curve(curves: pl.DataFrame, name: str, **bounds: float) -> list[dict[str, Any]]:
+    """The points of one curve, in a panel for each optimizer and learning rate."""
+    return [
+        _point(display_names.block_name(row), row, name, **bounds)
+        for row in curves.drop_nulls(name).iter_rows(named=True)
+    ]
+
+
+def _point(
+    panel: str, row: Mapping[str, Any], name: str, **more: Any
+) -> dict[str, Any]:
+    """The point of an arm, at its epoch or at its learning rate."""
+    x = row.get("epoch", row["learning_rate"])
+    return point(panel, row, name, block=display_names.block_name(row), x=x, **more)
+
+
+def _accuracies(summary: pl.DataFrame) -> Chart | None:
+    """The accuracies of all settings of a data set, beside the paper's."""
     dataset = summary["dataset"][0]
     rows = []
     for row in summary.iter_rows(named=True):
         printed = published.figures_of(
             row["dataset"], row["model"], row["optimizer"], row["arm"] != "plain"
         )
-        rows.append(
-            dot_charts.dot(labels.title(row), row, "accuracy", **_PERCENT)
-            | {"paper": printed.get("accuracy")}
-        )
+        paper = printed.get("accuracy")
+        title = display_names.title(row)
+        rows.append(_point(title, row, "accuracy", **_PERCENT, paper=paper))
     subtitle, number = [f"{_BAND}; test images, after the last epoch"], None
     if any(row["paper"] is not None for row in rows):
         subtitle[0] += "; hollow diamonds: the paper's figures"
         number = published.ACCURACY_FIGURES.get(dataset)
+    name = published.DATASETS.get(dataset, dataset)
     return dot_charts.dots(
         rows,
         x_title="Accuracy (%)",
         columns=1,
-        title="Accuracy of all experiments on "
-        f"{published.DATASETS.get(dataset, dataset)}{_of_paper(number)}",
+        title=f"Accuracy of all experiments on {name}{_of_paper(number)}",
         subtitle=subtitle,
     )
 
 
-def _rate_rows(summary):
-    rows = []
-    for row in summary.iter_rows(named=True):
-        panel = OPTIMIZERS[row["optimizer"]].label
-        rows.append(dot_charts.dot(panel, row, "accuracy", **_PERCENT))
-    return rows
-
-
 def _name_ends(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each setting, with the fields that tell it from its likes."""
+    """A name for each setting, with the fields that differ in similar settings."""
     ends = []
     for setting in settings:
         pair = (setting["model"], setting["dataset"])
-        likes = [s for s in settings if (s["model"], s["dataset"]) == pair]
-        fields = [f for f in SETTING if len({like[f] for like in likes}) > 1]
+        similar = [s for s in settings if (s["model"], s["dataset"]) == pair]
+        fields = [f for f in SETTING if len({other[f] for other in similar}) > 1]
         values = {f: "own" if setting[f] is None else setting[f] for f in fields}
-        if "settings" in values:  # a stranger's text, with slashes perhaps
+        if "settings" in values:  # free text from a file; it may have slashes
             text = setting["settings"]
             values["settings"] = _digest(text) if text else "usual"
         parts = [f"{f}-{value}".replace("_", "-") for f, value in values.items()]
@@ -232,10 +231,10 @@ def _name_ends(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _cut(name):
-    """A name that does for a file: of a very long one the beginning, and a digest."""
-    if len(name) <= _LONGEST_NAME:
+    """A valid file name: of a very long name the beginning, and a digest."""
+    if len(name) <= _MAX_NAME:
         return name
-    return f"{name[: _LONGEST_NAME - 9]}-{_digest(name)}"
+    return f"{name[: _MAX_NAME - 9]}-{_digest(name)}"
 
 
 def _digest(text):

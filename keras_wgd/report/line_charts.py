@@ -1,78 +1,48 @@
 """Charts of lines with bands: by epoch, or by learning rate."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 
 from keras_wgd.report import charts
+from keras_wgd.report.charts import Rows
 
 _PANELS_IN_A_ROW = 4
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Section:
-    """Panels that have one upright axis.
-
-    Attributes:
-        title: What stands upright, with its unit.
-        rows: As `charts.point` gives them; a panel for each of their `panel`.
-    """
-
-    title: str
-    rows: Sequence[dict[str, Any]]
-
-
 def lines(
-    sections: Sequence[Section],
-    *,
-    x: str,
-    title: str,
-    subtitle: Sequence[str],
+    sections: Mapping[str, Rows], *, x: str, **options: Any
 ) -> dict[str, Any] | None:
     """Lines with bands, one for each arm, in panels.
 
     Args:
-        sections: One below the other; those without rows are left out.
-        x: What lies along: `"epoch"`, or anything else on a logarithmic scale.
-        title: Of the whole.
-        subtitle: Its lines.
+        sections: Panels with the same upright axis, one section below the other: by
+            the title of the axis, with its unit, rows as from `charts.point`, with
+            an `x`. Those without rows are left out.
+        x: What `x` is: `"epoch"`, or anything else on a logarithmic scale.
+        **options: As for `charts.whole`.
 
     Returns:
         The chart, as `charts.whole`; `None` where there are no rows.
     """
-    sections = [section for section in sections if section.rows]
-    if not sections:
-        return None
-    rows = [row for section in sections for row in section.rows]
-    arms = charts.arms_of(rows)
-    shown = charts.selection(arms)
-    panel = _panel(x, rows, arms, shown).to_dict(validate=False)
-    found = [
-        _section(number, section, panel) for number, section in enumerate(sections)
+    filled = {head: rows for head, rows in sections.items() if rows}
+    panel = _panel(x, [row for rows in filled.values() for row in rows])
+    parts = [
+        (_section(number, head, rows, panel), rows)
+        for number, (head, rows) in enumerate(filled.items())
     ]
-    return charts.whole(
-        "vconcat",
-        found,
-        shown,
-        [f"lines_{number}" for number in range(len(sections))],
-        {f"rows_{number}": section.rows for number, section in enumerate(sections)},
-        title=title,
-        subtitle=subtitle,
-        axes=56,
-        least=120,
-        spacing=25,
-    )
+    options |= {"axes": 56, "min_width": 120, "spacing": 25}
+    return charts.whole("vconcat", parts, **options)
 
 
-def _section(number, section, panel):
+def _section(number, head, rows, panel):
     """A panel for each optimizer and learning rate."""
-    panels = list(charts.parts(section.rows, "panel"))
+    panels = list(charts.split(rows, "panel"))
     header = {"labelAnchor": "start", "labelFontWeight": "bold", "labelFontSize": 11}
     bands, lines, points = panel["layer"]
-    layer = [{**lines, "name": f"lines_{number}"}, points]
-    if any(row["low"] is not None for row in section.rows):
+    layer = [{**lines, "name": f"marks_{number}"}, points]
+    if any(row["low"] is not None for row in rows):
         layer.insert(0, bands)
     return {
         **{name: panel[name] for name in ("$schema", "config")},
@@ -82,12 +52,12 @@ def _section(number, section, panel):
         },
         "columns": min(_PANELS_IN_A_ROW, len(panels)),
         "data": {"name": f"rows_{number}"},
-        "title": charts.panel_title(section.title, 12),
+        "title": charts.panel_title(head, 12),
         "spec": {"layer": layer, "width": panel["width"], "height": panel["height"]},
     }
 
 
-def _panel(x, rows, arms, shown):
+def _panel(x, rows):
     scale = alt.Scale(nice=False) if x == "epoch" else alt.Scale(type="log", nice=False)
     axis = charts.number_axis(format="d", tickMinStep=1, tickCount=5)
     if x != "epoch":
@@ -95,7 +65,7 @@ def _panel(x, rows, arms, shown):
         axis = charts.number_axis(format="~g", values=values, labelOverlap="greedy")
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("x:Q", title=x.capitalize(), scale=scale, axis=axis),
-        color=charts.colour(arms, 250),
+        color=alt.Color(**charts.look(rows, "color", 250)),
     )
     upright = {
         "title": None,
@@ -103,22 +73,24 @@ def _panel(x, rows, arms, shown):
         "axis": charts.number_axis(minExtent=28, tickCount=5),
     }
     mean = alt.Y("mean:Q", **upright)
-    # Opacities of fills: those of marks would each take a layer in a picture.
+    # Fill opacities: an opacity of the mark would take a layer of its own in a picture.
     bands = base.mark_area(strokeWidth=0).encode(
         y=alt.Y("bottom:Q", **upright),
         y2="top:Q",
-        fillOpacity=charts.if_shown(shown, 0.16, 0),
+        fillOpacity=charts.if_shown(0.16, 0),
     )
+    dash = charts.look(rows, "dash", 250, symbolType="stroke")
     lines = base.mark_line(strokeWidth=2).encode(
-        strokeDash=charts.dash(arms), y=mean, opacity=charts.if_shown(shown, 1)
+        strokeDash=alt.StrokeDash(**dash), y=mean, opacity=charts.if_shown(1)
     )
     points = base.mark_point(filled=True, size=22, opacity=1).encode(
         y=mean,
-        fillOpacity=charts.if_shown(shown, 1, 0),
+        fillOpacity=charts.if_shown(1, 0),
         tooltip=charts.tooltip(
             alt.Tooltip("x:Q", title=x.capitalize()),
             "Mean",
             alt.Tooltip("seeds:Q", title="Seeds"),
         ),
     )
-    return alt.layer(bands, lines, points, width=215, height=120)
+    panel = alt.layer(bands, lines, points, width=215, height=120)
+    return panel.to_dict(validate=False)

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import polars as pl
 
 from keras_wgd import pictures
-from keras_wgd.experiments.analysis import curves, frames
+from keras_wgd.experiments.analysis.analysis import Analysis
+from keras_wgd.experiments.analysis.frames import KEYS
 from keras_wgd.experiments.analysis.statistics import ROUGHNESS
 from keras_wgd.experiments.store import results
-from keras_wgd.experiments.store.results import REPORT_PAGE, Result
+from keras_wgd.experiments.store.results import REPORT_PAGE
 from keras_wgd.files import printable, write_text
-from keras_wgd.paper import layout
-from keras_wgd.report import figures, gains, markdown, verdict
+from keras_wgd.paper import layout, published
+from keras_wgd.report import verdict
+from keras_wgd.report.figures import Chart, figures
 
 _FIGURES = "figures"
 
 
 def prepare(out: Path) -> None:
-    """Make the folders of a report, and see that it can be written there.
+    """Make the folders of a report, and check that it can be written there.
 
     Args:
         out: The folder for it.
@@ -41,17 +44,17 @@ def prepare(out: Path) -> None:
         results.prepare(folder, [])
 
 
-def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[Path]:
-    """Write the report of some results; the same results give the same bytes.
+def write(out: Path, analysis: Analysis, problems: Sequence[str]) -> list[Path]:
+    """Write the report of a study; the same results give the same bytes.
 
     Args:
         out: The folder for it; it is made where it is missing.
-        found: The results, at least one.
+        analysis: The numbers of one run or more.
         problems: Lines on what was not used.
 
     Returns:
-        What was written: `tables.md`, `report.html`, what `frames.write` does, and
-        the figures, as PNG and as SVG.
+        What was written: `verdict.md`, `tables.md`, `report.html`, what
+        `Analysis.write` does, and the figures, as PNG and as SVG.
 
     Raises:
         ValueError: As `prepare`.
@@ -60,17 +63,20 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
     version = pictures.vega_lite()
     with pictures.processes() as pool:
         vega = pool.submit(pictures.bundle, version)
-        runs, epochs, summary = _numbers(found)
-        drawn = figures.draw(runs, epochs, summary)
+        verdicts = verdict.judge(analysis.runs)
+        drawn = figures(analysis, verdicts)
         drawings = [
             pool.submit(pictures.draw, out / _FIGURES, name, spec, version)
             for name, spec in drawn.items()
         ]
-        words = _page(found, problems, drawn, runs, summary, vega.result())
-        texts = {"tables.md": markdown.tables(runs, summary), REPORT_PAGE: words}
+        texts = {
+            "verdict.md": verdict.markdown(analysis.runs, verdicts),
+            "tables.md": tables(analysis, verdicts),
+            REPORT_PAGE: page(analysis, verdicts, problems, drawn, vega.result()),
+        }
         for name, text in texts.items():
             write_text(out / name, text)
-        written = frames.write(out, runs, epochs, summary)
+        written = analysis.write(out)
         pairs = [drawing.result() for drawing in drawings]
     return [
         *(out / name for name in texts),
@@ -79,30 +85,37 @@ def write(out: Path, found: Sequence[Result], problems: Sequence[str]) -> list[P
     ]
 
 
+def tables(analysis: Analysis, verdicts: pl.DataFrame) -> str:
+    """Every table in Markdown, the paper's figures in brackets.
+
+    Args:
+        analysis: The numbers.
+        verdicts: As from `verdict.judge`.
+    """
+    found = [
+        *(table for _, table in verdict.sections(verdicts)),
+        *layout.metric_tables(analysis.summary),
+        *layout.roughness_tables(analysis.summary),
+    ]
+    return "\n".join(table.markdown() for table in found)
+
+
 def page(
-    found: Sequence[Result],
+    analysis: Analysis,
+    verdicts: pl.DataFrame,
     problems: Sequence[str],
-    drawn: Mapping[str, dict[str, Any]],
+    drawn: Mapping[str, Chart],
+    vega: str,
 ) -> str:
     """The page, with all that it needs inside.
 
     Args:
-        found: The results.
+        analysis: The numbers.
+        verdicts: As from `verdict.judge`.
         problems: Lines on what was not used.
-        drawn: The charts, as `figures.figures` gives them.
+        drawn: The charts, as from `figures`.
+        vega: As from `pictures.bundle`.
     """
-    runs, _, summary = _numbers(found)
-    vega = pictures.bundle(pictures.vega_lite())
-    return _page(found, problems, drawn, runs, summary, vega)
-
-
-def _numbers(found):
-    """A row for each run, for each epoch of it, and for each arm."""
-    runs = frames.frame(found)
-    return runs, curves.frame(found), frames.summarize(runs)
-
-
-def _page(found, problems, drawn, runs, summary, vega):
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keras_wgd.report", "page"),
         autoescape=True,
@@ -112,21 +125,21 @@ def _page(found, problems, drawn, runs, summary, vega):
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     scripts = [vega, environment.get_template("report.js").render()]
-    judged = verdict.judged(runs, "accuracy")
-    metrics = layout.metric_tables(summary)
+    metrics = layout.metric_tables(analysis.summary)
     return environment.get_template("report.html").render(
         policy=_policy(scripts),
         vega=scripts[0],
         script=scripts[1],
         style=environment.get_template("report.css").render(),
-        runs=len(found),
+        runs=len(analysis.runs),
         settings=len(metrics),
-        verdict=verdict.words(runs),
-        gains=gains.table(judged) if judged else None,
-        paper=verdict.paper_words(),
+        headline=verdict.headline(verdicts),
+        diverged=verdict.diverged(analysis.runs),
+        verdicts=verdict.sections(verdicts),
+        paper=published.claim(),
         roughness=ROUGHNESS,
         metric_tables=metrics,
-        roughness_tables=layout.roughness_tables(summary),
+        roughness_tables=layout.roughness_tables(analysis.summary),
         captions=[
             _caption(number, name, spec)
             for number, (name, spec) in enumerate(drawn.items(), start=1)
@@ -137,7 +150,7 @@ def _page(found, problems, drawn, runs, summary, vega):
             for name, spec in drawn.items()
         },
         problems=[printable(problem) for problem in problems],
-        environments=_environments(found),
+        environments=_environments(analysis.long),
     )
 
 
@@ -160,18 +173,16 @@ def _caption(number, name, spec):
     return name, f"Figure {number}. {title['text']}", ". ".join(title["subtitle"])
 
 
-def _environments(found):
+def _environments(long):
     """Each environment's entries as printable text, and how many runs are from it."""
-    texts = Counter(
-        json.dumps(result.environment, sort_keys=True, default=str) for result in found
-    )
+    counts = Counter(long.unique(KEYS)["environment"])
     return [
         (count, [tuple(map(printable, entry)) for entry in _entries(json.loads(text))])
-        for text, count in sorted(texts.items())
+        for text, count in sorted(counts.items())
     ]
 
 
-def _entries(tree, prefix=""):
+def _entries(tree: dict[str, Any], prefix: str = ""):
     for name, value in sorted(tree.items()):
         if isinstance(value, dict):
             yield from _entries(value, f"{prefix}{name} ")

@@ -1,10 +1,10 @@
-"""Keras's own tests, with every optimizer that they build wrapped.
+"""Run Keras's own tests with every optimizer that they build wrapped.
 
-Keras ships its tests in its wheel. This runs those of the optimizers, the trainers,
-the callbacks and the files as they are; only the names of the optimizers in them
-mean `WGD` around the optimizer of that name.
+Keras ships its tests in its wheel. This script runs its tests of optimizers, trainers,
+callbacks and saving unchanged. Only the optimizers' names mean something else in them:
+`Adam` makes `WGD(Adam)`.
 
-    KERAS_BACKEND=jax python tests/support/keras_own.py [--plain] [--few] [OPTIONS]
+    KERAS_BACKEND=jax python tests/support/keras_own.py [--plain] [PYTEST OPTIONS]
 """
 
 import fnmatch
@@ -35,58 +35,55 @@ FILES = [
 ]
 
 EVERY = "tensorflow jax torch"
-PRIVATE = "reads or calls what is private to the inner optimizer"
-WATCHED = "watches methods of the wrapper, where the inner optimizer's step"
+PRIVATE = "reads or calls private members of the inner optimizer"
+MOCKED = "mocks a method of the wrapper, but the inner optimizer takes the step"
 NAMES = "compares the name or the class of the optimizer"
 
-# What cannot hold for a wrapper: backends, test, reason. Where a test of this list
-# passes the run fails, so that it says nothing that is not so.
-NOT_HOLDING = [
+# Tests that no wrapper can pass: backends, test, reason. If one of them passes, the run
+# fails, so this list stays correct.
+EXPECTED_TO_FAIL = [
     (EVERY, "optimizers/*::test_optimizer_auto_naming", NAMES),
     (EVERY, "optimizers/multi_*::test_serialization", NAMES),
     (EVERY, "optimizers/multi_*::test_tensorboard_logging_with_multi_*", NAMES),
     (EVERY, "saving/*::test_saved_module_paths_and_class_names", NAMES),
     (EVERY, "optimizers/optimizer_test.py::*::test_gradient_accumulation", PRIVATE),
     (EVERY, "optimizers/*::test_overwrite_with_gradient_with_gradient_a*", PRIVATE),
-    ("tensorflow jax", "optimizers/*::test_sparse_gradients_[!s]*", WATCHED),
-    ("tensorflow jax", "optimizers/*::test_sparse_gradients_sgd*", WATCHED),
-    ("tensorflow", "trainers/*::test_fit_sparse_*", WATCHED),
+    ("tensorflow jax", "optimizers/*::test_sparse_gradients_[!s]*", MOCKED),
+    ("tensorflow jax", "optimizers/*::test_sparse_gradients_sgd*", MOCKED),
+    ("tensorflow", "trainers/*::test_fit_sparse_*", MOCKED),
     ("tensorflow", "backend/*distribute*::test_gradient_accumulation", PRIVATE),
     (EVERY, "optimizers/nadam*::test_build_with_empty_var_list", PRIVATE),
     (EVERY, "optimizers/muon*::test_should_use_adamw", PRIVATE),
     (EVERY, "optimizers/muon*::test_adamw_weight_decay", PRIVATE),
     (EVERY, "optimizers/muon*_single_step", PRIVATE),
 ]
-# What fails, as it is installed here, for plain optimizers too.
-NOT_HOLDING_PLAIN = [
+# Tests that fail with plain optimizers too.
+EXPECTED_TO_FAIL_PLAIN = [
     (
         EVERY,
         "saving/*::test_legacy_load_skips_missing*",
         "its file is not in the wheel",
     ),
 ]
-# Packages that some tests import and this project does not use.
+# Packages that some tests need and this project does not use.
 NEEDED = {"*orbax*": "orbax", "*grain*": "grain"}
 # Tests that build no optimizer and take a minute.
 LEFT_OUT = "test_weights_sharding_efficientnet*"
-
-# With --few: where an optimizer is only along, and much is compiled.
-ALONG = ["*data_adapter*", "*steps_per_e*", "*test_predict_*", "*_logic*"]
 
 _COLLECTIONS = (optimizers.LossScaleOptimizer, optimizers.MultiOptimizer)
 _wrapped: Counter[str] = Counter()
 
 
 def wrap(optimizer):
-    """The optimizer's wrapped twin."""
+    """Wrap an optimizer, and count it."""
     _wrapped[type(optimizer).__name__] += 1
     return WGD(optimizer)
 
 
 class Twin:
-    """Stands for an optimizer's class, and makes wrapped ones.
+    """Stands for an optimizer's class, and makes wrapped optimizers.
 
-    In all else it is that class: as a base, in `isinstance`, as a key.
+    As a base class, in `isinstance` and as a key it is the class itself.
     """
 
     def __init__(self, plain):
@@ -117,7 +114,7 @@ class Twin:
 
 
 def exchange_optimizers():
-    """Let the names in Keras's modules mean the twins, for who imports them later."""
+    """Put the twins into Keras's modules, for the tests that import them later."""
     plain = {
         value
         for value in vars(keras.optimizers).values()
@@ -125,7 +122,7 @@ def exchange_optimizers():
     }
     plain -= {optimizers.Optimizer, *_COLLECTIONS}
     for made in plain:
-        made()  # Keras swaps some for PyTorch's own, which it imports by these names
+        made()  # loads Keras's PyTorch versions, which import some classes by name
     twins = {value: Twin(value) for value in plain}
     for name, module in list(sys.modules.items()):
         if name.startswith("keras.src.optimizers"):
@@ -145,11 +142,10 @@ def exchange_optimizers():
 
 def pytest_addoption(parser):
     parser.addoption("--plain", action="store_true", help="wrap nothing")
-    parser.addoption("--few", action="store_true", help="what is about optimizers")
 
 
 def pytest_configure(config):
-    # Keras's tests take this from the configuration of its own, which its wheel lacks.
+    # Keras's tests import this from Keras's conftest.py, which is not in the wheel.
     conftest = types.ModuleType("conftest")
     conftest.skip_if_backend = lambda backend, reason: pytest.mark.skipif(
         backend == BACKEND, reason=reason
@@ -163,13 +159,10 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     plain = config.getoption("plain")
-    failing = NOT_HOLDING_PLAIN if plain else NOT_HOLDING + NOT_HOLDING_PLAIN
-    left_out = [LEFT_OUT, *(ALONG if config.getoption("few") else [])]
-    kept = [
-        item
-        for item in items
-        if not any(fnmatch.fnmatchcase(item.name, pattern) for pattern in left_out)
-    ]
+    failing = (
+        EXPECTED_TO_FAIL_PLAIN if plain else EXPECTED_TO_FAIL + EXPECTED_TO_FAIL_PLAIN
+    )
+    kept = [item for item in items if not fnmatch.fnmatchcase(item.name, LEFT_OUT)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
     for item in items:
@@ -200,12 +193,10 @@ def pytest_terminal_summary(terminalreporter):
 
 
 if __name__ == "__main__":
-    if "--few" in sys.argv:
-        os.environ["TORCHDYNAMO_DISABLE"] = "1"  # else Inductor takes most of the time
     if BACKEND == "jax":
         os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
     files = sorted(str(path) for part in FILES for path in SOURCES.glob(part))
-    # Keras's tests warn, and WGD does of models without convolutions, as most are.
+    # Keras's tests cause warnings. So does WGD, as most models have no convolution.
     alone = ["-c", os.devnull, "-p", "no:cacheprovider", "-W", "ignore", "-q"]
     where = ["--rootdir", str(SOURCES.parents[1]), "--import-mode=importlib"]
     sys.exit(pytest.main(["-p", "keras_own", *alone, *where, *files, *sys.argv[1:]]))

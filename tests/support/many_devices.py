@@ -28,7 +28,7 @@ RESUMED = "filters-gradient"
 
 
 def network():
-    """An ordinary, a grouped and a transposed kernel, and a head."""
+    """A standard, a grouped and a transposed kernel, and a head."""
     keras.utils.set_random_seed(0)
     layers = keras.layers
     return keras.Sequential(

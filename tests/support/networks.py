@@ -32,7 +32,7 @@ def every_layer_type():
 
 
 def convnet(**first):
-    """Two convolutions and a head: the smallest network with a kernel to centre."""
+    """Two convolutions and a head: the smallest network with a kernel to center."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 3)),
@@ -44,6 +44,11 @@ def convnet(**first):
     )
 
 
+def sequential(*stack, shape=(8, 8, 3)):
+    """The layers one after another, on inputs of a shape."""
+    return keras.Sequential([keras.Input(shape), *stack])
+
+
 def images(model, samples=16, seed=0):
     """Inputs and labels that fit a model of this file."""
     generator = np.random.default_rng(seed)
@@ -52,7 +57,7 @@ def images(model, samples=16, seed=0):
 
 
 def values(variables):
-    """The variables' values, as NumPy arrays of their own."""
+    """Copies of the variables' values, as NumPy arrays."""
     return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
 
 
@@ -82,12 +87,12 @@ def graphs_are_whole():
 
 @contextlib.contextmanager
 def float64():
-    """While this lasts, JAX too keeps the numbers of 64 bits that it is given."""
+    """Let JAX keep 64-bit numbers meanwhile."""
     if keras.backend.backend() != "jax":
         yield
         return
     import jax
 
-    # The newest have it among the public names, and will drop the other.
+    # New versions have it among the public names, and will drop the other.
     with (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64(True):
         yield

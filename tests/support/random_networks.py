@@ -11,7 +11,7 @@ SIDE = 4
 # Few sizes, so that JAX compiles few programs; every mean is over 2**i 3**j elements.
 WIDTHS = st.sampled_from([4, 2, 1])
 FLAG = st.booleans()
-# The tests set the weights: on JAX a random one is a program for each shape.
+# The tests set the weights; JAX would compile a random one for each shape.
 ZEROS = st.just("zeros")
 
 COMMON = {
@@ -21,12 +21,12 @@ COMMON = {
     "trainable": st.sampled_from([True, True, False]),
 }
 # The layers that have convolution kernels: the pattern of their name, the ranks
-# that there are, the options, and the kind of each kernel.
+# that exist, the options, and the kind of each kernel.
 CONVOLUTIONS = {
     "Conv{}D": (
         (1, 2, 3),
         {**COMMON, "filters": WIDTHS, "groups": WIDTHS, "kernel_initializer": ZEROS},
-        {"kernel": "ordinary"},
+        {"kernel": "standard"},
     ),
     "Conv{}DTranspose": (
         (1, 2, 3),
@@ -47,10 +47,10 @@ CONVOLUTIONS = {
             "depthwise_initializer": ZEROS,
             "pointwise_initializer": ZEROS,
         },
-        {"depthwise_kernel": "depthwise", "pointwise_kernel": "ordinary"},
+        {"depthwise_kernel": "depthwise", "pointwise_kernel": "standard"},
     ),
 }
-# Layers without one, by the ranks of the networks that they fit in.
+# Layers without kernels, by the ranks of the networks that they fit in.
 OTHERS = {
     (1, 2, 3): {
         "Dense": lambda: layers.Dense(2),
@@ -71,7 +71,7 @@ OTHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What `build` builds."""
+    """The description of a network."""
 
     rank: int
     data_format: str
@@ -81,7 +81,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A convolution kernel as the network was told to make it."""
+    """A convolution kernel, and how the network uses it."""
 
     variable: keras.Variable
     kind: str
@@ -120,7 +120,7 @@ def networks(draw):
 
 
 def build(network):
-    """The model, and its kernels as it was told to make them."""
+    """The model and its kernels."""
     made = []
     shape = [SIDE] * network.rank
     shape.insert(_axis(network) % (network.rank + 1), network.channels)
@@ -156,7 +156,7 @@ def _layer(network, kind, options, x, made):
         return _convolution(network, kind, *options, x, made)
     if kind == "tied":
         layer = Autoencoder(network.rank, network.data_format, *options)
-        made.append((layer.encode, {"kernel": "ordinary"}, 1))
+        made.append((layer.encode, {"kernel": "standard"}, 1))
         return layer
     if kind == "normalized":
         return layers.SpectralNormalization(_convolution(network, *options[0], x, made))
@@ -192,7 +192,7 @@ def _convolution(network, pattern, options, x, made):
 
 @keras.saving.register_keras_serializable("tests")
 class Autoencoder(layers.Layer):
-    """A convolution and its transpose, of one kernel."""
+    """A convolution and its transpose, which share a kernel."""
 
     def __init__(self, rank, data_format, filters, **options):
         super().__init__(**options)
@@ -204,7 +204,7 @@ class Autoencoder(layers.Layer):
             padding="same",
             data_format=data_format,
             kernel_initializer="zeros",
-            trainable=self.trainable,  # Keras itself would forget it in a file
+            trainable=self.trainable,  # Keras does not save it
         )
 
     def build(self, input_shape):

@@ -15,7 +15,7 @@ FLAG = st.booleans()
 DECAY = st.sampled_from([0.004, 0.25])
 STRENGTH = st.sampled_from([0.0, 0.125])
 
-# The options of each class, all of which may be left out.
+# The options of each class; all are optional.
 CLASSES: dict[type, dict[str, st.SearchStrategy]] = {
     optimizers.SGD: {"momentum": BETA, "nesterov": FLAG},
     optimizers.RMSprop: {
@@ -71,7 +71,7 @@ CLASSES: dict[type, dict[str, st.SearchStrategy]] = {
         "rho_threshold": st.sampled_from([4.0, 5.0]),
     },
 }
-# What every class takes; of the three ways to clip it takes one.
+# Options of every class, which allows one of three ways to clip.
 CLIPPING = st.one_of(
     st.just({}),
     st.sampled_from(["clipnorm", "clipvalue", "global_clipnorm"]).map(

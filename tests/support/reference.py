@@ -4,17 +4,17 @@ import numpy as np
 
 
 def whiten(gradient, kind, mean_over, groups=1):
-    """The mean removed set by set: one loop over the sets of each definition.
+    """Subtract the mean of each set of elements in a loop.
 
     Args:
         gradient: A convolution kernel's gradient; `(*k, in, out)` for the kind
-            "ordinary", `(*k, out, in)` for "transposed", `(*k, in, multiplier)`
+            "standard", `(*k, out, in)` for "transposed", `(*k, in, multiplier)`
             for "depthwise".
     """
     gradient = np.asarray(gradient, dtype="float64")
     if kind == "transposed":
         swapped = np.swapaxes(gradient, -1, -2)
-        return np.swapaxes(whiten(swapped, "ordinary", mean_over), -1, -2)
+        return np.swapaxes(whiten(swapped, "standard", mean_over), -1, -2)
     whitened = gradient.copy()
     *kernel_size, channels, filters = gradient.shape
     sets = []
@@ -51,7 +51,7 @@ def radam(
     early_steps="momentum",
     weight_decay=0.0,
 ):
-    """A weight after one step of RAdam for each gradient, as the paper writes it.
+    """A weight after one step of RAdam for each gradient, by the paper's formulas.
 
     Args:
         learning_rate: One number, or one for each step.

@@ -40,7 +40,7 @@ def result_of(spec=SPEC, environment=None, confusion=((1, 2), (3, 4)), loss=1.0)
         seconds=[1.5] * spec.epochs,
         norm_ratios=[] if spec.mean_over is None else [0.9] * spec.epochs,
         confusion=[list(row) for row in confusion],
-        centred=0 if spec.mean_over is None else 9,
+        centered=0 if spec.mean_over is None else 9,
         environment=environment or {"backend": "none"},
     )
 

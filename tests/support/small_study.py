@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 
 def build(name, input_shape, classes, stem=None):
-    """A convolution with batch normalisation and a head."""
+    """A convolution with batch normalization and a head."""
     import keras
 
     return keras.Sequential(

@@ -49,7 +49,7 @@ def result_of(
         seconds=[1.0] * spec.epochs,
         norm_ratios=[] if arm == "plain" else [0.99] * spec.epochs,
         confusion=confusion or [[1, 2], [3, 4]],
-        centred=0 if arm == "plain" else 9,
+        centered=0 if arm == "plain" else 9,
         environment={"backend": "jax"} if environment is None else environment,
     )
 

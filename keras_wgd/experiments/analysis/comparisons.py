@@ -1,104 +1,157 @@
-"""What the pairs of a group of runs say of an arm."""
+"""Comparisons of arms with the baseline, seed by seed.
 
-import dataclasses
-from typing import Any
+They work on any frame with a column `arm`, an enumeration whose first value is the
+baseline; a column `seed`; columns that say what the runs have in common; and numbers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from keras_wgd.experiments.analysis.pairing import BLOCK, SETTING, by_evidence, paired
-from keras_wgd.experiments.analysis.statistics import Estimate, difference_of
-from keras_wgd.experiments.spec import ARMS, RunSpec
-
-# The one of Table 1, whatever the optimizer.
-PAPER_RATE = RunSpec.learning_rate
+from keras_wgd.experiments.analysis.statistics import LEVEL, adjusted, estimates
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the pairs of one group of runs say of one arm, for one measure.
-
-    A group is a setting at the paper's learning rate, or at all others.
-
-    Attributes:
-        setting: What the runs have in common, by the names in `SETTING`.
-        at_paper_rate: Whether the learning rate is that of Table 1.
-        arm: The arm.
-        pairs: How many pairs of an arm's run and its plain run there are.
-        higher: In how many the arm's value is the higher one.
-        lower: In how many it is the lower one.
-        undecided: In how many one of the two is not finite.
-        blocks: How many optimizers, each with a learning rate, have a finite
-            pair for every seed.
-        difference: The arm's value less the plain one's, averaged first over
-            those within each seed: runs of one seed share weights and batches and
-            are not independent. Its `n` is the number of seeds.
-    """
-
-    setting: dict[str, Any]
-    at_paper_rate: bool
-    arm: str
-    pairs: int
-    higher: int
-    lower: int
-    undecided: int
-    blocks: int
-    difference: Estimate
-
-    @property
-    def equal(self) -> int:
-        """In how many pairs the two are the same."""
-        return self.pairs - self.higher - self.lower - self.undecided
-
-
-def verdicts(runs: pl.DataFrame, measure: str) -> list[Verdict]:
-    """Judge each arm within each group of a study.
+def paired(
+    frame: pl.DataFrame, measures: Iterable[str], by: Sequence[str]
+) -> pl.DataFrame:
+    """Put beside each row the row of the baseline.
 
     Args:
-        runs: As `frames.frame` gives them.
-        measure: A column of it.
+        frame: At most one row for each `by`, arm and seed.
+        measures: Columns of numbers.
+        by: Columns that the rows of a pair have in common besides the seed.
 
     Returns:
-        One for each group and arm that has pairs, in the order of the settings,
-        the paper's learning rate first.
+        The same rows, in their order, and for each measure `m` a column
+        `m_baseline`: null if there is no such row, and in those of the baseline.
     """
-    plain = f"{measure}_plain"
-    pairs = (
-        paired(by_evidence(runs), [measure])
-        .filter(pl.col(measure).is_not_null(), pl.col(plain).is_not_null())
+    is_baseline = pl.col("arm").to_physical() == 0
+    columns = pl.col([f"{name}_baseline" for name in measures])
+    return frame.join(
+        frame.filter(is_baseline).select(
+            *by, "seed", pl.col(list(measures)).name.suffix("_baseline")
+        ),
+        on=[*by, "seed"],
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    ).with_columns(pl.when(~is_baseline).then(columns).name.keep())
+
+
+def summarize(
+    frame: pl.DataFrame, measures: Iterable[str], by: Sequence[str], **counts: pl.Expr
+) -> pl.DataFrame:
+    """Mean, interval and gain over the baseline of each arm.
+
+    Args:
+        frame: As for `paired`.
+        measures: Likewise.
+        by: Likewise.
+        **counts: Further aggregations, by name.
+
+    Returns:
+        One row for each `by` and arm, in the order of the frame: `seeds`, the
+        number of rows; `pairs`, how many of them have a baseline; `counts`; and for
+        each measure `m`, as from `statistics.estimates`, the mean `m` over the
+        seeds, and `m_gain`, the mean of the differences from the baseline.
+    """
+    measures = list(measures)
+    terms = {}
+    for name in measures:
+        terms[name] = (pl.col(name), pl.lit(0.0))
+        terms[f"{name}_gain"] = (pl.col(name), pl.col(f"{name}_baseline"))
+    return estimates(
+        paired(frame, measures, by),
+        [*by, "arm"],
+        terms,
+        seeds=pl.len().cast(pl.Int64),
+        pairs=pl.col(f"{measures[0]}_baseline").count().cast(pl.Int64),
+        **counts,
+    ).drop(f"{name}_p" for name in measures)
+
+
+def verdicts(
+    frame: pl.DataFrame,
+    measures: Mapping[str, str],
+    by: Sequence[str],
+    task: Sequence[str],
+) -> pl.DataFrame:
+    """Judge each arm within each group of tasks.
+
+    Args:
+        frame: As for `paired`.
+        measures: Columns of numbers; `"max"` if the largest is the best, or `"min"`.
+        by: Columns that make a group.
+        task: Columns that the rows of a pair have in common besides the seed.
+
+    Returns:
+        For each measure, group and arm with pairs, in the order of the frame and of
+        the arms:
+
+        - `measure`, the columns of `by`, and `arm`;
+        - `pairs`, and in how many of them the measure is `higher` than in the
+          baseline, `equal`, `lower`, and not finite (`diverged`);
+        - `gain`, as from `statistics.estimates`: the mean over the seeds of the mean
+          difference in a seed's pairs, because runs of one seed share weights and
+          batches and are not independent. It is over those tasks that every seed
+          has, or the seeds' means would be over different things;
+        - `tasks`, the number of these;
+        - `gain_p_adjusted`, adjusted for all comparisons of the measure;
+        - `verdict`: "better", "worse" or, if that is not significant, "undecided".
+    """
+    pairs = paired(frame.with_row_index("row"), measures, task).sort(
+        pl.col("row").min().over(by), "arm", maintain_order=True
+    )
+    return pl.concat(
+        _verdicts(pairs, name, best, by, task) for name, best in measures.items()
+    )
+
+
+def _verdicts(pairs, name, best, by, task):
+    """The verdicts on one measure."""
+    group = [*by, "arm"]
+    difference = pl.col("difference")
+    is_finite = difference.is_finite()
+    pairs = pairs.with_columns(
+        difference=pl.col(name) - pl.col(f"{name}_baseline")
+    ).drop_nulls("difference")
+    outcomes = {
+        "higher": is_finite & (difference > 0),
+        "equal": difference == 0,
+        "lower": is_finite & (difference < 0),
+        "diverged": ~is_finite,
+    }
+    counts = pairs.group_by(group, maintain_order=True).agg(
+        pairs=pl.len().cast(pl.Int64),
+        **{count: outcome.sum().cast(pl.Int64) for count, outcome in outcomes.items()},
+    )
+    seeds = pl.col("seed").n_unique()
+    by_seed = (
+        pairs.filter(is_finite)
+        .filter(seeds.over(*task, "arm") == seeds.over(group))
+        .group_by(*group, "seed", maintain_order=True)
+        .agg(difference.mean(), tasks=pl.len().cast(pl.Int64))
+    )
+    gains = estimates(
+        by_seed,
+        group,
+        {"gain": (difference, pl.lit(0.0))},
+        tasks=pl.col("tasks").first(),
+    )
+    is_significant = pl.col("gain_p_adjusted") < LEVEL
+    is_better = pl.col("gain") > 0 if best == "max" else pl.col("gain") < 0
+    return (
+        counts.join(gains, group, how="left", nulls_equal=True, maintain_order="left")
         .with_columns(
-            difference=pl.col(measure) - pl.col(plain),
-            at_paper_rate=pl.col("learning_rate") == PAPER_RATE,
+            pl.col("tasks", "gain_n").fill_null(0),
+            measure=pl.lit(name),
+            gain_p_adjusted=pl.col("gain_p").map_batches(adjusted),
         )
-        .sort(
-            "place",
-            ~pl.col("at_paper_rate"),
-            pl.col("arm").cast(pl.Enum(ARMS)),
-            maintain_order=True,
+        .with_columns(
+            verdict=pl.when(is_significant & is_better)
+            .then(pl.lit("better"))
+            .when(is_significant)
+            .then(pl.lit("worse"))
+            .otherwise(pl.lit("undecided"))
         )
-    )
-    groups = pairs.group_by(*SETTING, "at_paper_rate", "arm", maintain_order=True)
-    return [_verdict(group) for _, group in groups]
-
-
-def _verdict(pairs):
-    first = pairs.row(0, named=True)
-    finite = pairs.filter(pl.col("difference").is_finite())
-    # A block that a seed lacks would make that seed's mean one of other things.
-    shared = finite.filter(
-        pl.col("seed").n_unique().over(BLOCK) == finite["seed"].n_unique()
-    )
-    by_seed = shared.group_by("seed", maintain_order=True)
-    means = by_seed.agg(pl.col("difference").mean())["difference"].to_list()
-    estimate = difference_of(means, [0.0] * len(means))
-    undecided = len(pairs) - len(finite)
-    return Verdict(
-        setting={name: first[name] for name in SETTING},
-        at_paper_rate=first["at_paper_rate"],
-        arm=first["arm"],
-        pairs=len(pairs),
-        higher=finite.filter(pl.col("difference") > 0).height,
-        lower=finite.filter(pl.col("difference") < 0).height,
-        undecided=undecided,
-        blocks=shared.select(BLOCK).n_unique() if means else 0,
-        difference=dataclasses.replace(estimate, left_out=undecided),
     )

@@ -1,169 +1,110 @@
 """Means, intervals and paired tests over the seeds of a study."""
 
-import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import polars as pl
 
 CONFIDENCE = 0.95
-# A difference is significant where its adjusted p value is below.
+# A difference is significant if its adjusted p value is lower.
 LEVEL = 0.05
-# Of the largest number: values that differ by less are taken for the same.
+# Relative to the largest value: smaller differences are due to rounding.
 _ROUNDING = 1e-12
 
-
 ROUGHNESS = (
-    "Roughness is the root mean square of how much a loss curve's change from one "
-    "epoch to the next itself changes: with l(t) the loss after epoch t and "
-    "d(t) = l(t) - l(t-1), it is the root of the mean of (d(t+1) - d(t))^2, in nats "
-    "per epoch. It is 0 where the loss falls or rises in a straight line, and needs "
+    "Roughness is the root mean square of the second difference of a loss curve: with "
+    "l(t) the loss after epoch t and d(t) = l(t) - l(t-1), it is the root of the mean "
+    "of (d(t+1) - d(t))^2, in nats per epoch. It is 0 for a straight line, and needs "
     "three epochs."
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean with its uncertainty.
-
-    Attributes:
-        n: How many finite values it is over.
-        left_out: How many values were not finite: of runs that diverged.
-        mean: Their mean; `None` where there are none.
-        low: Lower end of the 95 % interval by Student's t; `None` for fewer than
-            two values, and where all are the same: they do not say how much others
-            would differ.
-        high: Upper end.
-        p: Of the two-sided test that the mean is zero, for differences; `None`
-            for fewer than two, and where all are the same.
-    """
-
-    n: int
-    left_out: int = 0
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-
-    @property
-    def half(self) -> float | None:
-        """Half the width of the interval."""
-        if self.low is None or self.high is None:
-            return None
-        return (self.high - self.low) / 2
-
-
-def means_of(rows: Sequence[Sequence[float]]) -> list[Estimate]:
-    """The means of several values for each seed, and their 95 % intervals.
+def estimates(
+    frame: pl.DataFrame,
+    by: Sequence[str],
+    differences: Mapping[str, tuple[pl.Expr, pl.Expr]],
+    **counts: pl.Expr,
+) -> pl.DataFrame:
+    """Mean differences with Student's 95 % intervals and tests, for each group.
 
     Args:
-        rows: One for each seed, all of the same length of one or more.
+        frame: A row for each value.
+        by: The columns that make a group.
+        differences: By name, what is subtracted from what; zero gives plain means.
+        **counts: Further aggregations, by name.
 
     Returns:
-        One for each column: `mean -+ t * s / sqrt(n)`, with `s` the standard
-        deviation (n - 1) and `t` the 97.5 % quantile of Student's t. Values that
-        are the same but for rounding have no interval.
+        One row for each group, in the order of the frame: `by`, `counts`, and for
+        each name `m` the mean of the finite differences, `m`; its interval,
+        `m_low` and `m_high`; their number, `m_n`; and `m_p`, of the two-sided t
+        test that the mean is zero. There is no interval and no p value for fewer
+        than two differences, nor if all are the same but for rounding: they do not
+        tell how much others would differ. What is missing or overflows is null.
     """
     from scipy import stats
 
-    table = np.asarray(rows, dtype="float64")
-    if not table.size:
-        return [Estimate(n=0)]
-    table = np.where(np.isfinite(table), table, np.nan)
-    n = np.isfinite(table).sum(axis=0)
-    with np.errstate(all="ignore"):
-        mean = np.nansum(table, axis=0) / n
-        spread = np.sqrt(np.nansum((table - mean) ** 2, axis=0) / (n - 1) / n)
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
-        span = np.fmax.reduce(table) - np.fmin.reduce(table)
-        noise = _ROUNDING * np.fmax.reduce(np.abs(table))
-        half[~(span > noise)] = np.nan
-        columns = zip(n.tolist(), mean, mean - half, mean + half, strict=True)
-    return [
-        _estimate(n, len(table) - n, mean, low, high) for n, mean, low, high in columns
-    ]
+    found = frame.group_by(by, maintain_order=True).agg(
+        *(count.alias(name) for name, count in counts.items()),
+        *(
+            moment
+            for name, terms in differences.items()
+            for moment in _moments(name, *terms)
+        ),
+    )
+    columns: list[str | pl.Series] = [*by, *counts]
+    for name in differences:
+        mean, n, std = (found[f"{name}{end}"].to_numpy() for end in ("", "_n", "_std"))
+        with np.errstate(all="ignore"):  # numbers near 1e308 overflow
+            error = std / np.sqrt(n)
+            low, high = stats.t.interval(CONFIDENCE, n - 1, mean, error)
+            p = 2 * stats.t.sf(np.abs(mean / error), n - 1)
+        for end, numbers in {"": mean, "_low": low, "_high": high, "_p": p}.items():
+            finite = np.where(np.isfinite(numbers), numbers, np.nan)
+            columns.append(pl.Series(f"{name}{end}", finite).fill_nan(None))
+        columns.append(f"{name}_n")
+    return found.select(columns)
 
 
-def difference_of(values: Sequence[float], plain: Sequence[float]) -> Estimate:
-    """The mean of `values - plain`, pair by pair: Student's paired t test.
-
-    Args:
-        values: One for each pair, of the runs with WGD.
-        plain: Of the same pairs, without.
-
-    Returns:
-        The mean difference, its 95 % interval and its p value. Pairs of which
-        one value is not finite are left out, and counted.
-    """
-    from scipy import stats
-
-    pairs = np.asarray([values, plain], dtype="float64").reshape(2, -1)
-    finite = pairs[:, np.isfinite(pairs).all(axis=0)]
-    left_out = pairs.shape[1] - finite.shape[1]
-    n = finite.shape[1]
-    if n == 0:
-        return Estimate(n=0, left_out=left_out)
-    with np.errstate(all="ignore"):  # a stranger's file may hold 1e308
-        differences = finite[0] - finite[1]
-        mean = differences.mean()
-        # Where rounding alone tells the differences apart, t would be noise.
-        noise = _ROUNDING * np.abs(finite).max()
-        if n < 2 or not np.ptp(differences) > noise:
-            return _estimate(n, left_out, mean)
-        test = stats.ttest_rel(*finite)
-        interval = test.confidence_interval(CONFIDENCE)
-    return _estimate(n, left_out, mean, interval.low, interval.high, test.pvalue)
-
-
-def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
+def adjusted(p_values: pl.Series) -> pl.Series:
     """P values adjusted for their number, by Benjamini and Hochberg.
 
     Args:
-        p_values: Those of one family of tests; `None` where there was no test.
+        p_values: Those of one family of tests; null where there was no test.
 
     Returns:
-        In the same order. Calling those below 0.05 gains makes, on average, at
-        most one in twenty of them a false one.
+        In the same order. Of the differences whose adjusted p value is below 0.05,
+        at most one in twenty is false on average.
     """
     from scipy import stats
 
-    tested = [p for p in p_values if p is not None]
-    if not tested:
-        return list(p_values)
-    found = iter(stats.false_discovery_control(tested, method="bh").tolist())
-    return [None if p is None else next(found) for p in p_values]
+    found = p_values.cast(pl.Float64).to_numpy().copy()
+    tested = ~np.isnan(found)
+    found[tested] = stats.false_discovery_control(found[tested], method="bh")
+    return pl.Series(p_values.name, found).fill_nan(None)
 
 
-def roughness(losses: Sequence[float]) -> float | None:
-    """How unsteadily a loss curve runs: see `ROUGHNESS`.
+def roughness(curve: str) -> pl.Expr:
+    """The roughness of a loss curve (see `ROUGHNESS`), in nats per epoch.
 
     Args:
-        losses: After each epoch, in nats.
+        curve: The column of the losses after each epoch, in nats.
 
     Returns:
-        In nats per epoch; `None` for fewer than three epochs, NaN where a loss is
-        not finite.
+        An aggregation: null for fewer than three epochs, and not finite if a loss
+        is not.
     """
-    if len(losses) < 3:
-        return None
-    if not all(map(math.isfinite, losses)):
-        return math.nan
-    turns = [
-        last - 2 * middle + first
-        for first, middle, last in zip(losses, losses[1:], losses[2:], strict=False)
-    ]
-    return math.hypot(*turns) / math.sqrt(len(turns))
+    return pl.col(curve).diff().diff().pow(2).mean().sqrt()
 
 
-def _estimate(n, left_out, mean, low=None, high=None, p=None):
-    """An estimate of plain floats, `None` for what is not finite."""
-    numbers = {"mean": mean, "low": low, "high": high, "p": p}
-    return Estimate(
-        n=n,
-        left_out=left_out,
-        **{
-            name: float(number)
-            for name, number in numbers.items()
-            if number is not None and math.isfinite(number)
-        },
+def _moments(name, value, subtracted):
+    """Mean, number and standard deviation of the finite differences."""
+    difference = value - subtracted
+    is_finite = difference.is_finite()
+    finite = difference.filter(is_finite)
+    size = pl.max_horizontal(value.abs(), subtracted.abs()).filter(is_finite).max()
+    varies = finite.max() - finite.min() > _ROUNDING * size
+    return (
+        finite.mean().alias(name),
+        finite.len().cast(pl.Int64).alias(f"{name}_n"),
+        pl.when(varies).then(finite.std()).alias(f"{name}_std"),
     )

@@ -11,28 +11,25 @@ from pathlib import Path
 
 from keras_wgd import settings
 from keras_wgd.experiments.launch.events import Event, failure
-from keras_wgd.experiments.launch.worker import make_and_tell, prepare_libraries
+from keras_wgd.experiments.launch.worker import make_and_send, prepare_libraries
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 
 LOCAL = "local"
-# How often a run is made again whose worker has died.
+# The number of times that a run is made again after its worker has died.
 RETRIES = 3
-# Seconds.
-_PATIENCE = 10
+_TIMEOUT = 10  # seconds
+_PASSED_ON = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
+# They name devices of this machine; Ray sets them for each worker.
+_OF_THIS_MACHINE = {"CUDA_VISIBLE_DEVICES", "KERAS_TORCH_DEVICE"}
 
 
 def check(address: str) -> None:
-    """See that there is Ray, and something at the address.
-
-    Ray itself would try for minutes.
-
-    Args:
-        address: As for `run_all`.
+    """Check that Ray is installed and that a cluster answers; Ray tries for minutes.
 
     Raises:
-        ValueError: If there is not. The message says what to do.
+        ValueError: If not. The message says what to do.
     """
     try:
         import ray  # noqa: F401
@@ -40,16 +37,16 @@ def check(address: str) -> None:
         raise ValueError(
             f"--ray needs ray: pip install 'keras-wgd[ray]'. Received: {error}"
         ) from error
-    host, _, port = address.removeprefix("ray://").rpartition(":")
     if address in (LOCAL, "auto"):
         return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
+        with socket.create_connection((host, int(port)), timeout=_TIMEOUT):
             pass
     except (OSError, ValueError) as error:
         raise ValueError(
-            "--ray must be the address of a cluster that answers, such as "
-            f"host:6379 or ray://host:10001, or nothing for one of this machine's own. "
+            "--ray must be the address of a cluster that answers, such as host:6379 or "
+            "ray://host:10001, or nothing for a cluster on this machine. "
             f"Received: {address!r}: {error}"
         ) from error
 
@@ -61,21 +58,15 @@ def run_all(
     address: str = LOCAL,
     options: Options = Options(),
 ) -> Generator[Event, None, None]:
-    """Run each spec as a task of a Ray cluster, and say what happens as it does.
+    """Make each run as a task of a Ray cluster, and yield what happens.
 
-    A task whose worker dies is made again, on any machine; where the machines
-    share `out` it goes on from its last whole epoch. The results come back to
-    this process, which keeps those that are not in `out` yet. On the machines of
-    the cluster, keras_wgd and the data set must be where they are here.
+    A task whose worker dies is made again, on any machine; if the machines share `out`
+    it resumes from its last whole epoch. This process keeps the results that are not
+    in `out` yet. The machines of the cluster have keras_wgd and the data set in the
+    same places as this one.
 
-    Args:
-        out: The folder of the study.
-        specs: The runs.
-        jobs: How many run at a time on a local cluster; another has its own
-            resources, and each run asks for one core, and for one GPU where
-            there are any.
-        address: As `ray.init` takes it; `"local"` starts a cluster here.
-        options: How to make the runs.
+    The address is that of `ray.init`; `"local"` starts a cluster here, for `jobs` runs
+    at a time. A run asks for one core, and for one GPU if there are any.
 
     Yields:
         An `Event` for each start, epoch and end.
@@ -89,10 +80,9 @@ def run_all(
 
     local = address == LOCAL
     backend = os.environ.get("KERAS_BACKEND", "")
-    kept = {*_KEPT, *settings.names(backend)} - _OF_THIS_MACHINE
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    # Ray tells of workers that have died on standard output, which may be read by a
-    # program.
+    names = {*_PASSED_ON, *settings.names(backend)} - _OF_THIS_MACHINE
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    # Ray reports dead workers on standard output, which may be for a program.
     with contextlib.redirect_stdout(sys.stderr):
         ray.init(
             address=address,
@@ -119,18 +109,13 @@ def run_all(
             ray.shutdown()
 
 
-_KEPT = ("KERAS_BACKEND", "KERAS_WGD_DATA", "TF_CPP_MIN_LOG_LEVEL")
-# They name devices of the machine that a worker is on; Ray gives it its own.
-_OF_THIS_MACHINE = {"CUDA_VISIBLE_DEVICES", "KERAS_TORCH_DEVICE"}
-
-
 def _follow(ray, events, tasks, out) -> Iterator[Event]:
     pending = list(tasks)
     ended: set[RunSpec] = set()
     while pending:
         done, pending = ray.wait(pending, num_returns=1, timeout=0.2)
-        said = events.get_nowait_batch(events.qsize())
-        yield from (event for event in said if event.spec not in ended)
+        received = events.get_nowait_batch(events.qsize())
+        yield from (event for event in received if event.spec not in ended)
         ended |= {tasks[task] for task in done}
         for task in done:
             spec = tasks[task]
@@ -152,8 +137,8 @@ def _run(
 ) -> results.Result:
     here = settings.of_process(os.environ.get("KERAS_BACKEND", ""))
     difference = settings.difference(wanted, here)
-    if difference:  # set on this machine of the cluster alone
+    if difference:  # the machine has settings of its own
         raise ValueError(f"{socket.gethostname()} has other settings: {difference}")
     out.mkdir(parents=True, exist_ok=True)
     prepare_libraries(threads=1)
-    return make_and_tell(events.put, out, spec, options)
+    return make_and_send(events.put, out, spec, options)

@@ -1,4 +1,4 @@
-"""What happens to runs, and how an error of theirs is told."""
+"""What happens to runs, and the text of their errors."""
 
 import errno
 from typing import Any, Literal, NamedTuple
@@ -7,8 +7,8 @@ from keras_wgd.experiments.spec import RunSpec
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# Of what an error says where memory ran out, in small letters.
-_NO_MEMORY = (
+# In the errors of Python, NumPy and the backends when there is no more memory.
+_OUT_OF_MEMORY = (
     "memoryerror",
     "out of memory",
     "resource_exhausted",
@@ -22,12 +22,12 @@ class Event(NamedTuple):
     """Something that happened to a run.
 
     Attributes:
-        kind: `"start"`, with the number of its process as `detail`; `"epoch"`,
-            with the curves' last values; `"restore"`, the same for an epoch that an
-            earlier process has trained; `"finish"`, with the `Result`; or `"fail"`,
-            with the reason.
+        kind: `"start"`, with the process id as `detail`; `"epoch"`, with the last
+            values of the curves; `"restore"`, the same for an epoch that an earlier
+            process has trained; `"finish"`, with the `Result`; or `"fail"`, with
+            the reason.
         spec: The run.
-        detail: What belongs to the kind.
+        detail: As the kind says.
     """
 
     kind: Literal["start", "epoch", "restore", "finish", "fail"]
@@ -35,30 +35,30 @@ class Event(NamedTuple):
     detail: Any = None
 
 
+class Failed(Exception):
+    """The text of an error of a run, because the error itself may not be sent."""
+
+
 def failure(spec: RunSpec, error: BaseException) -> Event:
-    """The event of a run that has raised an error, unless it ends the study.
+    """The event of a run that has raised an error.
 
     Raises:
-        OSError: If the disk is full.
+        OSError: If the disk is full, which ends the study.
     """
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
-    return Event("fail", spec, in_words(error))
+    return Event("fail", spec, format_error(error))
 
 
-class Failed(Exception):
-    """What a run has raised, in words: the error itself may not be sent whole."""
-
-
-def in_words(error: BaseException) -> str:
-    """An error in one line, for those to whom it cannot be sent whole."""
+def format_error(error: BaseException) -> str:
+    """The type and the message of an error."""
     if isinstance(error, Failed):
         return str(error)
-    words = ": ".join(filter(None, (type(error).__name__, str(error))))
-    return f"memory ran out ({words})" if is_lack_of_memory(error) else words
+    text = ": ".join(filter(None, (type(error).__name__, str(error))))
+    return f"memory ran out ({text})" if is_out_of_memory(error) else text
 
 
-def is_lack_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, NumPy or a backend says that there is no more."""
-    words = f"{type(error).__name__}: {error}".lower()
-    return any(sign in words for sign in _NO_MEMORY)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or a backend says that memory ran out."""
+    text = f"{type(error).__name__}: {error}".lower()
+    return any(sign in text for sign in _OUT_OF_MEMORY)

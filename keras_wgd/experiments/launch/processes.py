@@ -1,4 +1,4 @@
-"""One run on PyTorch, made by several processes that each have a device."""
+"""One run on PyTorch, made by several processes with a device each."""
 
 import errno
 import multiprocessing
@@ -7,29 +7,15 @@ import queue
 import tempfile
 from pathlib import Path
 
-from keras_wgd.experiments.launch.events import in_words
-from keras_wgd.experiments.launch.worker import begin_process
+from keras_wgd.experiments.launch.events import format_error
+from keras_wgd.experiments.launch.worker import init_worker
 from keras_wgd.experiments.options import OnEpoch, Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.results import Result
 
 
-def make(
-    out: Path,
-    spec: RunSpec,
-    options: Options,
-    on_epoch: OnEpoch,
-) -> Result:
+def make(out: Path, spec: RunSpec, options: Options, on_epoch: OnEpoch) -> Result:
     """Make one run as `train.make` does, with `options.devices` processes.
-
-    Args:
-        out: The folder of the study.
-        spec: The run.
-        options: How to make it.
-        on_epoch: As for `train.make`.
-
-    Returns:
-        The result; it is on disk, written by the first process.
 
     Raises:
         OSError: If a process dies or fails; the others are ended.
@@ -55,14 +41,14 @@ def make(
 
 
 def _follow(events, ranks, on_epoch) -> Result:
-    """What the ranks say, until there is a result or one of them is lost."""
+    """Handle the messages of the ranks until there is a result or one has died."""
     while True:
-        died = [rank for rank, process in enumerate(ranks) if process.exitcode]
-        silent = not any(process.is_alive() for process in ranks)
+        died = _died(ranks)
+        all_ended = not any(process.is_alive() for process in ranks)
         try:
             kind, *detail = events.get(timeout=0.1)
         except queue.Empty:
-            if died or silent:
+            if died or all_ended:
                 raise _lost(died, ranks) from None
             continue
         if kind == "epoch":
@@ -70,13 +56,19 @@ def _follow(events, ranks, on_epoch) -> Result:
         elif kind == "result":
             return detail[0]
         else:
-            # It may have failed for want of one that was killed.
-            multiprocessing.connection.wait([p.sentinel for p in ranks], timeout=1)
-            died = [rank for rank, process in enumerate(ranks) if process.exitcode]
-            if died:
+            # The cause may be another rank that was killed. Its files, among them its
+            # sentinel, are closed before the system knows how it ended.
+            sentinels = {process.sentinel: process for process in ranks}
+            for sentinel in multiprocessing.connection.wait(list(sentinels), timeout=1):
+                sentinels[sentinel].join(1)
+            if died := _died(ranks):
                 raise _lost(died, ranks)
-            rank, number, words = detail
-            raise OSError(number or errno.ECHILD, f"{_name(rank, ranks)}: {words}")
+            rank, number, text = detail
+            raise OSError(number or errno.ECHILD, f"{_name(rank, ranks)}: {text}")
+
+
+def _died(ranks):
+    return [rank for rank, process in enumerate(ranks) if process.exitcode]
 
 
 def _lost(died, ranks):
@@ -84,7 +76,7 @@ def _lost(died, ranks):
     reason = "died, and the others were ended" if died else "ended without a result"
     return ChildProcessError(
         errno.ECHILD,
-        f"{which} {reason}; with --out, the same command goes on from the last whole "
+        f"{which} {reason}; with --out, the same command resumes from the last whole "
         "epoch",
     )
 
@@ -94,7 +86,7 @@ def _name(rank, ranks):
 
 
 def _run(rank, meeting, events, out, spec, options) -> None:
-    begin_process(options.devices)
+    init_worker(options.devices)
     import torch
     import torch.distributed as dist
 
@@ -117,11 +109,11 @@ def _run(rank, meeting, events, out, spec, options) -> None:
         result = train.make(out, spec, options, on_epoch, devices.Ranks())
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
-        events.put(("error", rank, number, in_words(error)))
+        events.put(("error", rank, number, format_error(error)))
     else:
         if rank == 0:
             events.put(("result", result))
-    # All is said before the others find that this one has left.
+    # All messages are sent before the other ranks see that this one has left.
     events.close()
     events.join_thread()
     dist.destroy_process_group()

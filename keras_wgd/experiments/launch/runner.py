@@ -1,4 +1,4 @@
-"""Many runs: what is finished is skipped, the rest goes to worker processes."""
+"""Many runs in worker processes of this machine."""
 
 import concurrent.futures as futures
 import errno
@@ -15,12 +15,12 @@ from typing import Any
 from keras_wgd import files
 from keras_wgd.experiments.launch import gpus
 from keras_wgd.experiments.launch.events import Event, failure
-from keras_wgd.experiments.launch.worker import begin_process, make_and_tell
+from keras_wgd.experiments.launch.worker import init_worker, make_and_send
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 
-# In the folder of the study: what the workers' libraries had to say.
+# In the folder of the study: the output of the workers' libraries.
 LOG = ".workers.log"
 
 
@@ -33,41 +33,33 @@ def split(out: Path, specs: list[RunSpec]) -> tuple[list[RunSpec], list[RunSpec]
 def run_all(
     out: Path, specs: list[RunSpec], jobs: int, options: Options = Options()
 ) -> Generator[Event, None, None]:
-    """Run what is given, a number at a time, and say what happens as it does.
+    """Make runs, several at a time, and yield what happens.
 
-    Each worker is a process that imports Keras once and trains one run after
-    another; its result is on disk before the run counts as finished. A run that
-    fails is reported, and the others go on. Where a worker is killed (for lack
-    of memory, say), each run that was under way is made again, alone, and fails
-    if that ends in the same way. Leaving the iteration early (Ctrl-C) ends the
-    workers; what they had not finished goes on from its last whole epoch when it
-    is run again.
-
-    Args:
-        out: The folder of the study.
-        specs: The runs.
-        jobs: How many run at a time.
-        options: How to make them.
+    Each worker imports Keras once and makes one run after another. A run that fails
+    does not stop the others. If a worker is killed (for example, because memory ran
+    out), each run in progress is made again, alone, and fails if its worker is killed
+    again. Closing the generator (Ctrl-C) ends the workers; their runs resume from the
+    last whole epoch when they are made again.
 
     Yields:
-        An `Event` for each start, epoch and end.
+        An `Event` for each start, epoch and end. At the end of a run its result is on
+        disk.
 
     Raises:
-        OSError: If the disk is full, or no worker can start. All runs stop; none
-            of the others would end well.
+        OSError: If the disk is full, or no worker can start. All runs stop.
     """
     os.close(_open_log(out))
     waiting, suspects = list(specs), list[RunSpec]()
     while waiting:
         batch = suspects[:1] or list(waiting)
-        under_way: set[RunSpec] = set()
+        in_progress: set[RunSpec] = set()
         silent = True
         for event in _run_pool(out, batch, jobs, options):
             silent = False
             if event.kind == "start":
-                under_way.add(event.spec)
+                in_progress.add(event.spec)
             if event.kind in ("finish", "fail"):
-                under_way.discard(event.spec)
+                in_progress.discard(event.spec)
                 waiting.remove(event.spec)
             yield event
         if silent:
@@ -76,7 +68,7 @@ def run_all(
         if len(batch) == 1 and batch[0] in waiting:
             waiting.remove(batch[0])
             yield Event("fail", batch[0], "its process was killed")
-        suspects = [spec for spec in waiting if spec in under_way or spec in suspects]
+        suspects = [run for run in waiting if run in in_progress or run in suspects]
 
 
 def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
@@ -88,13 +80,13 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
     places = context.SimpleQueue()
     for place in itertools.islice(itertools.cycle(options.gpus), workers):
         places.put(place)
-    # As many threads where fewer runs are left: sums in another order would end
-    # in other numbers.
+    # The cores are divided by `jobs` even where fewer runs are left: more threads would
+    # change the order of sums, and so the numbers.
     pool = futures.ProcessPoolExecutor(
         workers,
         context,
         _start_worker,
-        (events, jobs, str(out), places if options.gpus else None),
+        (events, jobs, str(out), options.gpus and places),
     )
     try:
         yield from _follow(
@@ -104,20 +96,20 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         pool.shutdown(cancel_futures=True)
-        for spec in specs:  # what a worker was writing when it was ended
+        for spec in specs:
             files.remove_drafts(results.draft_of(out, spec))
 
 
 def _follow(events, tasks) -> Iterator[Event]:
-    """What the workers say, and how each task ends; all ends if one is killed."""
+    """The events of the workers, and the end of each task, until a worker is killed."""
     pending = set(tasks)
     ended: set[RunSpec] = set()
     while pending:
         done, pending = futures.wait(pending, timeout=0.1)
-        # Ends come another way, and may overtake what a run has said before.
+        # Ends do not come through the queue, and may overtake earlier events.
         yield from (event for event in _drain(events) if event.spec not in ended)
         ended |= {tasks[task] for task in done}
-        # What has ended well first: where the pool is broken nothing follows.
+        # Tasks that have ended well come first: a broken pool ends the loop.
         for task in sorted(done, key=lambda task: task.exception() is not None):
             spec, error = tasks[task], task.exception()
             if error is None:
@@ -136,26 +128,26 @@ def _drain(events) -> Iterator[Event]:
             return
 
 
-# What a worker keeps from one run to the next.
+# The queue of a worker process.
 _events: Any = None
 
 
-def _start_worker(events, jobs, out, places=None):
-    """Prepare a worker, before it imports Keras; each takes the next of the places."""
+def _start_worker(events, jobs, out, places):
+    """Prepare a worker, before it imports Keras, on the next of the GPUs."""
     global _events
     _events = events
-    if places is not None:
+    if places:
         os.environ[gpus.VISIBLE] = places.get()
-    # What libraries write there would tear the progress bar apart.
+    # Output of libraries would break the progress bar.
     os.dup2(_open_log(out), sys.stderr.fileno())
-    begin_process(jobs)
+    init_worker(jobs)
 
 
 def _open_log(out):
-    """Open the workers' log, unless a stranger has put something in its place."""
+    """Open the workers' log, unless something else is in its place."""
     path = os.path.join(out, LOG)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    for guard in ("O_NOFOLLOW", "O_NONBLOCK"):  # no link, and no waiting for a reader
+    for guard in ("O_NOFOLLOW", "O_NONBLOCK"):  # no links, no waiting for a pipe
         flags |= getattr(os, guard, 0)
     rule = "the workers' log must be a plain file that can be written to, or absent"
     try:
@@ -169,4 +161,4 @@ def _open_log(out):
 
 
 def _run(out: Path, spec: RunSpec, options: Options) -> results.Result:
-    return make_and_tell(_events.put, out, spec, options)
+    return make_and_send(_events.put, out, spec, options)

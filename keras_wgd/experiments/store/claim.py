@@ -1,4 +1,4 @@
-"""A study's claim to its folder: what it is, and that nobody else is at it."""
+"""The claim of a study to its folder: its plan, and locks against other processes."""
 
 import contextlib
 import dataclasses
@@ -14,18 +14,12 @@ from keras_wgd.experiments.store import results
 
 STUDY = "study.json"
 
-# Seconds.
-_PATIENCE = 10
+_TIMEOUT = 10  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One of so many parts of a study.
-
-    Attributes:
-        number: Which part, from 1.
-        parts: How many there are.
-    """
+    """A part of a study: the `number`-th, from 1, of `parts`."""
 
     number: int = 1
     parts: int = 1
@@ -35,7 +29,7 @@ class Shard:
         """Read `i/n`.
 
         Raises:
-            ValueError: If it is something else.
+            ValueError: If the text is something else.
         """
         number, _, parts = text.partition("/")
         if number.isdecimal() and parts.isdecimal():
@@ -47,10 +41,10 @@ class Shard:
         )
 
     def of(self, specs: list[RunSpec]) -> list[RunSpec]:
-        """The runs of this part: each is in one, with those that it is compared with.
+        """The runs of this part. Runs that are compared are in the same part.
 
-        Machines may differ in their numbers: that must not look like what an arm does.
-        A run stays in its part when seeds are added to the study.
+        The numbers of machines may differ, which must not look like an effect of the
+        arm. A run stays in its part when seeds are added to the study.
         """
         blocks = list(dict.fromkeys(_without_seed(spec.plain) for spec in specs))
         position = {block: number for number, block in enumerate(blocks)}
@@ -70,100 +64,87 @@ def _without_seed(spec):
 def claim(
     out: Path, specs: list[RunSpec], backend: str, shard: Shard = Shard()
 ) -> Iterator[None]:
-    """Hold the folder of a study, which is made, against others and other plans.
+    """Make the folder of a study, and hold it against other studies.
 
-    The shards of one study may share a folder; the system frees what a killed
-    process held. Seeds that are new to the study are added to its record.
-
-    Args:
-        out: The folder.
-        specs: All runs that are asked for, whatever the shard.
-        backend: The backend that makes them.
-        shard: The part that this process makes.
+    The shards of one study may share a folder. The system frees the locks of a killed
+    process. `specs` are the runs of all shards; new seeds are added to the plan.
 
     Raises:
-        ValueError: If a study is at work there, or one of other runs, another
-            backend or other settings was begun there, or a lock is a link. The
+        ValueError: If another process makes runs there, if the plan there has other
+            runs, another backend or other settings, or if a lock is a link. The
             message names the difference.
     """
     results.prepare(out, specs)
     if shard.parts == 1:
         with alone(out):
-            _settle(out, specs, backend)
+            _write_plan(out, specs, backend)
             yield
         return
     with contextlib.ExitStack() as held:
-        # Other shards hold it too, for a moment, when they begin.
-        whole = _hold(held, out / ".lock", out, _PATIENCE)
+        # Other shards hold it for a moment, too, when they start.
+        whole = _hold(held, out / ".lock", out, _TIMEOUT)
         # Shards of another size share runs with this one.
-        _see_free(out, except_size=shard.parts)
+        _check_free(out, except_size=shard.parts)
         _hold(held, out / f".lock-{shard.number}-of-{shard.parts}", out)
-        _settle(out, specs, backend)
+        _write_plan(out, specs, backend)
         whole.release()
         yield
 
 
 @contextlib.contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Hold a folder against every study, whatever it is.
-
-    Args:
-        out: The folder.
+    """Hold a folder against every study.
 
     Raises:
-        ValueError: If a study, or a part of one, is at work there.
+        ValueError: If another process makes runs there.
     """
     with contextlib.ExitStack() as held:
         _hold(held, out / ".lock", out)
-        _see_free(out)
+        _check_free(out)
         yield
 
 
-def _see_free(out, except_size=None):
+def _check_free(out, except_size=None):
     for path in sorted(out.glob(".lock-*-of-*")):
         if not path.name.endswith(f"-of-{except_size}"):
             with contextlib.ExitStack() as held:
                 _hold(held, path, out)
 
 
-def _hold(stack, path, out, patience=0):
-    if path.is_symlink():  # what it leads to would be emptied
+def _hold(stack, path, out, timeout=0):
+    if path.is_symlink():  # FileLock would empty its target
         raise ValueError(
             f"out must hold its locks itself. Received: {files.printable(path)}, a link"
         )
-    lock = FileLock(path, timeout=patience)
+    lock = FileLock(path, timeout=timeout)
     try:
         stack.enter_context(lock)
     except Timeout:
         raise ValueError(
-            "out must be a folder at which no other study is at work; wait for it or "
+            "out must be a folder that no other study is using; wait for it or "
             f"choose another. Received: {out}"
         ) from None
     return lock
 
 
 def check_plan(out: Path, specs: list[RunSpec], backend: str) -> list[RunSpec]:
-    """See that no other study was begun in a folder, which need not be there.
+    """Check that a folder, which need not exist, has no plan of another study.
 
-    Runs that differ from those of the study in nothing but the seed belong to it.
-
-    Args:
-        out: The folder.
-        specs: All runs that are asked for.
-        backend: The backend that makes them.
+    Runs that differ from those of the plan only in the seed belong to the study.
 
     Returns:
-        The runs of the study that was begun there; none if there is no study.
+        The runs of the plan; none if there is no plan.
 
     Raises:
-        ValueError: If another study was begun. The message names the difference.
+        ValueError: If there is a plan of another study. The message names the
+            difference.
     """
     path = out / STUDY
     if not path.exists():
         return []
-    begun, by, having = _begun(path)
-    difference = _difference(begun, by, specs, backend) or settings.difference(
-        having, settings.of_process(backend)
+    begun, its_backend, its_settings = _read_plan(path)
+    difference = _difference(begun, its_backend, specs, backend) or settings.difference(
+        its_settings, settings.of_process(backend)
     )
     if difference:
         raise ValueError(
@@ -176,63 +157,61 @@ def check_plan(out: Path, specs: list[RunSpec], backend: str) -> list[RunSpec]:
 
 
 def recorded(out: Path) -> list[RunSpec]:
-    """All runs of the study that a folder is claimed for, of whatever seeds."""
-    return _begun(out / STUDY)[0]
+    """All runs of the plan in a folder."""
+    return _read_plan(out / STUDY)[0]
 
 
-def _settle(out, specs, backend):
+def _write_plan(out, specs, backend):
     begun = check_plan(out, specs, backend)
-    whole = list(dict.fromkeys([*begun, *specs]))
-    if whole != begun:
+    runs = list(dict.fromkeys([*begun, *specs]))
+    if runs != begun:
         plan = {
             "backend": backend,
             "settings": settings.deciding(backend),
-            "runs": [spec.to_dict() for spec in whole],
+            "runs": [spec.to_dict() for spec in runs],
         }
         files.write_text(out / STUDY, json.dumps(plan, indent=1) + "\n")
 
 
-def _begun(path):
-    """The runs, the backend and the settings of the study that a file tells of."""
-    before = files.read_json(path)
+def _read_plan(path):
+    """The runs, the backend and the settings of a plan."""
+    plan = files.read_json(path)
     try:
-        runs = [RunSpec.from_dict(fields) for fields in before["runs"]]
-        backend = before["backend"]
-        having = settings.of_record(before)
+        runs = [RunSpec.from_dict(fields) for fields in plan["runs"]]
+        if runs and plan["backend"] in settings.BACKENDS:
+            return runs, plan["backend"], settings.of_record(plan)
     except (TypeError, KeyError, ValueError):
-        runs, backend, having = [], None, {}
-    if not runs or backend not in settings.BACKENDS:
-        raise ValueError(
-            files.printable(
-                f"{path} is not of this program: choose another folder, or remove it"
-            )
+        pass
+    raise ValueError(
+        files.printable(
+            f"{path} is not of this program: choose another folder, or remove it"
         )
-    return runs, backend, having
+    )
 
 
 def _difference(
     old: list[RunSpec], old_backend: str, new: list[RunSpec], backend: str
 ) -> str:
-    """What differs, or nothing, in words; the seeds and the order of the runs may."""
+    """The difference between two studies as text; seeds and order do not count."""
     if old_backend != backend:
         return f"backend {old_backend}, now {backend}"
     before, now = (dict.fromkeys(map(_without_seed, runs)) for runs in (old, new))
-    gone = [setting for setting in before if setting not in now]
-    added = [setting for setting in now if setting not in before]
+    gone = [run for run in before if run not in now]
+    added = [run for run in now if run not in before]
     if not gone and not added:
         return ""
     for name in new[0].to_dict():
-        values = [
-            list(dict.fromkeys(getattr(setting, name) for setting in row))
-            for row in (before, now)
-        ]
-        if set(values[0]) != set(values[1]):
-            was, is_now = (", ".join(map(str, row)) for row in values)
-            return f"{name} {was}, now {is_now}"
+        was, is_now = (
+            list(dict.fromkeys(getattr(run, name) for run in runs))
+            for runs in (before, now)
+        )
+        if set(was) != set(is_now):
+            return f"{name} {_joined(was)}, now {_joined(is_now)}"
+    run, which = (gone[0], "then") if gone else (added[0], "now")
+    values = [run.optimizer, run.learning_rate, run.mean_over]
     counts = f"{len(before)} settings, now {len(now)}"
-    setting, which = (gone[0], "then") if gone else (added[0], "now")
-    fields = ", ".join(
-        str(getattr(setting, name))
-        for name in ("optimizer", "learning_rate", "mean_over")
-    )
-    return f"{counts}; {which} alone: {fields}"
+    return f"{counts}; {which} alone: {_joined(values)}"
+
+
+def _joined(values):
+    return ", ".join(map(str, values))

@@ -1,4 +1,4 @@
-"""The results of several folders, of one machine or of many."""
+"""The results of several folders, from one machine or many."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +6,15 @@ from pathlib import Path
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.files import printable
-from keras_wgd.settings import in_words
+from keras_wgd.settings import as_text
 
 
 def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
-    """Read the runs of several folders, of one machine or of many.
-
-    Args:
-        folders: Of studies; each is read once.
+    """Read the runs of several studies, each folder once.
 
     Returns:
-        The results, and a line for each entry that is not used: it could not be
-        read, or an earlier folder has the same run on the same backend, with
+        The results, and a line for each folder of a run that is not used: it could
+        not be read, or an earlier folder has the same run on the same backend with
         the same settings.
 
     Raises:
@@ -36,14 +33,11 @@ def collect(folders: Sequence[Path]) -> tuple[list[Result], list[str]]:
         read, unreadable = results.read_all(folder)
         problems += unreadable
         for result in read:
-            run = (result.spec.id, result.backend, in_words(result.settings))
+            run = (result.spec.id, result.backend, as_text(result.settings))
             if run in found:
-                problems.append(
-                    printable(
-                        f"{results.path_of(folder, result.spec)} is the same run as "
-                        f"that of {first[run]}"
-                    )
-                )
-                continue
-            found[run], first[run] = result, folder
+                path = results.path_of(folder, result.spec)
+                text = f"{path} is the same run as that of {first[run]}"
+                problems.append(printable(text))
+            else:
+                found[run], first[run] = result, folder
     return list(found.values()), problems

@@ -12,30 +12,35 @@ import numpy as np
 from keras_wgd import settings
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.validation import is_whole
-from keras_wgd.files import from_json, printable, read_json, to_json, write_json
+from keras_wgd.files import nan_to_none, none_to_nan, printable, read_json, write_json
 
 # Where `keras-wgd report` writes, beside the runs.
 REPORT = "report"
 REPORT_PAGE = "report.html"
 
+# Kept results that could not be read; no run has a point in its name.
+_ASIDE = ".damaged-"
+# The fields of a result with numbers that may not be finite, which JSON lacks.
+_MEASURED = ("metrics", "curves", "norm_ratios")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a run leaves.
+    """The result of a run.
 
     Attributes:
         spec: The run.
-        metrics: Accuracy, loss, mean recall, mean precision and kappa on the
-            test images after the last epoch; fractions, and nats for the loss.
+        metrics: The metrics of `METRICS` on the test images after the last epoch;
+            fractions, and nats for the loss.
         curves: After each epoch, by the names in `CURVES`: loss and accuracy in
             training (means over the epoch, without L2) and on the test images.
-        seconds: Time of each epoch's training, in seconds.
-        norm_ratios: `||h|| / ||g||` of the centred kernels in each epoch: the
+        seconds: The time of each epoch's training, in seconds.
+        norm_ratios: `||h|| / ||g||` of the centered kernels in each epoch: the
             root of the ratio of the sums of squares over its steps (Eq. 17).
             Empty in a plain run.
-        confusion: How many test images of each class (rows) were taken for
-            which (columns).
-        centred: How many of the network's trainable variables were centred.
+        confusion: The number of test images of each class (rows) that were taken
+            for each class (columns).
+        centered: The number of trainable variables that were centered.
         environment: Versions, backend, machine, git commit and settings.
     """
 
@@ -45,30 +50,36 @@ class Result:
     seconds: list[float]
     norm_ratios: list[float]
     confusion: list[list[int]]
-    centred: int
+    centered: int
     environment: dict[str, Any]
 
     @property
     def backend(self) -> str:
-        """Keras's backend; "unknown" where the environment does not say."""
+        """Keras's backend; "unknown" if the environment does not name it."""
         backend = self.environment.get("backend")
         return backend if backend in settings.BACKENDS else "unknown"
 
     @property
     def settings(self) -> dict[str, str]:
-        """What decides the numbers besides spec and backend: `settings.of_record`."""
+        """The settings that changed the numbers: `settings.of_record`."""
         return settings.of_record(self.environment)
 
 
-def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
-    """Make the folder of a study, and see that its runs can be kept there.
+def path_of(out: Path, spec: RunSpec) -> Path:
+    """The folder of a run in the folder of a study."""
+    return out / spec.id
 
-    Args:
-        out: The folder.
-        specs: The runs.
+
+def draft_of(out: Path, spec: RunSpec) -> Path:
+    """The folder of a run that is not finished."""
+    return out / f".{spec.id}"
+
+
+def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
+    """Make the folder of a study, and check that its runs can be kept there.
 
     Raises:
-        ValueError: If it cannot be made, or not be written to.
+        ValueError: If it cannot be made, or as by `check_places`.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -80,15 +91,11 @@ def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
 
 
 def check_places(out: Path, specs: Sequence[RunSpec]) -> None:
-    """See that runs can be kept in a folder; where it is not there yet, nothing.
-
-    Args:
-        out: The folder.
-        specs: The runs.
+    """Check that runs can be kept in a folder, if it exists.
 
     Raises:
-        ValueError: If it is none, cannot be written to, or has something else in
-            the place of a run.
+        ValueError: If it is no folder, cannot be written to, or has something else
+            in the place of a run.
     """
     if not os.path.lexists(out):
         return
@@ -97,34 +104,29 @@ def check_places(out: Path, specs: Sequence[RunSpec]) -> None:
             f"out must be a folder that can be written to. Received: {out}"
         )
     for spec in specs:
-        folder = path_of(out, spec)
+        folder, draft = path_of(out, spec), draft_of(out, spec)
         if folder.exists() and not folder.is_dir():
             raise ValueError(
-                f"out must have room for the folder of each run. Received: {folder}, "
-                "a file"
+                "out must have room for the folder of each run. "
+                f"Received: {folder}, a file"
             )
-        if draft_of(out, spec).is_symlink():
+        if draft.is_symlink():
             raise ValueError(
-                "out must hold the folders of its runs itself. Received: "
-                f"{draft_of(out, spec)}, a link"
+                "out must hold the folders of its runs itself. "
+                f"Received: {draft}, a link"
             )
 
 
 def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
-    """See that what lies in the places of runs may be used, before any is made.
-
-    Args:
-        out: The folder of the study; it need not be there.
-        specs: The runs.
-        backend: The backend that makes them.
+    """Check that results which exist may be used with new ones on a backend.
 
     Returns:
-        A printable line for each place with something in it that is no result.
+        A printable line for each folder of a run that holds no result.
 
     Raises:
         ValueError: If a run was made on another backend or with other settings, or
             as by `check_places`.
-        OSError: If one cannot be read at this moment.
+        OSError: If a result cannot be read at this moment.
     """
     check_places(out, specs)
     problems = []
@@ -154,13 +156,8 @@ def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
     return problems
 
 
-def path_of(out: Path, spec: RunSpec) -> Path:
-    """The folder of a run."""
-    return out / spec.id
-
-
 def is_finished(out: Path, spec: RunSpec) -> bool:
-    """Whether the run has left its result, whole.
+    """Whether a run has a whole result.
 
     Raises:
         OSError: If that cannot be read at this moment.
@@ -172,7 +169,7 @@ def is_finished(out: Path, spec: RunSpec) -> bool:
 
 
 def state_of(out: Path, spec: RunSpec) -> str:
-    """What there is of a run: it is "finished", "begun" or "waiting".
+    """The state of a run: "finished", "begun" or "waiting".
 
     Raises:
         OSError: If that cannot be read at this moment.
@@ -182,20 +179,11 @@ def state_of(out: Path, spec: RunSpec) -> str:
     return "begun" if draft_of(out, spec).is_dir() else "waiting"
 
 
-def draft_of(out: Path, spec: RunSpec) -> Path:
-    """The folder of a run that is under way."""
-    return out / f".{spec.id}"
-
-
 def write(out: Path, result: Result) -> Path:
-    """Complete the folder of a run and move it to its place in one step.
+    """Complete the draft of a run, and move it to the run's place in one step.
 
-    What is there already is no result, or it would have been used; it is kept under
-    another name, for whoever can mend it.
-
-    Args:
-        out: The folder of the study.
-        result: The result.
+    What is in that place is no result, or it would have been used. It is kept under
+    another name, so that it can be repaired.
 
     Returns:
         The folder of the run.
@@ -210,40 +198,27 @@ def write(out: Path, result: Result) -> Path:
     return folder
 
 
-# No run's name has a point in it.
-_ASIDE = ".damaged-"
-
-
 def _aside(folder):
-    """The next name that is free for what is no result, in the place of one."""
+    """The next free name for a folder that holds no result."""
     names = (f"{folder.name}{_ASIDE}{number}" for number in itertools.count(1))
     paths = map(folder.with_name, names)
     return next(path for path in paths if not os.path.lexists(path))
 
 
 def to_dict(result: Result) -> dict[str, Any]:
-    """The fields but for the spec, ready for JSON."""
+    """The fields except the spec, ready for JSON."""
     names = (field.name for field in dataclasses.fields(result))
     fields = {name: getattr(result, name) for name in names if name != "spec"}
-    return {
-        name: to_json(value) if name in _MEASURED else value
-        for name, value in fields.items()
-    }
+    return fields | {name: nan_to_none(fields[name]) for name in _MEASURED}
 
 
 def read(folder: Path) -> Result:
-    """Read the result of one run.
-
-    Args:
-        folder: The folder of the run.
-
-    Returns:
-        The result.
+    """Read the result of the run with this folder.
 
     Raises:
-        ValueError: If something is missing, cut off, or of another kind, or is a
-            link, or the folder has not the name of its run. The message names the
-            file, in one printable line.
+        ValueError: If a file is missing, damaged, a link, or not what a run leaves,
+            or if the folder is not named for its run. The message is one printable
+            line and names the file.
         OSError: If it cannot be read at this moment.
     """
     try:
@@ -255,22 +230,29 @@ def read(folder: Path) -> Result:
 def _read(folder):
     if folder.is_symlink():
         raise ValueError(f"{folder} is a link, not a folder")
-    spec = _spec(folder / "spec.json")
-    if folder.name != spec.id:  # or a copy would count as another seed
+    path = folder / "spec.json"
+    fields = read_json(path)
+    try:
+        spec = RunSpec.from_dict(fields)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if folder.name != spec.id:  # a copy would count as another seed
         raise ValueError(f"{folder} is not named for its run, {spec.id}")
-    fields = read_json(folder / "result.json")
+    path = folder / "result.json"
+    fields = read_json(path)
+    if isinstance(fields, dict) and "centred" in fields:  # an earlier spelling
+        fields["centered"] = fields.pop("centred")
     names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
-    whole = isinstance(fields, dict) and set(fields) == names
-    if not whole or not is_whole(fields, spec.epochs):
-        raise ValueError(f"{folder / 'result.json'} is not the result of its spec")
+    has_names = isinstance(fields, dict) and set(fields) == names
+    if not has_names or not is_whole(fields, spec.epochs):
+        raise ValueError(f"{path} is not the result of its spec")
     for name in _MEASURED:
-        fields[name] = from_json(fields[name])
+        fields[name] = none_to_nan(fields[name])
     confusion = np.asarray(fields["confusion"], dtype="float64")
     accuracy = np.trace(confusion) / confusion.sum()
     if abs(fields["metrics"]["accuracy"] - accuracy) > 1e-9:
         raise ValueError(
-            f"{folder / 'result.json'} says an accuracy that is not that of its "
-            "confusion matrix"
+            f"{path} says an accuracy that is not that of its confusion matrix"
         )
     return Result(spec=spec, **fields)
 
@@ -278,13 +260,10 @@ def _read(folder):
 def read_all(out: Path) -> tuple[list[Result], list[str]]:
     """Read every run of a study.
 
-    Args:
-        out: The folder of the study.
-
     Returns:
         The results, in the order of their names, and a printable line for each
-        entry that could not be read. Hidden files, plain files, reports and what
-        was damaged and has been made again are no entries.
+        folder that could not be read. Hidden folders, files, reports and damaged
+        results that were kept do not count.
     """
     found, problems = [], []
     for folder in sorted(out.iterdir()):
@@ -304,15 +283,3 @@ def _is_report(folder):
     return folder.name == REPORT or (
         (folder / REPORT_PAGE).is_file() and not (folder / "spec.json").exists()
     )
-
-
-def _spec(path):
-    fields = read_json(path)
-    try:
-        return RunSpec.from_dict(fields)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-# What may hold a number that is not finite, which JSON has no word for.
-_MEASURED = ("metrics", "curves", "norm_ratios")

@@ -1,4 +1,4 @@
-"""Where a run stands after an epoch: its variables and what it has measured."""
+"""The state of a run after an epoch: its variables and what it has measured."""
 
 import dataclasses
 import json
@@ -14,14 +14,14 @@ from keras import ops
 from keras_wgd import archive, settings
 from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.experiments.store.validation import is_row
+from keras_wgd.experiments.store.validation import has_epochs
 from keras_wgd.files import (
     atomic,
-    check_plain,
-    from_json,
+    check_regular_file,
+    nan_to_none,
+    none_to_nan,
     read_json,
     remove_drafts,
-    to_json,
     write_text,
 )
 
@@ -34,8 +34,8 @@ class Progress:
 
     Attributes:
         curves: By the names in `CURVES`.
-        seconds: Time of each epoch's training.
-        norm_ratios: `||h|| / ||g||` of each epoch; none in a plain run.
+        seconds: The time of each epoch's training.
+        norm_ratios: `||h|| / ||g||` of each epoch; empty in a plain run.
     """
 
     curves: dict[str, list[float]] = dataclasses.field(
@@ -46,21 +46,11 @@ class Progress:
 
     @property
     def epochs(self) -> int:
-        """How many epochs are done."""
+        """The number of whole epochs."""
         return len(self.seconds)
 
-    def is_whole(self, spec: RunSpec) -> bool:
-        """Whether there is an entry of each kind for each epoch, in numbers."""
-        ratios = 0 if spec.mean_over is None else self.epochs
-        return (
-            self.epochs <= spec.epochs
-            and list(self.curves) == list(CURVES)
-            and {len(curve) for curve in self.curves.values()} == {self.epochs}
-            and len(self.norm_ratios) == ratios
-        )
-
     def at(self, epoch: int) -> dict[str, float]:
-        """The value of each curve after the epoch of that number, from 0."""
+        """The value of each curve after an epoch; the first epoch is 0."""
         return {name: curve[epoch] for name, curve in self.curves.items()}
 
 
@@ -69,29 +59,24 @@ def save(
 ) -> None:
     """Write the state after an epoch, so that it can be read at any moment.
 
-    The variables go into a file of their own, and count once `progress.json`
-    names them; a run that is killed in between goes on from the epoch before.
-
-    Args:
-        folder: The folder of the run; it is made.
-        spec: The run.
-        progress: What it has measured.
-        variables: Those of the model and of the optimizer.
+    The variables go into a file of their own, which counts when `progress.json` names
+    it. A run that is killed in between resumes from the epoch before.
 
     Raises:
-        OSError: If the disk is full, say; the state before stays.
+        OSError: If the disk is full, for example; the state before is kept.
     """
     folder.mkdir(exist_ok=True)
     weights = folder / f"weights-{progress.epochs}.npz"
     arrays = [ops.convert_to_numpy(variable) for variable in variables]
     with atomic(weights) as draft, draft.open("wb") as file:
         np.savez(file, *arrays)
+    backend = keras.backend.backend()
     fields = {
         "spec": spec.to_dict(),
-        "backend": keras.backend.backend(),
-        "settings": settings.deciding(keras.backend.backend()),
+        "backend": backend,
+        "settings": settings.deciding(backend),
         "weights": weights.name,
-        **to_json(dataclasses.asdict(progress)),
+        **nan_to_none(dataclasses.asdict(progress)),
     }
     write_text(folder / PROGRESS, json.dumps(fields, allow_nan=False))
     for old in folder.glob("weights-*.npz"):
@@ -100,51 +85,48 @@ def save(
 
 
 def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
-    """Set the variables to where the run stood, if it has been under way.
-
-    Args:
-        folder: The folder of the run.
-        spec: The run.
-        variables: Those of the model and of the optimizer, as in `save`.
+    """Set the variables to the state of a run in its folder, if there is one.
 
     Returns:
-        What was measured; nothing where there is no state, or not of this run,
-        or it is damaged: then the variables are as they were.
+        What the run has measured. Without a state, or with one that is damaged or of
+        another run, this is empty and the variables stay as they are.
     """
-    wanted = [
+    kinds = [
         (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables
     ]
     try:
-        fields = read_json(folder / PROGRESS)
-        rows = {name: fields[name] for name in ("seconds", "norm_ratios")}
-        rows |= fields["curves"]
-        if not all(is_row(name, row, len(row)) for name, row in rows.items()):
-            return Progress()
-        progress = Progress(
-            **{
-                field.name: from_json(fields[field.name])
-                for field in dataclasses.fields(Progress)
-            }
-        )
-        weights = folder / Path(fields["weights"]).name  # never outside the folder
-        backend = keras.backend.backend()
-        known = [spec.to_dict(), backend, settings.of_process(backend)]
-        begun = [fields["spec"], fields["backend"], settings.of_record(fields)]
-        if known != begun or not progress.is_whole(spec):
-            return Progress()
-        check_plain(weights)
-        most = sum(8 * math.prod(shape) for shape, _ in wanted)  # of the widest numbers
-        arrays = archive.read(weights, archive.names(weights), most)
+        progress, arrays = _read(folder, spec, kinds)
     except (
         *(AttributeError, FileNotFoundError, KeyError),
         *(OverflowError, TypeError, ValueError),
     ):
         return Progress()
-    if wanted != [(array.shape, array.dtype.name) for array in arrays]:
-        return Progress()
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return progress
+
+
+def _read(folder, spec, kinds):
+    fields = read_json(folder / PROGRESS)
+    backend = keras.backend.backend()
+    expected = [spec, backend, settings.of_process(backend)]
+    begun = RunSpec.from_dict(fields["spec"])
+    if expected != [begun, fields["backend"], settings.of_record(fields)]:
+        raise ValueError("the state is of another run")
+    names = (field.name for field in dataclasses.fields(Progress))
+    measured = {name: fields[name] for name in names}
+    epochs, wrapped = len(measured["seconds"]), spec.mean_over is not None
+    if epochs > spec.epochs or bool(measured["norm_ratios"]) is not wrapped:
+        raise ValueError("the state is not that of an epoch")
+    if not has_epochs(measured, epochs):
+        raise ValueError("the state is damaged")
+    weights = folder / Path(fields["weights"]).name  # never outside the folder
+    check_regular_file(weights)
+    size = sum(8 * math.prod(shape) for shape, _ in kinds)  # of the widest numbers
+    arrays = archive.read(weights, archive.names(weights), size)
+    if kinds != [(array.shape, array.dtype.name) for array in arrays]:
+        raise ValueError("the arrays are not those of the variables")
+    return Progress(**none_to_nan(measured)), arrays
 
 
 def remove(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""One run on many devices, with the engine that each backend has.
+"""One run on several devices, with the engine of each backend.
 
-A batch is split evenly, gradients are averaged, and batch normalisation takes its
-statistics over the whole batch: the run is the one that a single device makes, but
-for the order of sums.
+A batch is split evenly, gradients are averaged, and batch normalization takes its
+statistics over the whole batch. The run is that of a single device, except for the
+order of sums.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from keras import ops
 
 
 class OneDevice:
-    """One device, which the backend chooses."""
+    """One device, chosen by the backend."""
 
     rank = 0
     ranks = 1
@@ -23,11 +23,11 @@ class OneDevice:
         self.count = count
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """The context in which model and optimizer are made."""
+        """The context in which model and optimizer are built."""
         return contextlib.nullcontext()
 
     def spread(self, model: keras.Model) -> keras.Model:
-        """The model to compile, fit and predict with; its variables are the same."""
+        """The model to compile, fit and predict with, of the same variables."""
         return model
 
     def mean(self, value: Any) -> Any:
@@ -39,20 +39,20 @@ class OneDevice:
 
 
 class Sharded(OneDevice):
-    """JAX: each batch on many devices of this process, the variables on each."""
+    """JAX: batches are split over devices of this process, variables are copied."""
 
     def __init__(self, devices):
         super().__init__(len(devices))
         self._distribution = keras.distribution.DataParallel(devices=devices)
 
     def scope(self):
-        """None: the distribution stays, for `fit`. `clear_session` takes it away."""
+        """No context: the distribution also holds in `fit`, until `clear_session`."""
         keras.distribution.set_distribution(self._distribution)
         return contextlib.nullcontext()
 
 
 class Mirrored(OneDevice):
-    """TensorFlow: a copy of each variable on each device of this process."""
+    """TensorFlow: each variable has a copy on each device of this process."""
 
     def __init__(self, names):
         import tensorflow as tf
@@ -61,11 +61,11 @@ class Mirrored(OneDevice):
         self._strategy = tf.distribute.MirroredStrategy(names)
 
     def scope(self):
-        """The strategy's."""
+        """The scope of the strategy."""
         return self._strategy.scope()
 
     def spread(self, model):
-        """The model, its batch normalisation made to see whole batches."""
+        """The model, with batch normalization over whole batches."""
         import tensorflow as tf
 
         def mean(value):
@@ -79,7 +79,7 @@ class Mirrored(OneDevice):
 
 
 class Ranks(OneDevice):
-    """PyTorch: a process for each device, this one among them, in its default group."""
+    """PyTorch: this process and others, each with a device, in the default group."""
 
     def __init__(self):
         import torch.distributed as dist
@@ -88,7 +88,7 @@ class Ranks(OneDevice):
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
 
     def spread(self, model):
-        """A model around this one that averages the gradients of all ranks."""
+        """A model around this one, which averages the gradients of all ranks."""
         import torch
         import torch.distributed as dist
 
@@ -99,7 +99,7 @@ class Ranks(OneDevice):
                 dist.all_reduce(mean)
                 return mean
 
-            # What a rank gives to the mean is in the loss of every rank.
+            # A rank's part of the mean enters the loss of every rank.
             @staticmethod
             def backward(context, gradient):
                 return Mean.forward(context, gradient)
@@ -118,7 +118,7 @@ class Ranks(OneDevice):
         return float(total) / self.ranks
 
     def wait(self):
-        """Wait until all ranks have come here."""
+        """Wait for all ranks."""
         import torch.distributed as dist
 
         dist.barrier()
@@ -132,7 +132,7 @@ class _Replica(keras.Model):
 
         super().__init__()
         self.network = network
-        # In a tuple, where torch does not see it: it has the network once more.
+        # In a tuple, so that torch does not find the network a second time.
         self._parallel = (DistributedDataParallel(network),)
 
     def call(self, inputs, training=None):
@@ -142,19 +142,16 @@ class _Replica(keras.Model):
 
 
 def _normalize_whole_batches(model, mean):
-    """Take the statistics of batch normalisation over all parts of a batch.
+    """Let batch normalization take its statistics over all parts of a batch.
 
-    Keras does so (`synchronized=True`) on TensorFlow alone, and writes it into the
-    saved model, which the other backends then refuse.
-
-    Args:
-        model: The model.
-        mean: Averages a tensor over the parts, and passes gradients back.
+    With `synchronized=True` Keras does so on TensorFlow only, and the other backends
+    refuse the saved model. `mean` averages a tensor over the parts, and is
+    differentiable.
     """
 
     def moments_of(layer):
         def moments(inputs, mask):
-            assert mask is None  # no network of a study has one
+            assert mask is None  # no network of this package has one
             axes = tuple(layer._reduction_axes)
             center = mean(ops.mean(inputs, axes, keepdims=True))
             variance = mean(ops.mean(ops.square(inputs - center), axes))
@@ -168,14 +165,10 @@ def _normalize_whole_batches(model, mean):
 
 
 def check(count: int, batch_size: int) -> None:
-    """See that a batch can be split, before anything is started.
-
-    Args:
-        count: The devices.
-        batch_size: Images in a batch.
+    """Check that a batch can be split over devices.
 
     Raises:
-        ValueError: If it cannot.
+        ValueError: If not.
     """
     if count < 1 or batch_size % count:
         raise ValueError(
@@ -185,16 +178,16 @@ def check(count: int, batch_size: int) -> None:
 
 
 def start(count: int) -> OneDevice:
-    """Take so many devices of this machine, before the backend has been used.
+    """Use several devices of this machine. The backend must not be in use before.
 
     Args:
-        count: How many: GPUs where there are any, else cores.
+        count: The number of devices: GPUs or, without a GPU, cores.
 
     Returns:
-        What to make the run with; on PyTorch it is made by `processes.make`.
+        The engine for `train`; on PyTorch `processes.make` makes the run.
 
     Raises:
-        ValueError: If there are fewer.
+        ValueError: If there are fewer devices.
     """
     if count == 1:
         return OneDevice()
@@ -204,13 +197,13 @@ def start(count: int) -> OneDevice:
 
         _use_jax(jax, count)
         devices = keras.distribution.list_devices()
-        _see_enough(count, len(devices) if jax.default_backend() != "cpu" else 0)
+        _check_enough(count, len(devices) if jax.default_backend() != "cpu" else 0)
         return Sharded(devices[:count])
     if backend == "tensorflow":
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-        _see_enough(count, len(gpus))
+        _check_enough(count, len(gpus))
         if not gpus:
             cpu = tf.config.list_physical_devices("CPU")[0]
             parts = [tf.config.LogicalDeviceConfiguration()] * count
@@ -220,7 +213,7 @@ def start(count: int) -> OneDevice:
         return Mirrored(names[:count])
     import torch
 
-    _see_enough(count, torch.cuda.device_count())
+    _check_enough(count, torch.cuda.device_count())
     return OneDevice(count)
 
 
@@ -234,7 +227,7 @@ def _use_jax(jax, count):
         ) from error
 
 
-def _see_enough(count, gpus):
+def _check_enough(count, gpus):
     cores = os.cpu_count() or 1
     there, kind = (gpus, "GPUs") if gpus else (cores, "cores, as there is no GPU")
     if count > there:

@@ -1,4 +1,4 @@
-"""What a run is made from: its data, and the checks that come before hours of work."""
+"""The data of runs, and checks that come before hours of work; without Keras."""
 
 import functools
 from collections.abc import Sequence
@@ -11,17 +11,10 @@ _load = functools.cache(datasets.load)
 
 
 def load(spec: RunSpec, options: Options) -> datasets.Dataset:
-    """The data set of a run; runs with the same one share it.
-
-    Args:
-        spec: The run.
-        options: Where its files are.
-
-    Returns:
-        The data set, of the sizes that the spec names.
+    """The data set of a run; runs with the same data set share it.
 
     Raises:
-        ValueError: If it cannot be had.
+        ValueError: If it cannot be loaded.
     """
     return _load(
         spec.dataset,
@@ -33,18 +26,14 @@ def load(spec: RunSpec, options: Options) -> datasets.Dataset:
 
 
 def check(specs: Sequence[RunSpec], options: Options) -> tuple[list[str], list[str]]:
-    """See that runs can be made, as far as that can be told before, without Keras.
-
-    Args:
-        specs: The runs.
-        options: How to make them.
+    """Check as much as possible that runs can be made.
 
     Returns:
         A line for each image that is skipped, and the warnings of the data sets, each
         once.
 
     Raises:
-        ValueError: If a network or a data set cannot be had, or they do not fit.
+        ValueError: If a network or a data set is not available, or if they do not fit.
     """
     for spec in specs:
         models.check(spec.model, stem=spec.stem)

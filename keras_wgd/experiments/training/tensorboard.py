@@ -1,4 +1,4 @@
-"""Curves of a run for TensorBoard."""
+"""The curves of a run for TensorBoard."""
 
 import tempfile
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from keras_wgd.files import DRAFT
 
 if TYPE_CHECKING:
-    # It imports Keras, which whoever calls `check` does without.
+    # It imports Keras, which `check` does not need.
     from keras_wgd.experiments.training.checkpoint import Progress
 
 FOLDER = "tensorboard"
 
 
 def check() -> None:
-    """Raise a ValueError where the package that writes the files is absent."""
+    """Raise a ValueError if the package that writes the files is not installed."""
     try:
         import tensorboardX  # noqa: F401
     except ImportError as error:
@@ -25,17 +25,12 @@ def check() -> None:
 
 
 def write(folder: Path, progress: "Progress", since: int) -> None:
-    """Add what epochs have measured.
+    """Write the curves from an epoch, counted from 1, to the last whole one.
 
-    TensorBoard shows these in place of what it was given for them before.
-
-    Args:
-        folder: The folder of the run.
-        progress: What it has measured.
-        since: The first epoch to write, from 1; the last is the last one done.
+    They replace earlier values of these epochs.
 
     Raises:
-        ValueError: If a link is in the place of the curves' folder.
+        ValueError: If a link is in the place of the folder of the curves.
     """
     from tensorboardX import SummaryWriter
 
@@ -45,20 +40,17 @@ def write(folder: Path, progress: "Progress", since: int) -> None:
             f"{FOLDER} must be a folder of the run's own. Received: {place}, a link"
         )
     place.mkdir(exist_ok=True)
-    # In a folder of its own no link of a stranger's has the file's name, either.
+    # In a new folder no link of a stranger can have the name of the file.
     with tempfile.TemporaryDirectory(dir=folder, prefix=DRAFT) as draft:
         with SummaryWriter(
             draft, purge_step=since, filename_suffix=f".{progress.epochs}"
         ) as writer:
             for step in range(since, progress.epochs + 1):
-                for name, value in _scalars(progress, step).items():
+                scalars = progress.at(step - 1)
+                scalars["seconds"] = progress.seconds[step - 1]
+                if progress.norm_ratios:
+                    scalars["norm_ratio"] = progress.norm_ratios[step - 1]
+                for name, value in scalars.items():
                     writer.add_scalar(name.replace("_", "/", 1), value, step)
         for file in Path(draft).iterdir():
             file.replace(place / file.name)
-
-
-def _scalars(progress, step):
-    scalars = progress.at(step - 1) | {"seconds": progress.seconds[step - 1]}
-    if progress.norm_ratios:
-        scalars["norm_ratio"] = progress.norm_ratios[step - 1]
-    return scalars

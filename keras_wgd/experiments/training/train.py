@@ -1,30 +1,28 @@
-"""One run: spec, data, network, optimizer, epochs, metrics, result."""
+"""One run: data, network, optimizer, epochs, metrics, result."""
 
 import math
-import sys
 import time
 from pathlib import Path
 
 import keras
 
 from keras_wgd.environment import environment, keras_defaults
-from keras_wgd.experiments import metrics, optimizers
+from keras_wgd.experiments import metrics
 from keras_wgd.experiments.options import OnEpoch, Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.experiments.training import checkpoint, inputs, tensorboard
+from keras_wgd.experiments.training.build import build_model, build_optimizer
 from keras_wgd.experiments.training.checkpoint import Progress
 from keras_wgd.experiments.training.devices import OneDevice
 from keras_wgd.files import atomic
-from keras_wgd.optimizers import inner
-from keras_wgd.optimizers.wgd import WGD
-from keras_wgd.tasks import datasets, models
+from keras_wgd.tasks.datasets import Dataset
 
 MODEL = "model.keras"
 
-# Evaluation needs no gradients, so it takes larger batches: at most so many images,
-# and so many numbers in them.
+# The maximum of images in a test batch, and of numbers in them. Batches are larger
+# than in training because evaluation needs no gradients.
 _TEST_BATCH, _TEST_NUMBERS = 1000, 2**25
 
 
@@ -35,17 +33,10 @@ def make(
     on_epoch: OnEpoch = lambda epoch, curves, restored: None,
     devices: OneDevice | None = None,
 ) -> Result:
-    """Make one run of a study: load its data, train, and keep the result.
+    """Make one run of the study in the folder `out`, and keep its result there.
 
-    Args:
-        out: The folder of the study.
-        spec: The run.
-        options: How to make it.
-        on_epoch: As in `train`.
-        devices: As in `train`.
-
-    Returns:
-        The result; it is on disk, if this is the first of several processes.
+    The arguments are those of `train`. Of several processes, the first keeps the
+    result.
     """
     data = inputs.load(spec, options)
     devices = devices or OneDevice()
@@ -59,7 +50,7 @@ def make(
 @keras_defaults()
 def train(
     spec: RunSpec,
-    data: datasets.Dataset,
+    data: Dataset,
     on_epoch: OnEpoch = lambda epoch, curves, restored: None,
     folder: Path | None = None,
     options: Options = Options(),
@@ -68,15 +59,15 @@ def train(
     """Train and evaluate one run.
 
     Runs of the same seed start from the same weights and see the same batches,
-    whatever their optimizer. A run that has been stopped goes on from the last
-    epoch that it ended, and ends as if it had not been.
+    whatever their optimizer. A run that was stopped resumes from its last whole epoch,
+    and ends with the same result.
 
     Args:
         spec: The run.
-        data: The data set that the spec names, of the sizes that it names.
-        on_epoch: Called after each epoch with its number, from 1, the last value
-            of each curve, and whether the epoch was trained before this call: with
-            those it is called at once.
+        data: The data set of the spec, of the sizes in the spec.
+        on_epoch: Called after each epoch with its number, from 1, the last value of
+            each curve, and whether the epoch was trained before this call. For such
+            epochs it is called at once.
         folder: Where to keep the state after each epoch; nowhere if `None`.
         options: What else to keep there.
         devices: What to train on; one device if `None`.
@@ -86,10 +77,10 @@ def train(
 
     Raises:
         ValueError: If the spec names a model that does not exist.
-        RuntimeError: If WGD would centre nothing.
+        RuntimeError: If WGD would center nothing.
     """
     devices = devices or OneDevice()
-    keras.utils.clear_session()  # not in the scope, which it would take away
+    keras.utils.clear_session()  # not in the scope, which it would reset
     with devices.scope():
         model = build_model(spec, data)
         optimizer = build_optimizer(spec, model)
@@ -98,7 +89,7 @@ def train(
         replicas.compile(
             optimizer,
             loss=cross_entropy,
-            # Keras's own loss has the L2 of the weights in it.
+            # Keras's own loss includes the L2 of the weights.
             metrics=[
                 keras.metrics.SparseCategoricalCrossentropy(
                     "loss_alone", from_logits=True
@@ -108,20 +99,19 @@ def train(
         )
         optimizer.build(model.trainable_variables)
         norms = optimizer.record_norms(residual=False) if spec.mean_over else None
-    centred = len(optimizer.whitened_variables) if spec.mean_over else 0
-    if spec.mean_over and not centred:
-        raise RuntimeError(f"{spec.model} has no kernel to centre: {spec.id} is plain")
+    centered = len(optimizer.whitened_variables) if spec.mean_over else 0
+    if spec.mean_over and not centered:
+        raise RuntimeError(f"{spec.model} has no kernel to center: {spec.id} is plain")
 
     numbers = math.prod(data.image_shape)
-    test = data.evaluation(
-        max(1, min(_TEST_BATCH, _TEST_NUMBERS // numbers)), devices.count
-    )
+    batch_size = max(1, min(_TEST_BATCH, _TEST_NUMBERS // numbers))
+    test = data.evaluation(batch_size, devices.count)
 
     def predict():
-        # Some images come a second time where devices share them.
+        # Where devices share the images, some images come a second time.
         return replicas.predict(**test, verbose=0)[: len(data.y_test)]
 
-    kept = folder if devices.rank == 0 else None  # the first process alone writes
+    kept = folder if devices.rank == 0 else None  # only the first process writes
     variables = [*model.variables, *optimizer.variables]
     progress = Progress()
     if folder is not None:
@@ -161,7 +151,7 @@ def train(
             if options.tensorboard:
                 tensorboard.write(kept, progress, since=progress.epochs)
         on_epoch(epoch + 1, progress.at(epoch), False)
-    if logits is None:  # stopped after its last epoch
+    if logits is None:  # the run was stopped after its last epoch
         logits = predict()
     if kept is not None and options.save_model:
         with devices.scope():
@@ -175,50 +165,6 @@ def train(
         seconds=progress.seconds,
         norm_ratios=progress.norm_ratios,
         confusion=metrics.confusion_matrix(data.y_test, logits).tolist(),
-        centred=centred,
+        centered=centered,
         environment=environment() | {"devices": devices.count},
     )
-
-
-def build_model(spec: RunSpec, data: datasets.Dataset) -> keras.Model:
-    """The network of a run, with the initial weights of its seed.
-
-    `weight_decay * w` is added to the gradient of each weight `w`, as torch's
-    optimizers do: that is the gradient of `weight_decay / 2 * w**2`.
-    """
-    _set_random_seed(spec.seed)
-    model = models.build(spec.model, data.image_shape, data.classes, stem=spec.stem)
-    if spec.weight_decay:
-        regularizer = keras.regularizers.L2(spec.weight_decay / 2)
-        for variable in model.trainable_variables:
-            variable.regularizer = regularizer
-    return model
-
-
-def _set_random_seed(seed):
-    """That of Keras, which also imports TensorFlow wherever it is installed.
-
-    With another backend that is seconds and hundreds of megabytes of each worker, for
-    a generator that draws nothing there.
-    """
-    if keras.backend.backend() == "tensorflow" or "tensorflow" in sys.modules:
-        keras.utils.set_random_seed(seed)
-        return
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
-    try:
-        keras.utils.set_random_seed(seed)
-    finally:
-        del sys.modules["tensorflow"]
-
-
-def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimizer of a run, wrapped unless the run is a plain one."""
-    config = optimizers.config(
-        spec.optimizer,
-        spec.learning_rate,
-        momentum=spec.momentum,
-        epsilon=spec.epsilon,
-    )
-    if spec.mean_over is None:
-        return inner.get(config)
-    return WGD(config, spec.mean_over, spec.placement, kernels=model)

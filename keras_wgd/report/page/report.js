@@ -14,7 +14,7 @@ function sort(table, column, direction) {
   const body = table.tBodies[0];
   const rows = [...body.rows].sort((a, b) => {
     const [x, y] = [value(a), value(b)];
-    // What has no number comes last, whichever way.
+    // Rows without a number are always last.
     if (x === "" || y === "") return (x === "") - (y === "");
     return direction * (Number(x) - Number(y));
   });
@@ -34,7 +34,7 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
-// A table that is wider than its box says so, until its end is seen.
+// A table that is wider than its box has a hint until it is scrolled to the end.
 for (const section of document.querySelectorAll("section.table")) {
   const box = section.querySelector(".scroll");
   const hint = section.querySelector(".hint");
@@ -47,7 +47,7 @@ for (const section of document.querySelectorAll("section.table")) {
   new ResizeObserver(look).observe(box);
 }
 
-// The charts take the colour of the text around them, so they follow the theme.
+// The charts use the color of the text around them, so they follow the theme.
 const ink = "currentColor";
 const config = {
   background: "transparent",
@@ -61,8 +61,8 @@ const config = {
   view: { stroke: ink, strokeOpacity: 0.2 },
 };
 
-// A chart is as wide as its box: its panels, and how many are in a row, give way.
-// Their axes and their least width, in pixels, come with the chart.
+// A chart is as wide as its box: the size and number of panels in a row are adapted.
+// The width of their axes and their minimum width, in pixels, come with the chart.
 const widest = 360;
 const gap = 22;
 const entry = 125; // of a legend
@@ -77,13 +77,13 @@ function wrapped(text, letters) {
   ).reverse().map((line) => line.trim()).filter(Boolean);
 }
 
-function fitted(part, width, { axes, least }) {
+function fitted(part, width, { axes, minWidth }) {
   const panels = part.concat ?? [part.spec];
   // The panels of a facet share the upright axis; others have one each.
   const shared = part.concat ? 0 : axes;
   const own = part.concat ? axes : 0;
-  const most = Math.floor((width - shared + gap) / (least + own + gap));
-  const columns = Math.max(1, Math.min(part.columns, most));
+  const maxColumns = Math.floor((width - shared + gap) / (minWidth + own + gap));
+  const columns = Math.max(1, Math.min(part.columns, maxColumns));
   const room = (width - shared + gap) / columns - own - gap;
   const size = Math.floor(Math.min(part.columns === 1 ? 2 * widest : widest, room));
   for (const panel of panels) {
@@ -109,7 +109,7 @@ async function draw() {
   delete root.dataset.drawn;
   for (const [name, spec] of Object.entries(specs)) {
     const box = document.getElementById(`chart-${name}`);
-    box.style.minHeight = `${box.offsetHeight}px`; // or what is read would jump
+    box.style.minHeight = `${box.offsetHeight}px`; // so that the page does not jump
     await vegaEmbed(box, fit(spec, box.clientWidth), {
       actions: false, ast: true, config, renderer: "svg",
     });

@@ -1,4 +1,4 @@
-"""Data sets of the study, by name."""
+"""Built-in data sets."""
 
 import importlib
 
@@ -6,7 +6,7 @@ from keras_wgd.choices import check_choice
 from keras_wgd.tasks.datasets.dataset import Dataset
 from keras_wgd.tasks.datasets.names import SIZES
 
-_SMALLEST = 8
+_MIN_SIZE = 8
 
 
 def load(
@@ -16,16 +16,16 @@ def load(
     test_size: int | None = None,
     image_size: int | None = None,
 ) -> Dataset:
-    """Load a data set of the study.
+    """Load a built-in data set.
 
     Args:
         name: A key of `SIZES`.
-        data_dir: The folder with its files, where it needs some.
-        train_size: How many training images to keep, the classes in balance;
-            `None` keeps all.
+        data_dir: The folder with its files, if it needs any.
+        train_size: Training images to keep, with the classes balanced; `None` keeps
+            all.
         test_size: The same for the test images.
-        image_size: Height and width in pixels that images are resized to, 8 or
-            more; `None` is the data set's own.
+        image_size: Height and width in pixels, at least 8; `None` is the data set's
+            own.
 
     Returns:
         A `Dataset`.
@@ -35,10 +35,10 @@ def load(
     """
     check_choice("dataset", name, SIZES)
     if image_size is not None and not (
-        type(image_size) is int and image_size >= _SMALLEST
+        type(image_size) is int and image_size >= _MIN_SIZE
     ):
         raise ValueError(
-            f"image_size must be a whole number of at least {_SMALLEST}, or None. "
+            f"image_size must be a whole number of at least {_MIN_SIZE}, or None. "
             f"Received: {image_size!r}"
         )
     module = importlib.import_module(f"{__name__}.{name}")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_wgd.files import printable
 from keras_wgd.tasks.datasets.dataset import Dataset
 from keras_wgd.tasks.datasets.images import FileImages, check
 from keras_wgd.tasks.datasets.names import SIZES
 
 FOLDER = "raw-img"
+_PLACES = f"{FOLDER} or animals10/{FOLDER}"
 
 # The folder of each class, in the order of the paper's Table 2.
 CLASSES = {
@@ -29,49 +31,45 @@ CLASSES = {
 
 # Of ImageNet, by channel, in pixel values from 0 to 255.
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
-def load(
-    data_dir: str | None, image_size: int | None = None, split_seed: int = 0
-) -> Dataset:
+def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
     """26,179 photos of animals in ten classes of 1,446 to 4,863.
 
-    A tenth of each class is the test set. Photos are decoded when they are
-    asked for, squashed to a square; pixels are normalised by the means and
-    deviations of ImageNet. Every file is decoded once here, so that what is no
-    image is found now: half a minute or more for the whole set.
+    A tenth of each class is the test set; the split depends on the names of the files
+    alone. Photos are decoded when they are indexed, and resized to a square. Every file
+    is decoded here once to find those that are no images, which takes half a minute or
+    more for the whole set.
 
     Args:
-        data_dir: A folder with `raw-img`, which holds the ten class folders, or
-            with `animals10/raw-img`, so that one folder may serve other data
-            sets too. Below it no symbolic link is followed.
+        data_dir: A folder with `raw-img`, which holds the ten class folders, or with
+            `animals10/raw-img`. No symbolic link below it is followed.
         image_size: Height and width in pixels; `None` is 224.
-        split_seed: The split depends on it and on the names of the files.
 
     Returns:
-        A `Dataset`. Its `problems` name the files that were skipped; the other
-        files are in the same part as if those could be read. Its `warnings` name
-        the first 16-bit image, and the first that has a rotation in its EXIF data.
+        A `Dataset`. Its `problems` name the files that were skipped; they do not move
+        other files between the parts. Its `warnings` name the first 16-bit image, and
+        the first with a rotation in its EXIF data.
 
     Raises:
-        ValueError: If a class folder is absent or without a usable image.
+        ValueError: If a class folder is missing or has no usable image.
     """
     root = _root(data_dir)
-    size = SIZES["animals10"] if image_size is None else image_size
+    size = image_size or SIZES["animals10"]
     files: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     for label, folder in enumerate(CLASSES):
-        names = _names(root / folder)
-        for part, chosen in zip(files, split(names, split_seed), strict=True):
+        names = _image_names(root / folder)
+        for part, chosen in zip(files, split(names), strict=True):
             files[part] += [(f"{folder}/{name}", label) for name in chosen]
-    names = sorted(name for part in files.values() for name, _ in part)
+    names = sorted(name for pairs in files.values() for name, _ in pairs)
     problems, warned = _check(root, names, size)
-    sources, labels = {}, {}
+    images, labels = {}, {}
     for part, pairs in files.items():
         usable = [pair for pair in pairs if pair[0] not in problems]
-        sources[part] = FileImages([str(root / name) for name, _ in usable], size)
+        images[part] = FileImages([str(root / name) for name, _ in usable], size)
         labels[part] = np.array([label for _, label in usable], dtype="int64")
     found = {*labels["train"], *labels["test"]}
     empty = [name for label, name in enumerate(CLASSES) if label not in found]
@@ -82,84 +80,73 @@ def load(
         )
     return Dataset(
         "animals10",
-        sources["train"],
+        images["train"],
         labels["train"],
-        sources["test"],
+        images["test"],
         labels["test"],
-        tuple(CLASSES.values()),
-        MEAN,
-        DEVIATION,
-        tuple(
-            f"{FOLDER}/{_printable(name)} is skipped: {problems[name]}"
-            for name in problems
+        class_names=tuple(CLASSES.values()),
+        mean=MEAN,
+        std=STD,
+        problems=tuple(
+            f"{FOLDER}/{printable(name)} is skipped: {reason}"
+            for name, reason in problems.items()
         ),
-        tuple(_warning(text, warned[text]) for text in sorted(warned)),
+        warnings=tuple(
+            f"{FOLDER}/{printable(names[0])}"
+            f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {warning}"
+            for warning, names in sorted(warned.items())
+        ),
     )
 
 
-def split(names: list[str], seed: int) -> tuple[list[str], list[str]]:
-    """Divide the images of a class into training and test images.
+def split(names: list[str]) -> tuple[list[str], list[str]]:
+    """Split the images of a class into training and test images, each sorted.
 
-    Args:
-        names: The names of its files, in any order.
-        seed: Another seed, another split.
-
-    Returns:
-        Names of training images, and of test images: a tenth, rounded down, and
-        one at least. Both are sorted.
+    A tenth, rounded down but at least one, are test images. The order of `names` does
+    not matter.
     """
     names = sorted(names)
-    order = np.random.default_rng(seed).permutation(len(names))
-    tested = set(order[: max(1, len(names) // 10)])
+    order = np.random.default_rng(0).permutation(len(names))
+    test = set(order[: max(1, len(names) // 10)])
     return (
-        [name for i, name in enumerate(names) if i not in tested],
-        [name for i, name in enumerate(names) if i in tested],
+        [name for i, name in enumerate(names) if i not in test],
+        [name for i, name in enumerate(names) if i in test],
     )
 
 
 def _root(data_dir):
-    """The folder with the class folders, all of which are there."""
-    places = f"{FOLDER} or animals10/{FOLDER}"
+    """The folder with the class folders. None of them is a link."""
     if data_dir is None:
         raise ValueError(
-            f"animals10 needs --data-dir: a folder with {places}. Received: no folder"
+            f"animals10 needs --data-dir: a folder with {_PLACES}. Received: no folder"
         )
-    if not Path(data_dir).is_dir():
-        raise ValueError(
-            f"--data-dir must be a folder with {places}. "
-            f"Received: {data_dir}, which is no folder"
-        )
-    for parts in ((FOLDER,), ("animals10", FOLDER)):
-        root = Path(data_dir)
-        for part in parts:
-            root /= part
-            if root.is_symlink():
-                raise ValueError(
-                    f"--data-dir must be a folder with {places}, and no link to it. "
-                    f"Received: {data_dir}, where {part} is a link"
-                )
-        if root.is_dir():
+    rule, folder = f"--data-dir must be a folder with {_PLACES}", Path(data_dir)
+    if not folder.is_dir():
+        raise ValueError(f"{rule}. Received: {data_dir}, which is no folder")
+    for place in (folder / FOLDER, folder / "animals10", folder / "animals10" / FOLDER):
+        if place.is_symlink():
+            raise ValueError(
+                f"{rule}, and no link to it. "
+                f"Received: {data_dir}, where {place.name} is a link"
+            )
+        if place.name == FOLDER and place.is_dir():
             break
     else:
-        raise ValueError(
-            f"--data-dir must be a folder with {places}. "
-            f"Received: {data_dir}, without it"
-        )
+        raise ValueError(f"{rule}. Received: {data_dir}, without it")
     missing = [
         name
         for name in CLASSES
-        if (root / name).is_symlink() or not (root / name).is_dir()
+        if (place / name).is_symlink() or not (place / name).is_dir()
     ]
     if missing:
         raise ValueError(
             f"{FOLDER} must hold the folders {', '.join(CLASSES)}, and no links to "
-            f"them. Received: {root}, without {', '.join(missing)}"
+            f"them. Received: {place}, without {', '.join(missing)}"
         )
-    return root
+    return place
 
 
-def _names(folder):
-    """The names of the images of a class, whether they can be read or not."""
+def _image_names(folder):
     try:
         names = os.listdir(folder)
     except OSError as error:
@@ -175,37 +162,29 @@ def _names(folder):
 
 
 def _check(root, names, size):
-    """Decode every file once.
-
-    Returns:
-        Why files cannot be used, by their names, and the names of files that are used
-        with a warning, by the warning.
-    """
+    """Decode every file once: problems by name, and names by warning."""
+    from PIL import Image
 
     def checked(name):
         path = root / name
         try:
             if path.is_symlink():
                 return "a link", ""
-            # Opening a pipe would wait for ever.
-            if not path.is_file():
+            if not path.is_file():  # opening a pipe would block
                 return "not a file", ""
             if not path.stat().st_size:
                 return "empty", ""
             return "", check(str(path), size)
-        except Exception as error:  # a file of a stranger may raise anything
+        except Exception as error:  # hostile files may raise anything
             return _reason(error), ""
 
     problems: dict[str, str] = {}
     warned: dict[str, list[str]] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        from PIL import Image
-
         warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for name, (problem, warning) in zip(
-            names, pool.map(checked, names), strict=True
-        ):
+        results = pool.map(checked, names)
+        for name, (problem, warning) in zip(names, results, strict=True):
             if problem:
                 problems[name] = problem
             if warning:
@@ -213,13 +192,8 @@ def _check(root, names, size):
     return problems, warned
 
 
-def _warning(text, names):
-    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{FOLDER}/{_printable(names[0])}{others}: {text}"
-
-
 def _reason(error):
-    """A few words for an error; its own may hold a path."""
+    """An error in a few words. Its own message may hold a path."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
@@ -231,8 +205,3 @@ def _reason(error):
     if "truncated" in str(error).lower():
         return "truncated"
     return f"cannot be decoded ({type(error).__name__})"
-
-
-def _printable(name):
-    """A name on one line, whatever a stranger put into it."""
-    return repr(name)[1:-1]

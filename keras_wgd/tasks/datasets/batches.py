@@ -1,4 +1,4 @@
-"""Batches that are made as `fit` or `predict` asks for them."""
+"""Batches that are made while `fit` or `predict` uses earlier ones."""
 
 import threading
 from collections.abc import Callable
@@ -7,42 +7,40 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_wgd.tasks.datasets.images import Images
+from keras_wgd.tasks.datasets.images import FileImages
 
-# Batches made at a time, beside the training step.
+# Threads that make batches beside the training step.
 _WORKERS = 2
 
 # Batches that wait at most. One of 128 images of 224 by 224 pixels is 77 MB.
-_WAITING = 3
+_MAX_WAITING = 3
 
 
 class Batches(keras.utils.PyDataset):
-    """Normalised images, with their labels or alone, batch by batch.
+    """Preprocessed images, batch by batch, with their labels or alone.
 
-    The next batches are made while Keras uses one. Keras's own workers would
-    not keep the order: it asks for a batch to build a model, starts again, and
-    then gives out first those that its workers had made ahead.
+    Keras's own workers do not keep the order: Keras takes a batch to build a model,
+    starts again, and then first returns batches that its workers made before.
 
     Args:
-        images: The source.
-        normalized: Makes float32 images of uint8 ones.
-        positions: `(n,)`, which images, in the order in which they come.
-        batch_size: Images in each batch; the last may have fewer.
-        labels: A label for each image of the source; `None` gives out the
-            images alone.
+        images: The images as they are stored.
+        preprocess: A function from stored images to float32 ones.
+        positions: `(n,)`, the positions of the images, in order.
+        batch_size: Images in each batch. The last batch may have fewer.
+        labels: The label of each stored image, or `None` for images alone.
     """
 
     def __init__(
         self,
-        images: Images,
-        normalized: Callable[[np.ndarray], np.ndarray],
+        images: np.ndarray | FileImages,
+        preprocess: Callable[[np.ndarray], np.ndarray],
         positions: np.ndarray,
         batch_size: int,
         labels: np.ndarray | None = None,
     ):
         super().__init__(workers=1)
         self.images = images
-        self.normalized = normalized
+        self.preprocess = preprocess
         self.positions = positions
         self.batch_size = batch_size
         self.labels = labels
@@ -55,7 +53,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         with self._lock:
-            for other in range(index, min(index + 1 + _WAITING, len(self))):
+            for other in range(index, min(index + 1 + _MAX_WAITING, len(self))):
                 if other not in self._ahead:
                     self._ahead[other] = self._threads.submit(self._batch, other)
             batch = self._ahead.pop(index)
@@ -64,5 +62,5 @@ class Batches(keras.utils.PyDataset):
     def _batch(self, index):
         start = index * self.batch_size
         positions = self.positions[start : start + self.batch_size]
-        x = self.normalized(self.images[positions])
+        x = self.preprocess(self.images[positions])
         return (x,) if self.labels is None else (x, self.labels[positions])

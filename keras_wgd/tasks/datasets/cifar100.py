@@ -8,15 +8,14 @@ import numpy as np
 
 from keras_wgd import archive
 from keras_wgd.tasks.datasets.dataset import Dataset
-from keras_wgd.tasks.datasets.images import ArrayImages
 
 FILE = "cifar100.npz"
-_IMAGES = ("x_train", "y_train", "x_test", "y_test")
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test", "fine_label_names")
 
-# Five times what the whole set has.
-_MOST_BYTES = 2**30
+# Five times the size of the whole set.
+_MAX_BYTES = 2**30
 
-# The name of each fine label, from 0 to 99.
+# The names of the fine labels, from 0 to 99.
 _NAMES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy
 bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee clock
@@ -31,30 +30,29 @@ willow_tree wolf woman worm
 """
 CLASSES = tuple(_NAMES.split())
 
-# Of the whole training set, by channel, in pixel values from 0 to 255.
+# Of the training set, by channel, in pixel values from 0 to 255.
 MEAN = (129.304, 124.070, 112.434)
-DEVIATION = (68.170, 65.392, 70.418)
+STD = (68.170, 65.392, 70.418)
 
 
 def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
-    """60,000 colour images of 32 by 32 pixels in a hundred classes.
+    """60,000 color images of 32 by 32 pixels in a hundred classes.
 
-    Pixels are normalised to mean 0 and deviation 1 in each channel.
+    Pixels are normalized to mean 0 and standard deviation 1 in each channel.
 
     Args:
-        data_dir: A folder with `cifar100.npz`, whose arrays `x_train`,
-            `y_train`, `x_test`, `y_test` are shaped as those that
-            `keras.datasets.cifar100.load_data("fine")` gives, with the names
-            of the classes in `fine_label_names`. `None` takes what that
-            function gives: Keras's own copy, which it downloads once.
+        data_dir: A folder with `cifar100.npz`. Its arrays `x_train`, `y_train`,
+            `x_test`, `y_test` are those of `keras.datasets.cifar100.load_data`, and
+            `fine_label_names` has the names of the classes. `None` calls that function,
+            which downloads a copy once.
         image_size: Height and width in pixels; `None` is 32.
 
     Returns:
         A `Dataset` of 50,000 training and 10,000 test images.
 
     Raises:
-        ValueError: If the file is absent, damaged, or something else, or if
-            Keras has no copy and cannot get one.
+        ValueError: If the file is missing, damaged or something else, or if Keras has
+            no copy and cannot download one.
     """
     if data_dir is None:
         what, where, arrays = "cifar100", "Keras's own copy", _from_keras()
@@ -71,13 +69,14 @@ def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
         )
     return Dataset(
         "cifar100",
-        ArrayImages(x_train, image_size),
+        x_train,
         y_train.reshape(-1).astype("int64"),
-        ArrayImages(x_test, image_size),
+        x_test,
         y_test.reshape(-1).astype("int64"),
-        tuple(str(name) for name in names),
-        MEAN,
-        DEVIATION,
+        class_names=tuple(map(str, names)),
+        mean=MEAN,
+        std=STD,
+        image_size=image_size,
     )
 
 
@@ -85,18 +84,16 @@ def _from_keras():
     try:
         import keras
 
-        # Standard output may be read by a program; Keras draws its bar there.
+        # Keras draws its progress bar on standard output, which a program may read.
         with contextlib.redirect_stdout(sys.stderr):
-            (x_train, y_train), (x_test, y_test) = keras.datasets.cifar100.load_data(
-                "fine"
-            )
+            train, test = keras.datasets.cifar100.load_data("fine")
     except Exception as error:  # Keras raises a bare Exception for a failed download
         raise ValueError(
             f"cifar100 needs --data-dir: a folder with {FILE}, or Keras's own copy, "
             "which it downloads once. Received: no folder, and "
             f"{' '.join(str(error).split()) or type(error).__name__}"
         ) from error
-    return x_train, y_train, x_test, y_test, np.array(CLASSES)
+    return *train, *test, np.array(CLASSES)
 
 
 def _from_file(path):
@@ -106,10 +103,10 @@ def _from_file(path):
             + ("without it" if path.parent.is_dir() else "which is no folder")
         )
     try:
-        return archive.read(path, (*_IMAGES, "fine_label_names"), _MOST_BYTES)
+        return archive.read(path, _ARRAYS, _MAX_BYTES)
     except KeyError as error:
         raise ValueError(
-            f"{FILE} must hold x_train, y_train, x_test, y_test and fine_label_names. "
+            f"{FILE} must hold {', '.join(_ARRAYS)}. "
             f"Received: {path}, without {error.args[0]}"
         ) from error
     except ValueError as error:
@@ -132,5 +129,5 @@ def _check(x, y, what, where):
     if y.dtype.kind not in "iu" or (y.size and not 0 <= y.min() <= y.max() < 100):
         raise ValueError(
             f"{what} must hold fine labels from 0 to 99. "
-            f"Received: {where}, with labels of {y.dtype} that are not"
+            f"Received: {where}, with other labels of {y.dtype}"
         )

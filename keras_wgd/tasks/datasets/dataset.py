@@ -1,41 +1,46 @@
-"""Labelled images, and epochs that can be made again from two numbers."""
+"""Labeled images, and epochs that depend on a seed and a number alone."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 
 from keras_wgd.choices import check_choice
-from keras_wgd.tasks.datasets.images import Images
+from keras_wgd.tasks.datasets.images import FileImages, resize
 from keras_wgd.tasks.datasets.names import SAMPLERS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images in two parts.
+    """Labeled images in two parts, and how they are preprocessed.
 
     Attributes:
         name: The name of the data set.
-        train: The source of the training images, uint8.
+        train: The training images as they are stored, `(n, height, width, channels)`,
+            uint8: an array, or files that are decoded when they are indexed.
         y_train: Their labels, `(n,)`, integers from 0.
         test: As `train`.
         y_test: As `y_train`.
-        class_names: One name for each label.
-        mean: What `normalized` subtracts from each channel, in pixel values.
-        deviation: What it then divides by.
+        class_names: The name of each label.
+        mean: What `preprocess` subtracts from each channel, in pixel values.
+        std: What it then divides by.
+        image_size: Height and width that `preprocess` resizes to; `None` keeps those
+            of the images.
         problems: A line for each image that was left out.
-        warnings: A line for each kind of image that is not used as its user may
-            expect, with the first image and how many there are.
+        warnings: A line for each kind of image that is not used as a user may expect,
+            with the first such image and how many there are.
     """
 
     name: str
-    train: Images
+    train: np.ndarray | FileImages
     y_train: np.ndarray
-    test: Images
+    test: np.ndarray | FileImages
     y_test: np.ndarray
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int | None = None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -46,41 +51,39 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`."""
-        return self.train.shape
+        """`(height, width, channels)` of a preprocessed image."""
+        _, height, width, channels = self.train.shape
+        return (self.image_size or height, self.image_size or width, channels)
 
-    def normalized(self, images: np.ndarray) -> np.ndarray:
-        """`(images - mean) / deviation`, in float32."""
-        mean = np.array(self.mean, dtype="float32")
-        result = images - mean
+    def preprocess(self, images: np.ndarray) -> np.ndarray:
+        """Resize stored images and normalize them: `(images - mean) / std`, float32."""
+        result = resize(images, self.image_size) - np.array(self.mean, "float32")
         # In place: an epoch of CIFAR-100 is 614 MB.
-        result /= np.array(self.deviation, dtype="float32")
+        result /= np.array(self.std, "float32")
         return result
 
     def indices(
         self, seed: int, epoch: int, batch_size: int, sampler: str
     ) -> np.ndarray:
-        """Which training images an epoch shows, in their order.
+        """The positions of the training images of an epoch, in order.
 
-        It depends on `seed` and `epoch` alone: it is the same on every backend,
-        and a run that is resumed sees what it would have seen. Only full batches
-        are shown, so that the step is compiled once.
+        They depend on the arguments alone: every backend and every resumed run sees the
+        same images. All batches are full, so that a step is compiled once.
 
         Args:
             seed: The seed of the run.
             epoch: The number of the epoch, from 0.
             batch_size: Images in each batch.
-            sampler: `"shuffled"`: each image once at most; those beyond the last
-                full batch are left out, others in each epoch. `"weighted"`:
-                drawn with replacement, each class as often as any other on
-                average, and each image of a class as often as any other of it.
+            sampler: `"shuffled"` shows each image at most once, and leaves out those
+                beyond the last full batch. `"weighted"` draws with replacement: each
+                class is equally likely, and so is each image of a class.
 
         Returns:
             Positions, `(n // batch_size * batch_size,)`.
 
         Raises:
-            ValueError: If there is no sampler of that name, or there are fewer
-                images than a batch has.
+            ValueError: If there is no sampler of that name, or a batch has more images
+                than there are.
         """
         check_choice("sampler", sampler, SAMPLERS)
         self.check_batch_size(batch_size)
@@ -101,64 +104,53 @@ class Dataset:
         part: int = 0,
         parts: int = 1,
     ) -> dict[str, Any]:
-        """The training images of one epoch, for `model.fit(**...)`.
+        """The training images of an epoch, for `model.fit(**...)`.
 
-        Images that lie in memory at their own size are given as arrays, which
-        `fit` takes fastest; others as batches that are made when it asks.
+        The images are those of `indices`.
 
         Args:
-            seed: As for `indices`.
-            epoch: As for `indices`.
-            batch_size: As for `indices`.
-            sampler: As for `indices`.
+            seed, epoch, batch_size, sampler: As for `indices`.
             part: Which part of each batch, from 0.
-            parts: Into how many parts each batch is split, of the same size.
+            parts: The number of parts of equal size that each batch is split into.
 
         Returns:
-            Keyword arguments for `fit`: normalised images and their labels, in
-            batches of `batch_size`, or that part of them.
-
-        Raises:
-            ValueError: As `indices` does.
+            Keyword arguments for `fit`: that part of the preprocessed images and their
+            labels.
         """
         chosen = self.indices(seed, epoch, batch_size, sampler)
         batch_size //= parts
         chosen = chosen.reshape(-1, parts, batch_size)[:, part].ravel()
-        if self.train.ready:
-            return {
-                "x": self.normalized(self.train[chosen]),
-                "y": self.y_train[chosen],
-                "batch_size": batch_size,
-                "shuffle": False,
-            }
-        from keras_wgd.tasks.datasets.batches import Batches
-
-        batches = Batches(self.train, self.normalized, chosen, batch_size, self.y_train)
-        return {"x": batches, "shuffle": False}
+        inputs = self._inputs(self.train, chosen, batch_size, self.y_train)
+        return {**inputs, "shuffle": False}
 
     def evaluation(self, batch_size: int, parts: int = 1) -> dict[str, Any]:
         """The test images in their order, for `model.predict(**...)`.
 
         Args:
-            batch_size: Images in each batch; fewer where `parts` does not divide it.
-            parts: Into how many parts of the same size each batch can be split: as
-                many images as that wants come a second time, at the end.
+            batch_size: Images in each batch, rounded down to a multiple of `parts`.
+            parts: The number of parts of equal size that each batch can be split into.
+                To make the last batch divisible, the first images are repeated.
 
         Returns:
-            Keyword arguments for `predict`: normalised images.
+            Keyword arguments for `predict`: preprocessed images.
         """
         batch_size = max(1, batch_size // parts) * parts
         size = -(-len(self.test) // parts) * parts
-        everything = np.resize(np.arange(len(self.test)), size)
-        if self.test.ready:
-            x = self.normalized(self.test[everything])
-            return {"x": x, "batch_size": batch_size}
+        positions = np.resize(np.arange(len(self.test)), size)
+        return self._inputs(self.test, positions, batch_size)
+
+    def _inputs(self, images, positions, batch_size, labels=None):
+        if isinstance(images, np.ndarray) and images.shape[1:] == self.image_shape:
+            # `fit` is fastest on arrays. Images that need resizing would fill memory.
+            x = self.preprocess(images[positions])
+            inputs = {"x": x, "batch_size": batch_size}
+            return inputs if labels is None else {**inputs, "y": labels[positions]}
         from keras_wgd.tasks.datasets.batches import Batches
 
-        return {"x": Batches(self.test, self.normalized, everything, batch_size)}
+        return {"x": Batches(images, self.preprocess, positions, batch_size, labels)}
 
     def check_batch_size(self, batch_size: int) -> None:
-        """Raise a ValueError if there are fewer images than a batch has."""
+        """Raise a ValueError if a batch has more images than there are."""
         if batch_size > len(self.train):
             raise ValueError(
                 f"batch_size must be at most the {len(self.train)} training images. "
@@ -166,42 +158,41 @@ class Dataset:
             )
 
     def subset(self, train_size: int | None, test_size: int | None) -> "Dataset":
-        """The first images of each part, as many of each class as possible.
-
-        Args:
-            train_size: Images to keep for training; `None` keeps all.
-            test_size: Images to keep for testing; `None` keeps all.
-
-        Returns:
-            A data set of that size.
+        """The first images of each part, with the classes balanced; `None` keeps all.
 
         Raises:
-            ValueError: If there are fewer images than asked for.
+            ValueError: If there are fewer images.
         """
         train = balanced(self.y_train, train_size, "train_size")
         test = balanced(self.y_test, test_size, "test_size")
         return dataclasses.replace(
             self,
-            train=self.train.take(train),
+            train=self._take(self.train, train),
             y_train=self.y_train[train],
-            test=self.test.take(test),
+            test=self._take(self.test, test),
             y_test=self.y_test[test],
         )
 
+    def _take(self, images, positions):
+        if isinstance(images, FileImages):
+            return images.take(positions)
+        images = images[positions]
+        if math.prod(self.image_shape) <= math.prod(images.shape[1:]):
+            # Resizing now needs no more memory, and is done once.
+            return resize(images, self.image_size)
+        return images
+
 
 def balanced(labels: np.ndarray, size: int | None, name: str = "size") -> np.ndarray:
-    """Positions of `size` labels, the classes in turn, in their order.
+    """The positions of the first `size` labels, taking the classes in turn.
 
     Args:
         labels: `(n,)`.
-        size: How many to take, or `None` for all.
-        name: What the caller calls `size`, for the message.
+        size: The number of labels, or `None` for all.
+        name: The name of `size` in the message.
 
     Returns:
         Positions, ascending.
-
-    Raises:
-        ValueError: If there are fewer labels than asked for.
     """
     if size is None:
         return np.arange(len(labels))
@@ -209,8 +200,7 @@ def balanced(labels: np.ndarray, size: int | None, name: str = "size") -> np.nda
         raise ValueError(
             f"{name} must be between 1 and {len(labels)}. Received: {size}"
         )
-    # The rank of each image within its class: the first of every class come
-    # first, then the second, and so on.
+    # Sort by the rank of each image in its class: first the first of every class.
     by_class = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[by_class], labels[by_class])
     rank = np.empty(len(labels), dtype=int)

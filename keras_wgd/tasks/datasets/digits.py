@@ -3,17 +3,15 @@
 import numpy as np
 
 from keras_wgd.tasks.datasets.dataset import Dataset
-from keras_wgd.tasks.datasets.images import ArrayImages
 
 
 def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
-    """1,797 grey images of 8 by 8 pixels in ten classes; nothing is downloaded.
+    """1,797 gray images of 8 by 8 pixels in ten classes; nothing is downloaded.
 
-    A fifth of each class, drawn once for all, is the test set. Pixels, of 0 to
-    16, are divided by 16.
+    A fixed fifth of each class is the test set. Pixels from 0 to 16 are divided by 16.
 
     Args:
-        data_dir: Not used; every loader takes it.
+        data_dir: Not used.
         image_size: Height and width in pixels; `None` is 8.
 
     Returns:
@@ -23,9 +21,8 @@ def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    images = digits.images[..., np.newaxis].astype("uint8")
     x_train, x_test, y_train, y_test = train_test_split(
-        images,
+        digits.images[..., np.newaxis].astype("uint8"),
         digits.target.astype("int64"),
         test_size=360,
         random_state=0,
@@ -33,11 +30,12 @@ def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
     )
     return Dataset(
         "digits",
-        ArrayImages(x_train, image_size),
+        x_train,
         y_train,
-        ArrayImages(x_test, image_size),
+        x_test,
         y_test,
-        tuple(str(name) for name in digits.target_names),
+        class_names=tuple(map(str, digits.target_names)),
         mean=(0.0,),
-        deviation=(16.0,),
+        std=(16.0,),
+        image_size=image_size,
     )

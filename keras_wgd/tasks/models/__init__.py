@@ -1,4 +1,4 @@
-"""Networks of the study, by name."""
+"""Built-in networks."""
 
 import importlib
 from importlib.util import find_spec
@@ -14,30 +14,28 @@ if TYPE_CHECKING:
 def build(
     name: str, input_shape: tuple[int, int, int], classes: int, stem: str | None = None
 ) -> "keras.Model":
-    """Build a network of the study.
-
-    The initial weights are those of `keras.utils.set_random_seed`.
+    """Build a network with the initial weights of `keras.utils.set_random_seed`.
 
     Args:
         name: A key of `MODELS`.
         input_shape: `(height, width, channels)`.
         classes: The number of logits.
-        stem: `None` is the network's own; `"small"`, for small images, is a 3x3
-            convolution of stride 1 in place of a 7x7 one of stride 2 and the
-            pooling after it, so that stages see images four times as high and
-            wide.
+        stem: `None` is the network's own. `"small"`, for small images, is a 3x3
+            convolution of stride 1 in place of a 7x7 convolution of stride 2 and
+            pooling.
 
     Returns:
         A built model from images to logits.
 
     Raises:
-        ValueError: If there is no network of that name, it cannot have that stem
-            or that input, or a package that it needs is absent.
+        ValueError: If there is no network of that name, it cannot have that stem or
+            input, or a package that it needs is not installed.
     """
     check(name, input_shape, stem)
-    module = importlib.import_module(f"{__name__}.{MODELS[name].module}")
-    options = {} if stem is None else {"stem": stem}
-    return getattr(module, name)(input_shape, classes, **options)
+    module, function = MODELS[name].builder.split(".")
+    builder = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    stems = {} if stem is None else {"stem": stem}
+    return builder(input_shape, classes, **MODELS[name].options, **stems)
 
 
 def check(
@@ -45,28 +43,28 @@ def check(
     input_shape: tuple[int, int, int] | None = None,
     stem: str | None = None,
 ) -> None:
-    """Raise the ValueError that `build` would, without Keras and in no time.
+    """Raise the ValueError that `build` would raise, without importing Keras.
 
     Args:
         name: As for `build`.
-        input_shape: As for `build`; `None`, if it is not known yet, is not looked
-            at.
+        input_shape: As for `build`; `None` if it is not known yet.
         stem: As for `build`.
     """
     check_choice("model", name, MODELS)
-    _, least, needs = MODELS[name]
-    if stem not in least:
+    network = MODELS[name]
+    if stem not in network.min_sizes:
         raise ValueError(
-            f"stem must be {' or '.join(map(repr, least))} for {name}. "
+            f"stem must be {' or '.join(map(repr, network.min_sizes))} for {name}. "
             f"Received: {stem!r}"
         )
-    if input_shape is not None and min(input_shape[:2]) < least[stem]:
-        kind = "" if stem is None else f" with stem {stem!r}"
+    size = network.min_sizes[stem]
+    if input_shape is not None and min(input_shape[:2]) < size:
+        with_stem = "" if stem is None else f" with stem {stem!r}"
         raise ValueError(
-            f"input_shape must be at least {least[stem]} by {least[stem]} for "
-            f"{name}{kind}. Received: {input_shape}"
+            f"input_shape must be at least {size} by {size} for {name}{with_stem}. "
+            f"Received: {input_shape}"
         )
-    for package in needs:
+    for package in network.packages:
         if find_spec(package) is None:
             raise ValueError(
                 f"model {name} needs keras-cv: pip install 'keras-wgd[keras-cv]'. "

@@ -5,17 +5,10 @@ from keras import layers
 from keras_cv.models import ResNetBackbone
 
 
-def keras_cv_resnet18(input_shape: tuple[int, ...], classes: int) -> keras.Model:
-    """The backbone of keras-cv, as it is, with a mean and logits on top.
+def resnet18(input_shape: tuple[int, ...], classes: int) -> keras.Model:
+    """The backbone of keras-cv with average pooling and logits.
 
-    Its own name for it, `ResNet18Backbone()`, asks a server for these arguments.
-
-    Args:
-        input_shape: `(height, width, channels)`; at least 32 by 32.
-        classes: The number of logits.
-
-    Returns:
-        A model from images to logits; images are not rescaled.
+    keras-cv's own alias `ResNet18Backbone()` downloads these arguments.
     """
     backbone = ResNetBackbone(
         stackwise_filters=[64, 128, 256, 512],

@@ -1,33 +1,45 @@
-"""The networks and what each can take, for those who do without Keras."""
+"""The built-in networks. Importing this module loads no Keras."""
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 STEMS = ("small",)
 
 
-class Network(NamedTuple):
-    """Where a network is built, and from what.
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """How a network is built.
 
     Attributes:
-        module: The module of `keras_wgd.tasks.models` with the builder of its name.
-        least: The least height and width in pixels, for each stem that it can
-            have; `None` is its own.
-        needs: The modules that it needs besides those of keras_wgd.
+        builder: `"module.function"` in `keras_wgd.tasks.models`.
+        min_sizes: The smallest height and width in pixels for each stem that the
+            network can have; `None` is its own.
+        options: Keyword arguments of the builder.
+        packages: What the builder imports besides the dependencies of keras_wgd.
     """
 
-    module: str
-    least: dict[str | None, int]
-    needs: tuple[str, ...] = ()
+    builder: str
+    min_sizes: Mapping[str | None, int]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    packages: tuple[str, ...] = ()
 
 
-# The residual networks halve an image until 1 by 1 is left of the least one.
 MODELS = {
-    "resnet8": Network("resnet", {None: 4}),
-    "resnet18": Network("resnet", {None: 32, "small": 8}),
-    "resnet20": Network("resnet", {None: 4}),
-    "resnet50": Network("applications", {None: 32, "small": 32}),
-    "densenet121": Network("applications", {None: 32, "small": 32}),
+    "resnet8": Network("resnet.cifar_resnet", {None: 4}, {"blocks": 1}),
+    "resnet8_gn": Network("resnet.cifar_resnet", {None: 4}, {"blocks": 1, "groups": 8}),
+    "resnet18": Network("resnet.resnet18", {None: 32, "small": 8}),
+    "resnet20": Network("resnet.cifar_resnet", {None: 4}, {"blocks": 3}),
+    "resnet20_gn": Network(
+        "resnet.cifar_resnet", {None: 4}, {"blocks": 3, "groups": 8}
+    ),
+    "resnet50": Network(
+        "applications.build", {None: 32, "small": 32}, {"application": "ResNet50"}
+    ),
+    "densenet121": Network(
+        "applications.build", {None: 32, "small": 32}, {"application": "DenseNet121"}
+    ),
     "keras_cv_resnet18": Network(
-        "keras_cv", {None: 32}, needs=("keras_cv", "tensorflow")
+        "keras_cv.resnet18", {None: 32}, packages=("keras_cv", "tensorflow")
     ),
 }

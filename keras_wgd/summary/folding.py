@@ -1,4 +1,4 @@
-"""Rows of a table that are alike but for the numbers in their names, as one row."""
+"""Folding of table rows that differ only in the numbers in their names."""
 
 import heapq
 import re
@@ -11,12 +11,12 @@ Row = tuple[str, ...]
 
 
 def fold(rows: Sequence[Row]) -> list[Row]:
-    """Fold the blocks of a network that repeat, such as those of one stage.
+    """Fold the repeated blocks of a network, such as those of one stage.
 
-    Blocks of one row or more are folded where they follow one another, have the same
-    cells but for their names, and have names that differ in numbers, or in letters that
-    count, alone, which grow from each block to the next. Nothing is lost:
-    `block_[4-6]_expand` stands for three names, and `conv2d_[4,6]` for two.
+    A block has one row or more. Blocks are folded if they follow one another, have
+    equal cells, and have names that differ only in counters (numbers, or letters that
+    count) that grow from each block to the next. Nothing is lost: `block_[4-6]_expand`
+    stands for three names, and `conv2d_[4,6]` for two.
 
     Args:
         rows: The cells of each row; the first is its name.
@@ -24,23 +24,24 @@ def fold(rows: Sequence[Row]) -> list[Row]:
     Returns:
         As many rows or fewer, in the same order.
     """
+    # First blocks with one counter, which begin where users see them begin; among
+    # them, first those that save most rows.
     heap = [
-        (not named, -size * (repeats - 1), start, size, repeats)
-        for start, size, repeats, named in _blocks(rows)
+        (not one_counter, -size * (repeats - 1), start, size, repeats)
+        for start, size, repeats, one_counter in _blocks(rows)
     ]
     heapq.heapify(heap)
     sizes: dict[int, int] = {}  # by the first row of each fold
     ends: dict[int, int] = {}
     free = [True] * len(rows)
     while heap:
-        unnamed, _, start, size, repeats = heapq.heappop(heap)
+        rank, _, start, size, repeats = heapq.heappop(heap)
         end = start
         while end < start + size * repeats and free[end]:
             end += 1
         fitting = (end - start) // size
         if 2 <= fitting < repeats:
-            saved = size * (fitting - 1)
-            heapq.heappush(heap, (unnamed, -saved, start, size, fitting))
+            heapq.heappush(heap, (rank, -size * (fitting - 1), start, size, fitting))
         elif fitting == repeats:
             sizes[start], ends[start] = size, end
             free[start:end] = [False] * (end - start)
@@ -54,12 +55,11 @@ def fold(rows: Sequence[Row]) -> list[Row]:
 
 
 def _blocks(rows: Sequence[Row]) -> Iterator[tuple[int, int, int, bool]]:
-    """The first row, the size and the number of the blocks that repeat.
+    """Yield first row, size and number of the blocks that repeat.
 
-    And whether the number in which they differ is that of all their rows: such blocks
-    begin where users see them begin.
+    And whether the counter that grows has the same value in all rows of a block.
     """
-    keys = [(_kinds(name), *cells) for name, *cells in rows]
+    keys = [(_pattern(name), *cells) for name, *cells in rows]
     counts = [_counts(name) for name, *_ in rows]
     for size in range(1, len(rows) // 2 + 1):
         growing = [
@@ -68,7 +68,7 @@ def _blocks(rows: Sequence[Row]) -> Iterator[tuple[int, int, int, bool]]:
             else []
             for row in range(len(rows) - size)
         ]
-        # How often each row comes again, in steps of `size`.
+        # How many times each row repeats, in steps of `size`.
         again = [1 if places else 0 for places in growing] + [0] * size
         for row in reversed(range(len(growing) - size)):
             if growing[row] and growing[row] == growing[row + size]:
@@ -81,7 +81,7 @@ def _blocks(rows: Sequence[Row]) -> Iterator[tuple[int, int, int, bool]]:
 
 
 def _growing(before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """The places of the counters that grow; none if one gets less."""
+    """The places of the counters that grow; none if one of them shrinks."""
     steps = [later - first for first, later in zip(before, after, strict=True)]
     if any(step < 0 for step in steps):
         return []
@@ -93,8 +93,8 @@ def _counts(name: str) -> list[int]:
     return [int(part) if part.isdigit() else ord(part) for part in parts]
 
 
-def _kinds(name: str) -> str:
-    """What names that may be folded have in common."""
+def _pattern(name: str) -> str:
+    """The name without the values of its counters."""
     return _COUNTER.sub(lambda found: "\0" if found[0].isdigit() else "\1", name)
 
 

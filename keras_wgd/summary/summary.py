@@ -1,16 +1,14 @@
-"""A plan for people and programs: in a terminal, in a notebook, as JSON."""
+"""What is centered, as a table in a terminal, a page in a notebook, and JSON."""
 
 import html
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_wgd.files import printable
-from keras_wgd.optimizers import means
-from keras_wgd.optimizers.folding import fold
-from keras_wgd.optimizers.plan import WhiteningPlan
+from keras_wgd.summary.folding import fold
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
@@ -20,22 +18,50 @@ if TYPE_CHECKING:
 _HEADS = ("kernel", "shape", "layer", "mean of", "removed")
 
 
-class Summary:
-    """Which variables are centred, over what, and why others are not.
+class Row(NamedTuple):
+    """What happens to one variable.
 
-    The names in it may be those of a stranger's file: they are shown as text.
-
-    Args:
-        plan: What is decided.
-        title: What it is decided for, in one line.
+    Attributes:
+        path: The variable's path.
+        shape: The variable's shape.
+        layer: The class of its layer, or `None` if it is no convolution kernel.
+        is_guessed: Whether that is guessed from name and shape.
+        axes: The axes of the mean, or `None` if the variable is not centered.
+        groups: The number of equal parts of the last axis, each with its own mean.
+        mean_size: Elements in each mean.
+        reason: Why it is not centered, or `""`.
     """
 
-    def __init__(self, plan: WhiteningPlan, title: str):
-        self._plan = plan
+    path: str
+    shape: tuple[int, ...]
+    layer: str | None
+    is_guessed: bool
+    axes: tuple[int, ...] | None
+    groups: int
+    mean_size: int
+    reason: str
+
+
+class Summary:
+    """Which variables are centered, over what, and why others are not.
+
+    The names in it may come from an untrusted file; they are shown as text.
+
+    Args:
+        rows: A row for each trainable variable.
+        mean_over: The name of the mean.
+        unit: What the mean is taken over, in the singular.
+        title: What the rows belong to, in one line.
+    """
+
+    def __init__(self, rows: Sequence[Row], mean_over: str, unit: str, title: str):
+        self._rows = rows
+        self._mean_over = mean_over
+        self._unit = unit
         self._title = printable(title)
 
     def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print a table, in a notebook as HTML, or hand its text to `print_fn`."""
+        """Print a table, in a notebook as HTML, or pass its text to `print_fn`."""
         from rich.console import Console
         from rich.measure import Measurement
 
@@ -46,10 +72,10 @@ class Summary:
             display(self)
             return
         table = self.table()
-        # A table that is too wide would be cut.
-        endless = console.options.update(max_width=10_000)
-        least = Measurement.get(console, endless, table).minimum
-        console.width = max(console.width, least)
+        # A table that is wider than the console would be cut.
+        unlimited = console.options.update(max_width=10_000)
+        needed = Measurement.get(console, unlimited, table).minimum
+        console.width = max(console.width, needed)
         if print_fn is None:
             console.print(table)
             return
@@ -58,10 +84,9 @@ class Summary:
         print_fn(capture.get())
 
     def table(self) -> "Table":
-        """A `rich` table of the kernels, and a line for each kind of the rest.
+        """A `rich` table of the kernels, with the counts of the rest below.
 
-        Blocks of kernels that are alike are one row for each kernel of a block, which
-        names them all.
+        Blocks of equal kernels are folded: one row for each kernel of a block.
         """
         from rich import box
         from rich.cells import cell_len
@@ -75,9 +100,9 @@ class Summary:
         rows = self._cells()
         for head, column in zip(_HEADS, zip(_HEADS, *rows, strict=True), strict=True):
             justify: JustifyMethod = "right" if head == "removed" else "left"
-            whole = None if head == "kernel" else max(map(cell_len, column))
+            width = None if head == "kernel" else max(map(cell_len, column))
             table.add_column(
-                head, no_wrap=bool(whole), min_width=whole, justify=justify
+                head, no_wrap=bool(width), min_width=width, justify=justify
             )
         for name, *cells in rows:
             table.add_row(_Name(name), *map(escape, cells))
@@ -98,21 +123,21 @@ class Summary:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for a program, ready for JSON; all variables, none in words."""
+        """The rows of all variables, ready for JSON."""
         return {
-            "mean_over": self._plan.mean_over,
+            "mean_over": self._mean_over,
             "variables": [
                 {
                     "path": row.path,
                     "shape": list(row.shape),
-                    "layer": row.kernel.layer if row.kernel else None,
-                    "centred": row.axes is not None,
+                    "layer": row.layer,
+                    "centered": row.axes is not None,
                     "axes": None if row.axes is None else list(row.axes),
                     "groups": row.groups,
                     "mean_size": row.mean_size,
                     "reason": row.reason,
                 }
-                for row in self._plan.rows
+                for row in self._rows
             ],
         }
 
@@ -120,35 +145,34 @@ class Summary:
         return fold(list(self._kernel_cells()))
 
     def _kernel_cells(self) -> Iterator[tuple[str, ...]]:
-        roots = {row.path.split("/")[0] for row in self._plan.rows}
+        roots = {row.path.split("/")[0] for row in self._rows}
         root = roots.pop() if len(roots) == 1 else ""
-        for row in self._plan.rows:
-            if row.kernel is None:
+        for row in self._rows:
+            if row.layer is None:
                 continue
-            unit = means.get(self._plan.mean_over).unit[row.mean_size == 1]
+            plural = "" if row.mean_size == 1 else "s"
             yield (
                 printable(row.path.removeprefix(f"{root}/").removesuffix("/kernel")),
                 "x".join(map(str, row.shape)),
-                printable(row.kernel.layer),
-                f"{row.mean_size} {unit}"
+                printable(row.layer) + "?" * row.is_guessed,
+                f"{row.mean_size} {self._unit}{plural}"
                 + (f", {row.groups} groups" if row.groups > 1 else ""),
                 "none" if row.axes is None else f"{1 / row.mean_size:.2%}",
             )
 
     def _notes(self) -> Iterator[str]:
-        rows = self._plan.rows
-        reasons = Counter(row.reason for row in rows)
-        yield f"{reasons.pop('', 0)} of {len(rows)} trainable variables centred"
+        reasons = Counter(row.reason for row in self._rows)
+        yield f"{reasons.pop('', 0)} of {len(self._rows)} trainable variables centered"
         for reason, count in reasons.most_common():
             yield printable(f"{count} left alone: {reason}")
-        if len(self._cells()) < len(self._plan.kernels):
-            yield "[1-3] in a name: a row for kernels 1 to 3, alike in all else"
-        if any(row.kernel and row.kernel.layer.endswith("?") for row in rows):
-            yield "? told by name and shape; kernels=model goes by the layers"
+        if len(self._cells()) < sum(row.layer is not None for row in self._rows):
+            yield "[1-3] in a name: a row for kernels 1 to 3, equal in all else"
+        if any(row.is_guessed for row in self._rows):
+            yield "? guessed from name and shape; kernels=model goes by the layers"
 
 
 class _Name:
-    """A name for `rich` that is broken after `/` and `_`, and never inside a word."""
+    """A name for `rich` that is broken after `/` and `_`, never inside a word."""
 
     def __init__(self, name: str):
         self._name = name

@@ -1,0 +1,52 @@
+"""The network and the optimizer of a run."""
+
+import sys
+
+import keras
+
+from keras_wgd.experiments import optimizers
+from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.optimizers import inner
+from keras_wgd.optimizers.wgd import WGD
+from keras_wgd.tasks import models
+from keras_wgd.tasks.datasets import Dataset
+
+
+def build_model(spec: RunSpec, data: Dataset) -> keras.Model:
+    """The network of a run, with the initial weights of its seed.
+
+    `weight_decay * w` is added to the gradient of each weight `w`, as torch's
+    optimizers do: that is the gradient of `weight_decay / 2 * w**2`.
+    """
+    _set_random_seed(spec.seed)
+    model = models.build(spec.model, data.image_shape, data.classes, stem=spec.stem)
+    if spec.weight_decay:
+        regularizer = keras.regularizers.L2(spec.weight_decay / 2)
+        for variable in model.trainable_variables:
+            variable.regularizer = regularizer
+    return model
+
+
+def _set_random_seed(seed):
+    """Set Keras's seed without importing TensorFlow, which Keras imports if it can.
+
+    On another backend that costs each worker seconds and hundreds of megabytes, for a
+    generator that is never used.
+    """
+    if keras.backend.backend() == "tensorflow" or "tensorflow" in sys.modules:
+        keras.utils.set_random_seed(seed)
+        return
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    try:
+        keras.utils.set_random_seed(seed)
+    finally:
+        del sys.modules["tensorflow"]
+
+
+def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimizer of a run, wrapped unless the run is a plain one."""
+    config = optimizers.config(**spec.to_dict())
+    if spec.mean_over is None:
+        return inner.get(config)
+    # RunSpec has checked that these are names that WGD knows.
+    return WGD(config, spec.mean_over, spec.placement, kernels=model)

@@ -1,0 +1,1 @@
+"""What `WGD.summary()` shows; imports neither Keras nor the optimizers."""
