@@ -7,22 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from support.studies import SPEC, result_of, runs_of, study
+from support.studies import ACCURACY, DIGITS, SPEC, result_of, runs_of, study
 
 from keras_wgd.experiments.analysis import comparisons, frames
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.frames import SETTING, TASK
-from keras_wgd.experiments.spec import RunSpec
 
 pytestmark = pytest.mark.any_backend
-
-ACCURACY = {
-    ("adam", "plain"): [0.50, 0.60, 0.70],
-    ("adam", "filters"): [0.55, 0.70, 0.65],
-    ("adam", "fan_in"): [0.50, 0.60, 0.70],
-    ("sgdm", "plain"): [0.10, 0.20, 0.30],
-}
-DIGITS = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 
 def summary_of(results):

@@ -3,15 +3,13 @@
 import dataclasses
 
 import pytest
-from support.studies import SPEC, result_of
+from support.studies import DIGITS, SPEC, result_of
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.paper import display_names
 
 pytestmark = pytest.mark.any_backend
-
-DIGITS = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 
 def settings_of(*specs):

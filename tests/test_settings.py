@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,30 +8,20 @@ from pathlib import Path
 import keras
 import pytest
 from support.hostile import HOSTILE
+from support.runs import ARMS
 from support.small_study import SCRIPT, build, options
 
 from keras_wgd import environment as environments
 from keras_wgd import settings
 from keras_wgd.environment import environment, keras_defaults
 from keras_wgd.experiments.options import Options
-from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import inputs, train
 from keras_wgd.files import printable
 from keras_wgd.tasks import models
 
 BACKEND = keras.backend.backend()
-SPEC = RunSpec(
-    dataset="digits",
-    model="resnet8",
-    optimizer="adam",
-    mean_over="filters",
-    epochs=2,
-    learning_rate=1e-3,
-    batch_size=16,
-    train_size=32,
-    test_size=20,
-)
+SPEC = dataclasses.replace(ARMS["filters"], batch_size=16, train_size=32, test_size=20)
 RESULTS = Path(__file__).parents[1] / "examples" / "results"
 
 

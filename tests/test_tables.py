@@ -6,24 +6,16 @@ import io
 import pytest
 from rich.console import Console
 from scipy import stats
-from support.studies import SPEC, result_of, runs_of, study
+from support.studies import ACCURACY, DIGITS, SPEC, result_of, runs_of, study
 
 from keras_wgd.cli import tables
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.experiments.spec import ARMS, RunSpec
+from keras_wgd.experiments.spec import ARMS
 from keras_wgd.paper import cells, layout
 from keras_wgd.report import report, verdict
 
 pytestmark = pytest.mark.any_backend
-
-ACCURACY = {
-    ("adam", "plain"): [0.50, 0.60, 0.70],
-    ("adam", "filters"): [0.55, 0.70, 0.65],
-    ("adam", "fan_in"): [0.50, 0.60, 0.70],
-    ("sgdm", "plain"): [0.10, 0.20, 0.30],
-}
-DIGITS = RunSpec(dataset="digits", model="resnet8", optimizer="adam", epochs=2)
 
 
 def text_of(results, width=80):

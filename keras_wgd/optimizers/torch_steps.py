@@ -30,9 +30,7 @@ def whiten_(gradients: Sequence[Any], axes: Sequence[int], groups: int = 1) -> N
         for gradient in gradients:
             _subtract_mean(gradient, axes, groups, out=gradient)
     else:
-        together = torch.stack(gradients)
-        _subtract_mean(together, axes, groups, out=together)
-        torch._foreach_copy_(gradients, together.unbind())
+        torch._foreach_copy_(gradients, _whiten_together(gradients, axes, groups))
 
 
 class Job(NamedTuple):
@@ -82,10 +80,9 @@ class Workspace:
             if owned:
                 whiten_(gradients, axes, groups)
             elif len(places) > 1 and shape.numel() <= _SMALL:
-                together = torch.stack(gradients)
-                _subtract_mean(together, axes, groups, out=together)
-                for at, centered in zip(places, together.unbind(), strict=True):
-                    results[at] = centered
+                centered = _whiten_together(gradients, axes, groups)
+                for at, result in zip(places, centered, strict=True):
+                    results[at] = result
             else:
                 for at, gradient in zip(places, gradients, strict=True):
                     results[at] = self._buffer(jobs[at].position, gradient)
@@ -107,6 +104,15 @@ class Workspace:
         if gradient.is_cpu:
             self._buffers[position] = buffer
         return buffer
+
+
+def _whiten_together(
+    gradients: Sequence[Any], axes: Sequence[int], groups: int
+) -> Sequence[Any]:
+    """Center copies of gradients of one shape at once."""
+    together = torch.stack(gradients)
+    _subtract_mean(together, axes, groups, out=together)
+    return together.unbind()
 
 
 def _subtract_mean(gradient: Any, axes: Sequence[int], groups: int, out: Any) -> None:

@@ -181,8 +181,9 @@ class WGDWrapper(OptimizerWrapper):
     def _transform(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
-        if self._plan is None or self.placement == "update":
+        if self.placement == "update":
             return gradients  # `_take_step` centers the step instead
+        assert self._plan is not None  # `_prepare` came before
         return self._plan.whiten_all(gradients, variables)
 
     def _take_step(

@@ -3,17 +3,16 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from keras_wgd.experiments.analysis.statistics import LEVEL, ROUNDING
+
 Decision = Literal["better", "worse", "equivalent", "undecided"]
 
-LEVEL = 0.05
 # The standard error of an error rate of 5 % is then 0.02 %.
 STUDIES = 1_000_000
-# Differences that vary by less, relative to the largest, vary by rounding alone.
-_ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,9 +182,7 @@ def judge(
     adjusted = _holm(p_values)
     level = design.nominal_level(error_rate / max(1, len(differences)))
     return {
-        arm: _judgment(
-            np.asarray(row, "float64"), adjusted[arm], level, margin, error_rate
-        )
+        arm: _judgment(row, adjusted[arm], level, margin, error_rate)
         for arm, row in differences.items()
     }
 
@@ -217,7 +214,7 @@ def pairs_needed(
 
 
 def _judgment(
-    row: Any,
+    row: Sequence[float],
     p: float,
     level: float,
     margin: float | None,
@@ -260,7 +257,7 @@ def _vary(differences: np.ndarray) -> bool:
     """Whether there is a standard deviation that says something about other pairs."""
     if len(differences) < 2:
         return False
-    return bool(np.ptp(differences) > _ROUNDING * np.abs(differences).max())
+    return bool(np.ptp(differences) > ROUNDING * np.abs(differences).max())
 
 
 def _holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ CONFIDENCE = 0.95
 # A difference is significant if its adjusted p value is lower.
 LEVEL = 0.05
 # Relative to the largest value: smaller differences are due to rounding.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 ROUGHNESS = (
     "Roughness is the root mean square of the second difference of a loss curve: with "
@@ -102,7 +102,7 @@ def _moments(name, value, subtracted):
     is_finite = difference.is_finite()
     finite = difference.filter(is_finite)
     size = pl.max_horizontal(value.abs(), subtracted.abs()).filter(is_finite).max()
-    varies = finite.max() - finite.min() > _ROUNDING * size
+    varies = finite.max() - finite.min() > ROUNDING * size
     return (
         finite.mean().alias(name),
         finite.len().cast(pl.Int64).alias(f"{name}_n"),

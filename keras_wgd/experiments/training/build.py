@@ -48,5 +48,4 @@ def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optim
     config = optimizers.config(**spec.to_dict())
     if spec.mean_over is None:
         return inner.get(config)
-    # RunSpec has checked that these are names that WGD knows.
     return WGD(config, spec.mean_over, spec.placement, kernels=model)
