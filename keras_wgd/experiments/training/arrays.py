@@ -52,7 +52,7 @@ class Arrays:
         _refuse_list_of_images(name, parts)
         parts += (None,) * (3 - len(parts))
         leaves = [
-            None if leaf is None else _as_numpy(name + path, leaf)
+            None if leaf is None else _as_numpy(f"{path} of {name}", leaf)
             for path, leaf in _leaves(parts)
         ]
         if sum(leaf.nbytes for leaf in leaves if leaf is not None) <= _LIMIT:
@@ -67,17 +67,17 @@ class Arrays:
         return arrays
 
     def _check(self):
-        lengths = {path: len(leaf) for path, leaf in self._arrays()}
-        if len(set(lengths.values())) > 1:
-            received = ", ".join(f"{path}: {n}" for path, n in lengths.items())
+        names = {len(array): path for path, array in self._arrays()}
+        if len(names) > 1:
+            received = ", ".join(f"{path}: {n}" for n, path in names.items())
             raise ValueError(
                 f"All arrays of {self.name} must have the same length. "
                 f"Received: {received}"
             )
-        if not any(lengths.values()):
+        if not any(names):
             raise ValueError(
-                f"{self.name} must have at least one sample. Received: "
-                + ", ".join(f"{path}: {a.shape}" for path, a in self._arrays())
+                f"{self.name} must have at least one sample. Received: arrays of "
+                "length 0"
             )
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -172,7 +172,8 @@ class Arrays:
             if array.dtype == object:
                 digest.update(repr(array.tolist()).encode())
             else:
-                digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+                array = np.ascontiguousarray(array)  # a copy only where it must be
+                digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
 
@@ -184,17 +185,16 @@ def _leaves(parts: tuple) -> Iterator[tuple[str, Any]]:
 
 def _refuse_list_of_images(name: str, parts: tuple) -> None:
     x = parts[0]
-    if not isinstance(x, list | tuple) or len(x) < 2:
+    if not isinstance(x, list | tuple):
         return
-    shapes = {np.shape(leaf) for leaf in x if hasattr(leaf, "shape")}
-    y = parts[1] if len(parts) > 1 else None
-    samples = hasattr(y, "shape") and np.shape(y)[:1] == (len(x),)
-    if not samples or any(shape[:1] == (len(x),) for shape in shapes):
+    shapes = {tuple(getattr(leaf, "shape", ())) for leaf in x}
+    samples = tuple(getattr(parts[1], "shape", ()))[:1] == (len(x),)
+    if not samples or all(shape[:1] == (len(x),) for shape in shapes):
         return
     raise ValueError(
         f"x of {name} must be one array, not a list with an array a sample: give all "
-        "images one size and call np.stack. Received: shapes "
-        + ", ".join(map(str, sorted(shapes)[:3]))
+        f"images one size and call np.stack. Received: {len(x)} arrays of "
+        f"{len(shapes)} shapes"
     )
 
 
