@@ -141,9 +141,8 @@ class WGDWrapper(OptimizerWrapper):
     def _update_plan(self, variables: Sequence[Any] = ()) -> WhiteningPlan:
         """Return the plan for the variables that the inner optimizer holds now.
 
-        Args:
-            variables: Variables that the plan must know too. An inner optimizer with
-                a `build` of its own may keep no list of them.
+        It knows `variables` too: an inner optimizer with a `build` of its own may keep
+        no list.
         """
         optimizer = self.inner_optimizer
         held = optimizer._trainable_variables
