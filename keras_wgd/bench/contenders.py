@@ -22,35 +22,24 @@ _MOMENTUM = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """An optimizer whose step is measured.
+    """An optimizer whose step is measured."""
 
-    Attributes:
-        name: Its name in tables.
-        optimizer: A key of `OPTIMIZERS`.
-        make: Returns a Keras optimizer or an optax transformation; for `"torch"`, takes
-            the weights and returns a function that makes a step.
-        kind: `"alone"`, `"wgd"`, `"watched"` (WGD with a `WhiteningMonitor`) or
-            `"peer"` (of another library).
-        placement: As for `WGD`; `None` without it.
-        library: `"keras"`, `"torch"` or `"optax"`.
-    """
-
-    name: str
-    optimizer: str
+    name: str  # in tables
+    optimizer: str  # a key of `OPTIMIZERS`
+    # Returns a Keras optimizer or an optax transformation; for "torch", takes the
+    # weights and returns a function that makes a step.
     make: Callable[..., Any]
-    kind: str
-    placement: str | None = None
-    library: str = "keras"
+    kind: str  # "alone", "wgd", "watched" (by a WhiteningMonitor) or "peer"
+    placement: str | None = None  # `None` without WGD
+    library: str = "keras"  # or "torch" or "optax"
 
     def passes(self, centered: float = 0.0) -> float:
         """The minimum number of passes over memory of the size of the weights.
 
         A step reads the gradient and the weight, writes the weight, and reads and
-        writes each moving average. A mean reads the gradient once more, or, for
-        `placement="update"`, the moving averages that the update is made of.
-
-        Args:
-            centered: The share of the weights that is centered.
+        writes each moving average. For the share of the weights that is centered, a
+        mean reads the gradient once more, or, for `placement="update"`, the moving
+        averages that the update is made of.
         """
         moments = _moments(self.optimizer)
         again = {None: 0, "gradient": 1, "update": moments}[self.placement]
@@ -65,11 +54,7 @@ def contenders(
 ) -> list[Contender]:
     """An optimizer alone, wrapped in each way, and the peers that are installed.
 
-    Args:
-        optimizer: A key of `OPTIMIZERS`.
-        means: Values of `mean_over`.
-        placements: Values of `placement`.
-        kernels: As for `WGD`.
+    `optimizer` is a key of `OPTIMIZERS`.
     """
     make = functools.partial(_make, optimizer)
     found = [Contender(type(make()).__name__, optimizer, make, "alone")]

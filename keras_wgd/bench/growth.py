@@ -38,8 +38,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Time RAdam alone, in WGD, and its first peer on weights of many sizes.
 
-    Returns:
-        Measurements as dictionaries, each with its `panel` and its place `x` in it.
+    Each measurement has its `panel` and its place `x` in it.
     """
     points = []
     for panel, sizes in _PANELS.items():
@@ -54,11 +53,7 @@ def measure(
 def write(
     out: Path, environment: dict[str, Any], points: Sequence[dict[str, Any]]
 ) -> list[Path]:
-    """Write the measurements of this backend, and draw those of all backends.
-
-    Returns:
-        The files.
-    """
+    """Write the measurements of this backend, and draw those of all backends."""
     path = out / f"{_NAME}-{keras.backend.backend()}.json"
     lines = ",\n".join(json.dumps(point) for point in points)
     write_text(
@@ -70,13 +65,10 @@ def write(
 
 
 def read(out: Path) -> list[dict[str, Any]]:
-    """Read what `write` wrote to a folder, under one or more backends.
+    """Read the rows for `chart` that `write` wrote to a folder, under one or more
+    backends.
 
-    Returns:
-        A row for each measurement, for `chart`.
-
-    Raises:
-        ValueError: If a file is damaged, or was not written by `write`.
+    A ValueError says that a file is damaged, or was not written by `write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []

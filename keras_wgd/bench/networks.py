@@ -14,16 +14,8 @@ from keras_wgd.tasks import models
 def build(name: str, image_size: int = 224) -> keras.Model:
     """Build a network with random weights, for the 1,000 classes of ImageNet.
 
-    Args:
-        name: One of `NETWORKS`. `"many-small"` has 402 weights: 100 convolutions of 16
-            filters with batch normalization, and a head.
-        image_size: Height and width of its images in pixels.
-
-    Returns:
-        A built model.
-
-    Raises:
-        ValueError: If there is no network of that name, or the images are too small.
+    `"many-small"` has 402 weights: 100 convolutions of 16 filters with batch
+    normalization, and a head. `image_size` is the height and width in pixels.
     """
     check_choice("model", name, NETWORKS)
     shape = (image_size, image_size, 3)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_wgd.norms import Monitor
+from keras_wgd.norms import WhiteningNorms
 from keras_wgd.optimizers import inner
 
 
@@ -49,7 +49,7 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     the public attributes of the inner optimizer can be read and set on it.
     """
 
-    _monitor: Monitor | None = None
+    _monitor: WhiteningNorms | None = None
 
     def __init__(
         self,

@@ -13,16 +13,11 @@ Row = tuple[str, ...]
 def fold(rows: Sequence[Row]) -> list[Row]:
     """Fold the repeated blocks of a network, such as those of one stage.
 
-    A block has one row or more. Blocks are folded if they follow one another, have
-    equal cells, and have names that differ only in counters (numbers, or letters that
-    count) that grow from each block to the next. Nothing is lost: `block_[4-6]_expand`
-    stands for three names, and `conv2d_[4,6]` for two.
-
-    Args:
-        rows: The cells of each row; the first is its name.
-
-    Returns:
-        As many rows or fewer, in the same order.
+    The first cell of a row is its name. A block has one row or more. Blocks are folded
+    if they follow one another, have equal cells, and have names that differ only in
+    counters (numbers, or letters that count) that grow from each block to the next.
+    Nothing is lost: `block_[4-6]_expand` stands for three names, and `conv2d_[4,6]` for
+    two.
     """
     # First blocks with one counter, which begin where users see them begin; among
     # them, first those that save most rows.
