@@ -75,10 +75,7 @@ def write_json(path: Path, fields: dict[str, Any]) -> None:
 
 
 def check_regular_file(path: Path) -> os.stat_result:
-    """Check that a path is a regular file, before it is opened.
-
-    A link may lead anywhere, and opening a pipe blocks.
-    """
+    """Check that a path is a regular file: links may lead anywhere, pipes block."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")

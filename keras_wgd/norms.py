@@ -117,17 +117,11 @@ def _squares(tensors: Sequence[Any]) -> Sequence[Any]:
         # Few calls: a small network spends more time on calls than on numbers.
         norms = torch._foreach_norm([tensor.float() for tensor in tensors])
         return torch._foreach_mul(norms, norms)
-    tensors = _sum_over_replicas(tensors)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Replicas have parts of the gradients; the optimizer steps by their sum.
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            tensors = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
     return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
-
-
-def _sum_over_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
-    """The gradients that the optimizer steps by: TensorFlow's replicas have parts."""
-    if keras.backend.backend() != "tensorflow":
-        return gradients
-    import tensorflow as tf
-
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
-        return gradients
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))

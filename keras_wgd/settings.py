@@ -190,11 +190,11 @@ def keras_json() -> Path:
 
 
 def backend_of_keras_json() -> str | None:
-    """The backend that the user has chosen in keras.json; `None` if it is as Keras
-    writes it.
+    """The backend that the user has chosen in keras.json, or `None`.
 
-    A ValueError says that Keras would refuse the file or an environment variable, or
-    that the file is not JSON, which Keras would take for an empty file.
+    A file as Keras writes it is no choice. A ValueError says that Keras would refuse
+    the file or an environment variable, or that the file is not JSON, which Keras would
+    take for an empty file.
     """
     _check_variables()
     path = keras_json()

@@ -52,10 +52,7 @@ def contenders(
     placements: Sequence[str],
     kernels: Any = None,
 ) -> list[Contender]:
-    """An optimizer alone, wrapped in each way, and the peers that are installed.
-
-    `optimizer` is a key of `OPTIMIZERS`.
-    """
+    """An optimizer alone, wrapped in each way, and the peers that are installed."""
     make = functools.partial(_make, optimizer)
     found = [Contender(type(make()).__name__, optimizer, make, "alone")]
     for placement in placements:
@@ -65,12 +62,14 @@ def contenders(
                 name += f", {placement}"
             wrapped = functools.partial(_make_wgd, optimizer, mean, placement, kernels)
             found.append(Contender(name, optimizer, wrapped, "wgd", placement))
-    peers = {"torch": _torch_peers, "jax": _jax_peers, "tensorflow": _keras_peers}
-    library = {"torch": "torch", "jax": "optax", "tensorflow": "keras"}
-    backend = keras.backend.backend()
+    library, peers = {
+        "torch": ("torch", _torch_peers),
+        "jax": ("optax", _jax_peers),
+        "tensorflow": ("keras", _keras_peers),
+    }[keras.backend.backend()]
     return found + [
-        Contender(name, optimizer, make_peer, "peer", library=library[backend])
-        for name, make_peer in peers[backend](optimizer).items()
+        Contender(name, optimizer, make_peer, "peer", library=library)
+        for name, make_peer in peers(optimizer).items()
     ]
 
 
@@ -142,11 +141,11 @@ def _centralized_radam(weights):
 
 
 def _jax_peers(optimizer) -> dict[str, Callable[..., Any]]:
-    name, options = _name_and_options(optimizer)
     if not find_spec("optax"):
         return {}
     import optax
 
+    name, options = _name_and_options(optimizer)
     if not hasattr(optax, name):
         return {}
     make = functools.partial(getattr(optax, name), _RATE, **options)

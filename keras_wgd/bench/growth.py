@@ -36,10 +36,7 @@ def count(rounds: int) -> int:
 def measure(
     rounds: int, on_step: Callable[[], None] = lambda: None
 ) -> list[dict[str, Any]]:
-    """Time RAdam alone, in WGD, and its first peer on weights of many sizes.
-
-    Each measurement has its `panel` and its place `x` in it.
-    """
+    """Time RAdam alone, in WGD, and its first peer on weights of many sizes."""
     points = []
     for panel, sizes in _PANELS.items():
         for number, filters in sizes:
@@ -65,11 +62,7 @@ def write(
 
 
 def read(out: Path) -> list[dict[str, Any]]:
-    """Read the rows for `chart` that `write` wrote to a folder, under one or more
-    backends.
-
-    A ValueError says that a file is damaged, or was not written by `write`.
-    """
+    """Read what `write` wrote to a folder, under one or more backends, for `chart`."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in sorted(out.glob(f"{_NAME}-*.json")):

@@ -22,7 +22,7 @@ T = TypeVar("T", bound=Hashable)
 class Measurement:
     """The times of one contender."""
 
-    name: str  # this and the next two as of the contender
+    name: str  # as of the contender, like the next two
     optimizer: str
     kind: str
     seconds: list[float]  # of each round
@@ -57,10 +57,7 @@ def of_steps(
     on_step: Callable[[], None] = lambda: None,
     copied_gradients: bool = False,
 ) -> list[Measurement]:
-    """Time the steps of contenders on the same weights and gradients.
-
-    `on_step` is called when a step is compiled, and each time that it was timed.
-    """
+    """Time the steps of contenders on the same weights and gradients."""
     steps = Steps(variables, copied_gradients)
     ready = {}
     for contender in contenders:
@@ -124,7 +121,7 @@ def interleaved(
     rounds: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> dict[T, list[float]]:
-    """Time each step once a round, in an order that changes with the round: seconds.
+    """Time each step once a round, in an order that changes with the round.
 
     A machine that is slow for a while then slows all steps alike, and no step always
     follows the same other one.

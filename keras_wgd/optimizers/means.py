@@ -21,23 +21,17 @@ class Mean(NamedTuple):
     per_group: bool = False  # each group of a convolution has its own mean
 
 
-def _filters(kind: KernelKind, rank: int) -> tuple[int, ...]:
-    return (-2 if kind == "transposed" else -1,)
-
-
 def _fan_in(kind: KernelKind, rank: int) -> tuple[int, ...]:
     channels = {"standard": (-2,), "transposed": (-1,), "depthwise": ()}
     return (*range(-rank, -2), *channels[kind])
 
 
-def _kernels(kind: KernelKind, rank: int) -> tuple[int, ...]:
-    return (-2, -1)
-
-
 MEANS: dict[str, Mean] = {
-    "filters": Mean(_filters, "filter", per_group=True),
+    "filters": Mean(
+        lambda kind, _: (-2 if kind == "transposed" else -1,), "filter", per_group=True
+    ),
     "fan_in": Mean(_fan_in, "input"),
-    "kernels": Mean(_kernels, "kernel"),
+    "kernels": Mean(lambda *_: (-2, -1), "kernel"),
 }
 
 

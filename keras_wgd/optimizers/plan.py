@@ -102,8 +102,7 @@ class WhiteningPlan:
     def select(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> dict[int, int]:
-        """Map the position of each gradient that is centered to its position in the
-        plan.
+        """The position in the plan, by the position of each gradient that is centered.
 
         `variables` may be in any order, also twice; `None` stands for the optimizer's.
         """

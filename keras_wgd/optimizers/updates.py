@@ -49,10 +49,7 @@ class UpdateCentering:
     def step(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Iterator[None]:
-        """Center the step that is taken in this context.
-
-        A ValueError says that a kernel was stepped without Keras's own `apply`.
-        """
+        """Center the step that is taken in this context."""
         expected = set(self._plan.select(gradients, variables).values())
         step = _Step(self._plan)
         token = _step.set(step)

@@ -92,11 +92,7 @@ def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
 
 
 def split(names: list[str]) -> tuple[list[str], list[str]]:
-    """Split the images of a class into training and test images, each sorted.
-
-    A tenth, rounded down but at least one, are test images. The order of `names` does
-    not matter.
-    """
+    """The training and the test images of a class, sorted; a tenth is for tests."""
     names = sorted(names)
     order = np.random.default_rng(0).permutation(len(names))
     test = set(order[: max(1, len(names) // 10)])

@@ -36,8 +36,7 @@ STD = (68.170, 65.392, 70.418)
 
 
 def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
-    """60,000 color images of 32 by 32 pixels in a hundred classes; 10,000 are for
-    tests.
+    """60,000 color images of 32 by 32 pixels in a hundred classes.
 
     `data_dir` holds `cifar100.npz`, with the four arrays of
     `keras.datasets.cifar100.load_data` and the names of the classes; `None` calls that

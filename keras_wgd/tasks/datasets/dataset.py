@@ -23,7 +23,7 @@ class Dataset:
     test: np.ndarray | FileImages
     y_test: np.ndarray
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]  # of each channel, in pixel values, as is `std`
+    mean: tuple[float, ...]  # of each channel, in pixel values
     std: tuple[float, ...]
     image_size: int | None = None  # height and width; `None` keeps those of the images
     problems: tuple[str, ...] = ()  # a line for each image that was left out
@@ -79,8 +79,7 @@ class Dataset:
         part: int = 0,
         parts: int = 1,
     ) -> dict[str, Any]:
-        """Keyword arguments for `fit`: the training images of `indices`, and their
-        labels.
+        """The training images of `indices` and their labels, for `model.fit(**...)`.
 
         Each batch is split into `parts` of equal size, of which one `part` is returned.
         """
@@ -91,7 +90,7 @@ class Dataset:
         return {**inputs, "shuffle": False}
 
     def evaluation(self, batch_size: int, parts: int = 1) -> dict[str, Any]:
-        """Keyword arguments for `predict`: the test images in their order.
+        """The test images in their order, for `model.predict(**...)`.
 
         Every batch can be split into `parts` of equal size. For that, `batch_size` is
         rounded down, and the first images are repeated at the end of the last batch.

@@ -70,8 +70,7 @@ def resize(images: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def decode(path: str, size: int) -> np.ndarray:
-    """Read an image as torchvision's `Resize((size, size))` does: `(size, size, 3)`,
-    uint8.
+    """Read an image as torchvision's `Resize((size, size))` does, in RGB, uint8.
 
     A large JPEG file is decoded to a half, a quarter or an eighth of its size first,
     which is faster and changes pixels by a few values. The first frame is read. 16-bit
@@ -83,8 +82,9 @@ def decode(path: str, size: int) -> np.ndarray:
 
 
 def check(path: str, size: int) -> str:
-    """Decode as `decode` does; return a warning of what may surprise in the pixels, or
-    `""`.
+    """Decode as `decode` does, and return a warning or `""`.
+
+    The warning says what a user may not expect of the pixels.
     """
     with _open(path) as image:
         _decoded(image, size)

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 def build(
     name: str, input_shape: tuple[int, int, int], classes: int, stem: str | None = None
 ) -> "keras.Model":
-    """Build a network, from images to logits, with the seed of `set_random_seed`.
+    """Build a network, from images to logits.
 
     `name` is a key of `MODELS` and `input_shape` is `(height, width, channels)`. With
     `stem="small"`, for small images, a 3x3 convolution of stride 1 takes the place of a
-    7x7 convolution of stride 2 and pooling; `None` is the network's own stem.
+    7x7 convolution of stride 2 and pooling; `None` is the network's own stem. The
+    initial weights are those of `keras.utils.set_random_seed`.
     """
     check(name, input_shape, stem)
     module, function = MODELS[name].builder.split(".")

@@ -28,11 +28,7 @@ def build(
 
 
 def load(network: str) -> keras.Model:
-    """Load a model by its name in keras.applications, in any case, or from a `.keras`
-    file.
-
-    It is not compiled. A named one has random weights.
-    """
+    """Load a model by its name in keras.applications, in any case, or from a file."""
     if network.endswith(".keras"):
         return _read(Path(network))
     builders = {
