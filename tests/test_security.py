@@ -16,7 +16,7 @@ from support.runs import SPEC, result_of
 
 import keras_wgd
 from keras_wgd import WGD, cli, conv_kernels
-from keras_wgd.cli import display
+from keras_wgd.cli import display, launch
 from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import failure
 from keras_wgd.experiments.options import Options
@@ -276,6 +276,6 @@ def test_hostile_failure_reason(tmp_path, capsys, monkeypatch):
     event = failure(SPEC, ValueError("a\x1b[2J\n[red]\u202eb"))
     monkeypatch.setattr(runner, "run_all", lambda *_: (e for e in [event]))
     console = Console()
-    assert display.make_runs(console, tmp_path, [SPEC], 1, Options()) == 1
+    assert launch.make_runs(console, tmp_path, [SPEC], 1, Options()) == 1
     line = next(x for x in capsys.readouterr().out.splitlines() if "failed" in x)
     assert line.endswith(r"ValueError: a\x1b[2J [red]\u202eb")
