@@ -7,7 +7,7 @@ from support.studies import DIGITS, SPEC, result_of
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.paper import display_names
+from keras_wgd.report import display_names
 
 pytestmark = pytest.mark.any_backend
 

@@ -12,8 +12,7 @@ from keras_wgd.cli import tables
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper import cells, layout
-from keras_wgd.report import report, verdict
+from keras_wgd.report import cells, layout, report, verdict
 
 pytestmark = pytest.mark.any_backend
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.metrics import METRICS
-from keras_wgd.paper import cells, display_names, layout
+from keras_wgd.report import cells, display_names, layout
 
 
 def rich_tables(summary: pl.DataFrame) -> list[Table]:

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper.display_names import arm_name
+from keras_wgd.report.display_names import arm_name
 
 Rows = Sequence[Mapping[str, Any]]
 

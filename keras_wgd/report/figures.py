@@ -10,8 +10,8 @@ from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.paper import cells, display_names, layout, published
-from keras_wgd.report import dot_charts, line_charts
+from keras_wgd.paper import published
+from keras_wgd.report import cells, display_names, dot_charts, layout, line_charts
 from keras_wgd.report.charts import point
 from keras_wgd.report.dot_charts import POOLED
 from keras_wgd.report.verdict import AT_PAPER_RATE, GROUP, group_names

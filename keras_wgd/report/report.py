@@ -18,8 +18,8 @@ from keras_wgd.experiments.analysis.statistics import ROUGHNESS
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import REPORT_PAGE
 from keras_wgd.files import printable, write_text
-from keras_wgd.paper import layout, published
-from keras_wgd.report import verdict
+from keras_wgd.paper import published
+from keras_wgd.report import layout, verdict
 from keras_wgd.report.figures import Chart, figures
 
 _FIGURES = "figures"

@@ -9,9 +9,10 @@ from keras_wgd.experiments.analysis import comparisons
 from keras_wgd.experiments.analysis.frames import MEASURES, SETTING, TASK
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper import cells, published
-from keras_wgd.paper.cells import Cell, Table
-from keras_wgd.paper.display_names import arm_name, counted, distinct_names
+from keras_wgd.paper import published
+from keras_wgd.report import cells
+from keras_wgd.report.cells import Cell, Table
+from keras_wgd.report.display_names import arm_name, counted, distinct_names
 
 AT_PAPER_RATE = pl.col("learning_rate") == published.LEARNING_RATE
 # The columns that the runs of a comparison have in common.

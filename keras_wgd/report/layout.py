@@ -1,4 +1,4 @@
-"""The tables of a study in the paper's layout."""
+"""The tables of a study: in the paper's layout, with its figures where it has any."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,9 @@ import polars as pl
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL, ROUGHNESS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.paper import cells, display_names, published
-from keras_wgd.paper.cells import Cell, Table
+from keras_wgd.paper import published
+from keras_wgd.report import cells, display_names
+from keras_wgd.report.cells import Cell, Table
 
 METRIC_HEADS = {
     "accuracy": "Accuracy",
