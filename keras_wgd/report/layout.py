@@ -27,20 +27,12 @@ BOLD = (
 
 
 def metric_tables(summary: pl.DataFrame) -> list[Table]:
-    """Tables 3 to 8 of the paper, or similar ones: one for each setting.
-
-    Args:
-        summary: As `Analysis.summary`.
-    """
+    """Tables 3 to 8 of the paper, or similar ones: one for each setting."""
     return [_metric_table(part) for part in _settings(summary)]
 
 
 def roughness_tables(summary: pl.DataFrame) -> list[Table]:
-    """How smooth training was: one table for each setting of three epochs or more.
-
-    Args:
-        summary: As `Analysis.summary`.
-    """
+    """How smooth training was: a table for each setting of three epochs or more."""
     return [
         _table(
             part,
