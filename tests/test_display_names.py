@@ -3,7 +3,8 @@
 import dataclasses
 
 import pytest
-from support.studies import DIGITS, SPEC, result_of
+from support.results import result_of
+from support.studies import DIGITS, SPEC
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.spec import RunSpec

@@ -12,7 +12,8 @@ import keras
 import pytest
 from rich.console import Console
 from support.networks import compiled, convnet, images
-from support.runs import SPEC, result_of
+from support.results import result_of
+from support.runs import SPEC
 
 import keras_wgd
 from keras_wgd import WGD, cli, conv_kernels
@@ -258,7 +259,7 @@ def test_lock_that_is_a_link(tmp_path, name):
 
 
 def test_hostile_folder_names(tmp_path, capsys):
-    results.write(tmp_path, result_of())
+    results.write(tmp_path, result_of(SPEC))
     names = ["\x1b]0;owned\x07", "a\nkeras-wgd: all is well", "[red]x", "$(touch x)"]
     for name in names:
         (tmp_path / name).mkdir()
