@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_wgd import settings
 from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.trial import Trial
 from keras_wgd.experiments.store.validation import is_whole
 from keras_wgd.files import nan_to_none, none_to_nan, printable, read_json, write_json
 
@@ -42,9 +43,11 @@ class Result:
             for each class (columns).
         centered: The number of trainable variables that were centered.
         environment: Versions, backend, machine, git commit and settings.
+        details: What a trial has measured besides: `steps`, `wall_seconds` and
+            `initial_weights`, a digest. Empty in a run of a study.
     """
 
-    spec: RunSpec
+    spec: RunSpec | Trial
     metrics: dict[str, float]
     curves: dict[str, list[float]]
     seconds: list[float]
@@ -52,6 +55,7 @@ class Result:
     confusion: list[list[int]]
     centered: int
     environment: dict[str, Any]
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def backend(self) -> str:
