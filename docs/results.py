@@ -17,9 +17,9 @@ from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.statistics import adjusted
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.store import collection
-from keras_wgd.paper import cells, layout, published
-from keras_wgd.paper.cells import Cell, Table
-from keras_wgd.report import report, verdict
+from keras_wgd.paper import published
+from keras_wgd.report import cells, layout, report, verdict
+from keras_wgd.report.cells import Cell, Table
 from keras_wgd.report.figures import figures
 
 DOCS = Path(__file__).parent

@@ -10,7 +10,8 @@ import sys
 import keras
 import numpy as np
 import pytest
-from support.runs import SPEC, cifar_arrays, result_of
+from support.results import result_of
+from support.runs import SPEC, cifar_arrays
 
 from keras_wgd import cli
 from keras_wgd.__main__ import main

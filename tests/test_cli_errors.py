@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from support.runs import cifar_arrays, result_of
+from support.results import result_of
+from support.runs import SPEC, cifar_arrays
 
 from keras_wgd import cli
 from keras_wgd.experiments.store import results
@@ -98,7 +99,7 @@ def test_damaged_archive(capsys, tmp_path):
 
 def test_report_that_cannot_be_written(capsys, tmp_path, monkeypatch):
     (tmp_path / "study").mkdir()
-    results.write(tmp_path / "study", result_of())
+    results.write(tmp_path / "study", result_of(SPEC))
     (tmp_path / "runs.csv").write_text("mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "figures").write_text("mine")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.runs import result_of
+from support.results import result_of
 
 import keras_wgd
 from keras_wgd import cli, presets
@@ -103,7 +103,7 @@ def test_dry_run(tmp_path, capsys):
     backend = os.environ["KERAS_BACKEND"]
     specs = presets.preset("quick").replace((0,)).runs()
     out.mkdir()
-    results.write(out, result_of(specs[0], {"backend": backend}))
+    results.write(out, result_of(specs[0], environment={"backend": backend}))
     results.draft_of(out, specs[2]).mkdir()
     before = sorted(path.name for path in out.rglob("*"))
     assert cli.app(dry) == 0

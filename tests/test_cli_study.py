@@ -11,7 +11,7 @@ import time
 import keras
 import pytest
 from support import small_study
-from support.runs import result_of
+from support.results import result_of
 
 from keras_wgd import cli, presets
 from keras_wgd.cli import studies
@@ -57,7 +57,7 @@ def made_up(monkeypatch):
     def run_all(out, specs, jobs, options):
         for spec in specs:
             yield Event("start", spec)
-            result = result_of(spec, {"backend": keras.backend.backend()})
+            result = result_of(spec, environment={"backend": keras.backend.backend()})
             results.write(out, result)
             yield Event("finish", spec, result)
 
@@ -87,7 +87,7 @@ def test_study_twice(capsys, tmp_path, tiny_study):
 def test_study_with_a_result_of_another_backend(capsys, tmp_path, tiny_study):
     arguments = ["study", "--preset", "tiny", "--out", str(tmp_path)]
     (spec, _) = tiny_study.runs()
-    results.write(tmp_path, result_of(spec, {"backend": "another"}))
+    results.write(tmp_path, result_of(spec, environment={"backend": "another"}))
     assert cli.app(arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1

@@ -3,7 +3,8 @@
 import dataclasses
 
 import pytest
-from support.studies import SPEC, result_of
+from support.results import result_of
+from support.studies import SPEC
 
 from keras_wgd.experiments.store import collection, results
 
@@ -15,8 +16,8 @@ def test_several_folders(tmp_path):
     for folder in (here, there):
         folder.mkdir()
     other = dataclasses.replace(SPEC, seed=1)
-    results.write(here, result_of(confusion=[[1, 4], [5, 0]]))
-    results.write(there, result_of(confusion=[[1, 4], [4, 1]]))
+    results.write(here, result_of(SPEC, confusion=[[1, 4], [5, 0]]))
+    results.write(there, result_of(SPEC, confusion=[[1, 4], [4, 1]]))
     results.write(there, result_of(other, confusion=[[1, 1], [1, 1]]))
     (there / "holiday").mkdir()
     found, problems = collection.collect([here, there, here])
@@ -33,7 +34,7 @@ def test_runs_of_two_backends(tmp_path):
     for folder in folders:
         folder.mkdir()
         environment = {"backend": folder.name}
-        results.write(folder, result_of(environment=environment, confusion=[[1]]))
+        results.write(folder, result_of(SPEC, environment=environment))
     found, problems = collection.collect(folders)
     assert [r.backend for r in found] == ["jax", "torch"]
     assert problems == []
@@ -44,7 +45,7 @@ def test_runs_with_two_settings(tmp_path):
     for folder, record in zip(folders, ({}, {"JAX_ENABLE_X64": "1"}), strict=True):
         folder.mkdir()
         environment = {"backend": "jax", "settings": record}
-        results.write(folder, result_of(environment=environment, confusion=[[1]]))
+        results.write(folder, result_of(SPEC, environment=environment))
     found, problems = collection.collect(folders)
     assert [r.settings for r in found] == [{}, {"JAX_ENABLE_X64": "1"}]
     assert problems == []

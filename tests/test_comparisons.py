@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from support.studies import ACCURACY, DIGITS, SPEC, result_of, runs_of, study
+from support.results import result_of
+from support.studies import ACCURACY, DIGITS, SPEC, runs_of, study
 
 from keras_wgd.experiments.analysis import comparisons, frames
 from keras_wgd.experiments.analysis.analysis import Analysis
@@ -39,7 +40,10 @@ def plain_accuracies(results):
 )
 def test_only_runs_that_differ_in_the_arm_are_paired(other):
     different = result_of(dataclasses.replace(SPEC, **other), accuracy=0.1)
-    plain, wgd = result_of(accuracy=0.2), result_of(arm="filters", accuracy=0.3)
+    plain, wgd = (
+        result_of(SPEC, accuracy=0.2),
+        result_of(SPEC, arm="filters", accuracy=0.3),
+    )
     assert plain_accuracies([different, plain, wgd])["filters"] == 0.2
     assert plain_accuracies([different, wgd]) == {"plain": None, "filters": None}
 
@@ -49,7 +53,7 @@ def test_only_runs_that_differ_in_the_arm_are_paired(other):
     [{"backend": "torch"}, {"backend": "jax", "settings": {"JAX_ENABLE_X64": "1"}}],
 )
 def test_runs_of_other_backends_and_settings_are_not_paired(environment):
-    found = [result_of(environment=environment), result_of(arm="filters")]
+    found = [result_of(SPEC, environment=environment), result_of(SPEC, arm="filters")]
     assert plain_accuracies(found) == {"plain": None, "filters": None}
 
 

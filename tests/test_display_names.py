@@ -3,11 +3,12 @@
 import dataclasses
 
 import pytest
-from support.studies import DIGITS, SPEC, result_of
+from support.results import result_of
+from support.studies import DIGITS, SPEC
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.paper import display_names
+from keras_wgd.report import display_names
 
 pytestmark = pytest.mark.any_backend
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support import killed
 from support.networks import compiled, convnet, images, values
-from support.runs import SPEC, result_of
+from support.results import result_of
+from support.runs import SPEC
 from support.small_study import build
 
 from keras_wgd import WGD
@@ -44,7 +45,7 @@ def test_run_killed_at_any_write(left):
         found, problems = results.read_all(place)
         assert problems == []
         if found:
-            assert found == [result_of()]
+            assert found == [result_of(SPEC)]
             epochs.append("whole")
         else:
             state = [keras.Variable(np.zeros_like(a)) for a in killed.arrays(0)]
@@ -54,7 +55,7 @@ def test_run_killed_at_any_write(left):
                 np.testing.assert_array_equal(a, b)
             killed.end_a_run(place)
         checkpoint.remove(results.path_of(place, SPEC))
-        assert results.read_all(place) == ([result_of()], [])
+        assert results.read_all(place) == ([result_of(SPEC)], [])
         assert {path.name for path in place.rglob("*")} == {
             *(SPEC.id, "spec.json", "result.json")
         }

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 from support.charts import charts_of
-from support.studies import SPEC, result_of, runs_of, study
+from support.results import result_of
+from support.studies import SPEC, runs_of, study
 
 from keras_wgd import pictures
 from keras_wgd.experiments.spec import ARMS, RunSpec
@@ -100,14 +101,16 @@ def test_charts_are_valid_vega_lite(drawn):
 
 def test_names_of_several_settings():
     other = dataclasses.replace(SPEC, image_size=None)
-    names = list(charts_of([result_of(), result_of(other)]))
+    names = list(charts_of([result_of(SPEC), result_of(other)]))
     assert "accuracy-densenet121-cifar100-image-size-32" in names
     assert "accuracy-densenet121-cifar100-image-size-own" in names
 
 
 def test_names_with_hostile_settings():
     found = [
-        result_of(environment={"backend": "jax", "settings": {"XLA_FLAGS": flags}})
+        result_of(
+            SPEC, environment={"backend": "jax", "settings": {"XLA_FLAGS": flags}}
+        )
         for flags in ("", "../../a", "/tmp/a", "..")
     ]
     names = list(charts_of(found))
@@ -135,7 +138,7 @@ def test_intervals_end_at_possible_values():
 
 
 def test_one_seed_has_no_band():
-    chart = charts_of([result_of()])["loss-densenet121-cifar100"]
+    chart = charts_of([result_of(SPEC)])["loss-densenet121-cifar100"]
     rows = data_of(chart, "Training loss (nats)", "RAdam 0.01")
     assert [row["mean"] for row in rows] == [3.0, 2.0, 1.5, 1.25]
     assert {row["low"] for row in rows} == {None}
@@ -211,7 +214,7 @@ def test_gains_by_epoch(drawn):
 
 
 def test_arms_differ_in_color_dash_and_shape():
-    found = [result_of(arm=arm) for arm in ARMS]
+    found = [result_of(SPEC, arm=arm) for arm in ARMS]
     drawn = charts_of(found)
     (section, *_) = drawn["accuracy-densenet121-cifar100"]["vconcat"]
     layers = [layer["encoding"] for layer in section["spec"]["layer"]]

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import polars as pl
 import pytest
-from support.studies import SPEC, result_of, study
+from support.results import result_of
+from support.studies import SPEC, study
 
 from keras_wgd.experiments.analysis import frames
 from keras_wgd.experiments.analysis.analysis import Analysis
@@ -33,7 +34,9 @@ def in_order(results):
 
 
 def test_run_row():
-    (row,) = Analysis.of([result_of(arm="filters", accuracy=0.75)]).runs.to_dicts()
+    others = {"mean_recall": 0.48, "mean_precision": 0.52, "kappa": 0.47}
+    result = result_of(SPEC, "filters", accuracy=0.75, **others)
+    (row,) = Analysis.of([result]).runs.to_dicts()
     assert row.pop("train_roughness") == pytest.approx(np.sqrt((0.5**2 + 0.25**2) / 2))
     assert row.pop("test_roughness") == pytest.approx(np.sqrt((0.5**2 + 0.25**2) / 2))
     assert row == {
@@ -57,9 +60,7 @@ def test_run_row():
         "seed": 0,
         "accuracy": 0.75,
         "loss": 1.25,
-        "mean_recall": 0.48,
-        "mean_precision": 0.52,
-        "kappa": 0.47,
+        **others,
         "diverged": False,
         "train_loss": 1.25,
         "train_accuracy": 0.75,
@@ -116,7 +117,7 @@ def test_diverged_runs():
 
 @pytest.mark.parametrize("backend", [None, 3, ["jax"], "<b>jax</b>", "x" * 9000])
 def test_invalid_backend_is_unknown(backend):
-    found = result_of(environment={"backend": backend})
+    found = result_of(SPEC, environment={"backend": backend})
     assert Analysis.of([found]).runs["backend"].to_list() == ["unknown"]
 
 
@@ -128,7 +129,7 @@ def test_whole_numbers_in_a_spec():
 
 @pytest.mark.parametrize("arm", ["plain", "filters"])
 def test_run_that_is_there_twice(arm):
-    found = [result_of(), result_of(arm="filters"), result_of(arm=arm)]
+    found = [result_of(SPEC), result_of(SPEC, arm="filters"), result_of(SPEC, arm=arm)]
     with pytest.raises(ValueError, match=f"each run once.*twice .*'arm': '{arm}'"):
         frames.long(found)
 

@@ -10,7 +10,7 @@ from support import places
 from support.runs import RUNS
 
 from keras_wgd import cli, presets
-from keras_wgd.cli import display
+from keras_wgd.cli import launch
 from keras_wgd.experiments.launch import gpus, runner
 from keras_wgd.experiments.options import Options
 
@@ -127,7 +127,7 @@ def test_runs_at_a_time(found, options, jobs, tmp_path, monkeypatch, capsys):
         asked.append((jobs, options.gpus))
         return 0
 
-    monkeypatch.setattr(display, "make_runs", make_runs)
+    monkeypatch.setattr(launch, "make_runs", make_runs)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(gpus, "visible", {BACKEND: found}.get)
     study = ["study", "--preset", presets.preset("quick").name, "--out", str(tmp_path)]

@@ -61,7 +61,7 @@ def test_command_line_imports_no_keras():
         "experiments.store.results",
         "experiments.training.inputs",
         "experiments.training.tensorboard",
-        "cli.display",
+        "cli.launch",
         "presets",
         "report.report",
     )

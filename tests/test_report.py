@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.hostile import HOSTILE, file_name, replaced
-from support.studies import result_of, study
+from support.results import result_of
+from support.studies import SPEC, study
 
 from keras_wgd import pictures
 from keras_wgd.cli import display
@@ -84,7 +85,7 @@ def reader(out):
 
 
 def test_written_files(tmp_path):
-    written = report.write(tmp_path / "a" / "b", Analysis.of([result_of()]), [])
+    written = report.write(tmp_path / "a" / "b", Analysis.of([result_of(SPEC)]), [])
     files = [path for path in (tmp_path / "a" / "b").rglob("*") if path.is_file()]
     assert sorted(written) == sorted(files)
     names = {path.name for path in written}
@@ -218,5 +219,5 @@ def test_links_are_refused(tmp_path):
         with pytest.raises(
             ValueError, match=r"^out must be .*link\. Received: .*link$"
         ):
-            report.write(tmp_path / name, Analysis.of([result_of()]), [])
+            report.write(tmp_path / name, Analysis.of([result_of(SPEC)]), [])
     assert not list((tmp_path / "elsewhere").iterdir())

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.runs import SPEC, result_of
+from support.results import result_of
+from support.runs import SPEC
 
 from keras_wgd import files, settings
 from keras_wgd.experiments.store import results
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.any_backend
 
 
 def test_result_round_trip(tmp_path):
-    result = result_of()
+    result = result_of(SPEC)
     folder = results.write(tmp_path, result)
     assert results.read(folder) == result
     assert results.is_finished(tmp_path, SPEC)
@@ -26,12 +27,12 @@ def test_result_round_trip(tmp_path):
 
 def test_permissions_of_a_result(tmp_path):
     (tmp_path / "any").mkdir()
-    folder = results.write(tmp_path, result_of())
+    folder = results.write(tmp_path, result_of(SPEC))
     assert folder.stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_result_of_a_diverged_run(tmp_path):
-    results.write(tmp_path, result_of(loss=float("nan")))
+    results.write(tmp_path, result_of(SPEC, loss=float("nan")))
     (read,), _ = results.read_all(tmp_path)
     assert np.isnan(read.metrics["loss"])
     text = (tmp_path / SPEC.id / "result.json").read_text()
@@ -53,11 +54,11 @@ def edited(**fields):
 
 
 def measured(**numbers):
-    return edited(metrics={**result_of().metrics, **numbers})
+    return edited(metrics={**result_of(SPEC).metrics, **numbers})
 
 
 def curved(**rows):
-    return edited(curves={**result_of().curves, **rows})
+    return edited(curves={**result_of(SPEC).curves, **rows})
 
 
 def specified(**fields):
@@ -154,7 +155,7 @@ def nested(levels):
     ],
 )
 def test_damaged_result(tmp_path, damage, message):
-    folder = results.write(tmp_path, result_of())
+    folder = results.write(tmp_path, result_of(SPEC))
     other = dataclasses.replace(SPEC, seed=1)
     results.write(tmp_path, result_of(other))
     damage(folder)
@@ -165,7 +166,7 @@ def test_damaged_result(tmp_path, damage, message):
     assert SPEC.id in problems[0]
     assert not results.is_finished(tmp_path, SPEC)
     left = {path.name for path in folder.iterdir()}
-    results.write(tmp_path, result_of())
+    results.write(tmp_path, result_of(SPEC))
     assert results.is_finished(tmp_path, SPEC)
     (aside,) = tmp_path.glob("*.damaged-1")
     assert {path.name for path in aside.iterdir()} == left
@@ -176,19 +177,19 @@ def test_damaged_result(tmp_path, damage, message):
 
 def test_damaged_result_is_kept_aside(tmp_path):
     for number in (1, 2):
-        folder = results.write(tmp_path, result_of())
+        folder = results.write(tmp_path, result_of(SPEC))
         (folder / "result.json").write_text("{")
         (line,) = results.check(tmp_path, [SPEC], "jax")
         assert line.startswith(f"{folder / 'result.json'} is damaged")
         assert line.endswith(f"is kept as {SPEC.id}.damaged-{number}")
-    results.write(tmp_path, result_of(environment={"backend": "jax"}))
+    results.write(tmp_path, result_of(SPEC, environment={"backend": "jax"}))
     assert results.check(tmp_path, [SPEC], "jax") == []
     kept = sorted(path.name for path in tmp_path.glob("*/result.json"))
     assert len(kept) == 3
 
 
 def test_result_that_cannot_be_read_now(tmp_path, monkeypatch):
-    folder = results.write(tmp_path, result_of())
+    folder = results.write(tmp_path, result_of(SPEC))
     read_text = Path.read_text
 
     def denied(path, **options):
@@ -209,7 +210,7 @@ def test_result_that_cannot_be_read_now(tmp_path, monkeypatch):
 
 def test_result_of_another_backend(tmp_path):
     assert results.check(tmp_path / "absent", [SPEC], "jax") == []
-    folder = results.write(tmp_path, result_of(environment={"backend": "torch"}))
+    folder = results.write(tmp_path, result_of(SPEC, environment={"backend": "torch"}))
     assert results.check(tmp_path, [SPEC], "torch") == []
     message = f"out must hold runs on jax alone; .* Received: {folder}, made on torch"
     with pytest.raises(ValueError, match=message):
@@ -220,7 +221,7 @@ def test_result_of_other_settings(tmp_path, monkeypatch):
     for name in settings.names("jax"):
         monkeypatch.delenv(name, raising=False)
     record = {"backend": "jax", "settings": {"JAX_ENABLE_X64": "1"}}
-    folder = results.write(tmp_path, result_of(environment=record))
+    folder = results.write(tmp_path, result_of(SPEC, environment=record))
     message = (
         "out must hold runs with the same settings; .* "
         f"Received: {folder}, made with JAX_ENABLE_X64 1, now not set"
@@ -230,7 +231,7 @@ def test_result_of_other_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_ENABLE_X64", "true")
     assert results.check(tmp_path, [SPEC], "jax") == []
     old = dataclasses.replace(SPEC, seed=1)  # from before settings were recorded
-    folder = results.write(tmp_path, result_of(old, {"backend": "jax"}))
+    folder = results.write(tmp_path, result_of(old, environment={"backend": "jax"}))
     with pytest.raises(ValueError, match="JAX_ENABLE_X64 not set, now 1"):
         results.check(tmp_path, [old], "jax")
 
@@ -251,7 +252,7 @@ def test_numbers_at_the_ends_of_their_ranges(tmp_path, confusion):
 
 def test_run_folder_is_a_link(tmp_path):
     results.prepare(tmp_path / "other", [SPEC])
-    elsewhere = results.write(tmp_path / "other", result_of())
+    elsewhere = results.write(tmp_path / "other", result_of(SPEC))
     out = tmp_path / "out"
     results.prepare(out, [SPEC])
     (out / SPEC.id).symlink_to(elsewhere)
@@ -260,7 +261,7 @@ def test_run_folder_is_a_link(tmp_path):
         [f"{out / SPEC.id} is a link, not a folder"],
     )
     assert not results.is_finished(out, SPEC)
-    results.write(out, result_of())
+    results.write(out, result_of(SPEC))
     assert results.is_finished(out, SPEC)
     assert results.is_finished(tmp_path / "other", SPEC)
 
@@ -278,14 +279,14 @@ def test_report_folder_is_no_run(tmp_path):
     out.mkdir()
     (out / "report.html").write_text("")
     assert results.read_all(tmp_path) == ([], [])
-    run = results.write(tmp_path, result_of())
+    run = results.write(tmp_path, result_of(SPEC))
     shutil.copy(out / "report.html", run)
     (read,), _ = results.read_all(tmp_path)
     assert read.spec == SPEC
 
 
 def test_result_under_another_name(tmp_path):
-    folder = results.write(tmp_path, result_of())
+    folder = results.write(tmp_path, result_of(SPEC))
     other = dataclasses.replace(SPEC, seed=1)
     folder.rename(tmp_path / other.id)
     assert not results.is_finished(tmp_path, other)
@@ -293,7 +294,7 @@ def test_result_under_another_name(tmp_path):
 
 @pytest.mark.parametrize("name", ["copy", f"{SPEC.id}-2", "digits-resnet8"])
 def test_copy_of_a_run(tmp_path, name):
-    folder = results.write(tmp_path, result_of())
+    folder = results.write(tmp_path, result_of(SPEC))
     shutil.copytree(folder, tmp_path / name)
     found, problems = results.read_all(tmp_path)
     assert [result.spec for result in found] == [SPEC]

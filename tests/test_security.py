@@ -12,11 +12,12 @@ import keras
 import pytest
 from rich.console import Console
 from support.networks import compiled, convnet, images
-from support.runs import SPEC, result_of
+from support.results import result_of
+from support.runs import SPEC
 
 import keras_wgd
 from keras_wgd import WGD, cli, conv_kernels
-from keras_wgd.cli import display
+from keras_wgd.cli import display, launch
 from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import failure
 from keras_wgd.experiments.options import Options
@@ -258,7 +259,7 @@ def test_lock_that_is_a_link(tmp_path, name):
 
 
 def test_hostile_folder_names(tmp_path, capsys):
-    results.write(tmp_path, result_of())
+    results.write(tmp_path, result_of(SPEC))
     names = ["\x1b]0;owned\x07", "a\nkeras-wgd: all is well", "[red]x", "$(touch x)"]
     for name in names:
         (tmp_path / name).mkdir()
@@ -276,6 +277,6 @@ def test_hostile_failure_reason(tmp_path, capsys, monkeypatch):
     event = failure(SPEC, ValueError("a\x1b[2J\n[red]\u202eb"))
     monkeypatch.setattr(runner, "run_all", lambda *_: (e for e in [event]))
     console = Console()
-    assert display.make_runs(console, tmp_path, [SPEC], 1, Options()) == 1
+    assert launch.make_runs(console, tmp_path, [SPEC], 1, Options()) == 1
     line = next(x for x in capsys.readouterr().out.splitlines() if "failed" in x)
     assert line.endswith(r"ValueError: a\x1b[2J [red]\u202eb")

@@ -6,14 +6,14 @@ import io
 import pytest
 from rich.console import Console
 from scipy import stats
-from support.studies import ACCURACY, DIGITS, SPEC, result_of, runs_of, study
+from support.results import result_of
+from support.studies import ACCURACY, DIGITS, SPEC, runs_of, study
 
 from keras_wgd.cli import tables
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper import cells, layout
-from keras_wgd.report import report, verdict
+from keras_wgd.report import cells, layout, report, verdict
 
 pytestmark = pytest.mark.any_backend
 
@@ -91,7 +91,7 @@ def test_diverged_runs():
         result_of(dataclasses.replace(SPEC, seed=seed), losses=losses)
         for seed, losses in enumerate([[3.0] * 4, [1.0] * 4, [float("nan")] * 4])
     ]
-    better = result_of(arm="filters", losses=[2.5] * 4)
+    better = result_of(SPEC, arm="filters", losses=[2.5] * 4)
     (table,) = layout.metric_tables(Analysis.of([*some, better]).summary)
     ((plain, filters),) = table.blocks
     assert plain[8].text == "2.0000 ± 12.7062 (2 of 3)"
@@ -167,7 +167,7 @@ def test_lower_loss_is_better():
 
 def test_no_mean_is_better_if_all_runs_diverge():
     nan = [float("nan")] * 4
-    found = [result_of(arm=arm, losses=nan) for arm in ("plain", "filters")]
+    found = [result_of(SPEC, arm=arm, losses=nan) for arm in ("plain", "filters")]
     (table,) = layout.metric_tables(Analysis.of(found).summary)
     assert [row[8].text for row in table.blocks[0]] == ["diverged"] * 2
     assert bold(found) == [set(), set()]
@@ -204,7 +204,8 @@ def test_widest_terminal_table():
 
 def test_terminal_without_seeds_and_pairs():
     """One seed has no interval, and an arm without a plain run no gain."""
-    text = text_of(runs_of({("adam", "filters"): [0.55]}, DIGITS))
+    others = {"mean_recall": 0.48, "mean_precision": 0.52, "kappa": 0.47}
+    text = text_of([result_of(DIGITS, "filters", accuracy=0.55, **others)])
     title = text.splitlines()[0].rstrip()
     assert title == "resnet8 on digits; 2 epochs, on jax: one seed"
     row = next(line for line in text.splitlines() if "WGD filters" in line)
@@ -250,7 +251,7 @@ def test_significantly_smoother_is_bold():
 
 def test_terminal_names_settings():
     found = [
-        result_of(environment={"backend": "jax", "settings": record})
+        result_of(SPEC, environment={"backend": "jax", "settings": record})
         for record in ({}, {"JAX_ENABLE_X64": "1"})
     ]
     text = " ".join(text_of(found, 200).split())

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 from scipy import stats
-from support.studies import SPEC, result_of, runs_of, study
+from support.results import result_of
+from support.studies import SPEC, runs_of, study
 
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.report import verdict
@@ -74,7 +75,7 @@ def test_groups_of_runs():
     lost = {("radam", "plain"): [0.5, 0.5, 0.5], ("radam", "filters"): [0.4, 0.41, 0.4]}
     same = {("radam", "plain"): [0.5, 0.5], ("radam", "filters"): [0.49, 0.51]}
     found = [*runs_of(more), *runs_of(lost, tuned), *runs_of(same, short)]
-    found.append(result_of(arm="kernels"))  # one pair, and so no test
+    found.append(result_of(SPEC, arm="kernels"))  # one pair, and so no test
     judged = judge(found)
     assert verdict.headline(judged) == (
         "Of 4 comparisons, WGD gains accuracy in 1 and loses accuracy in 1; 2 are "
@@ -198,17 +199,17 @@ def test_seeds_without_a_common_task():
 
 
 def test_no_pairs():
-    judged = judge([result_of()])
+    judged = judge([result_of(SPEC)])
     words = verdict.headline(judged)
     assert words.startswith("There is nothing to compare: no run with WGD has a plain")
     assert verdict.sections(judged) == []
-    runs = Analysis.of([result_of()]).runs
+    runs = Analysis.of([result_of(SPEC)]).runs
     assert verdict.markdown(runs, judged) == f"{words}\n"
 
 
 def test_settings_that_are_not_usual_are_named():
     found = [
-        result_of(arm=arm, environment={"backend": "jax", "settings": record})
+        result_of(SPEC, arm=arm, environment={"backend": "jax", "settings": record})
         for record in ({}, {"JAX_ENABLE_X64": "1"})
         for arm in ("plain", "filters")
     ]
@@ -222,7 +223,7 @@ def test_diverged_runs():
     assert verdict.diverged(Analysis.of(found).runs) == (
         "1 of 15 runs diverged: a loss is not finite (1 plain)."
     )
-    assert verdict.diverged(Analysis.of([result_of()]).runs) == ""
+    assert verdict.diverged(Analysis.of([result_of(SPEC)]).runs) == ""
     counts = [row[-1] for row in rows_of(found, 1)]
     assert counts == ["0 / 3 / 0", "0 / 3 / 0", "0 / 0 / 0 (1 diverged)"]
 

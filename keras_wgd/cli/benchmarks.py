@@ -19,6 +19,7 @@ from keras_wgd.cli.options import (
     one_of,
     user_errors,
 )
+from keras_wgd.cli.progress import Bar
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
 
@@ -98,12 +99,12 @@ def bench(
         steps = [contender for family in families for contender in family]
         whole = [c for family in families for c in in_fit(family)] if train_step else []
         count = (len(steps) + len(whole)) * (rounds + 1)
-        with display.counting(console, "steps", count) as advance:
+        with Bar(console, "", count, "steps") as bar:
             alone = measurements.of_steps(
-                weights, steps, rounds, advance, copied_gradients
+                weights, steps, rounds, bar.move, copied_gradients
             )
             fits = measurements.of_fit_steps(
-                network, whole, rounds, batch_size, advance
+                network, whole, rounds, batch_size, bar.move
             )
         about = environment()
     if as_json:
@@ -138,10 +139,10 @@ def _growth(console, out, rounds, as_json):
 
     with user_errors():
         growth.read(out)  # an error is found before the minutes of measuring
-    counting = display.counting(console, "steps", growth.count(rounds))
-    with keras_defaults(), counting as advance:
+    bar = Bar(console, "", growth.count(rounds), "steps")
+    with keras_defaults(), bar:
         about = environment()
-        points = growth.measure(rounds, advance)
+        points = growth.measure(rounds, bar.move)
     with user_errors():
         written = growth.write(out, about, points)
     if as_json:

@@ -1,11 +1,10 @@
-"""What a terminal shows of runs: a bar, a line for each end, and tables."""
+"""What a terminal shows of runs: tables, and lines on what happens."""
 
 import contextlib
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -13,10 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_wgd.cli import tables
-from keras_wgd.cli.progress import Bar
 from keras_wgd.experiments.analysis.analysis import Analysis
-from keras_wgd.experiments.launch import cluster, runner
-from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import Result
@@ -118,27 +114,6 @@ def print_problems(console: Console, problems: Sequence[str]) -> None:
         _print(console, f"[yellow]not used[/yellow]: {escape(line)}", markup=True)
 
 
-def print_study(
-    console: Console, out: Path, specs: Sequence[RunSpec], as_json: bool
-) -> bool:
-    """Print and write the tables of the finished runs, and return if there are any."""
-    found, problems = results.read_all(out)
-    print_problems(console, problems)
-    wanted = set(specs)
-    found = [result for result in found if result.spec in wanted]
-    if not found:
-        if as_json:
-            print("[]")
-        return False
-    analysis = Analysis.of(found)
-    print_paths(console, analysis.write(out))
-    if as_json:
-        print(analysis.summary.write_json())
-    else:
-        print_tables(console, analysis)
-    return True
-
-
 def print_report_command(console: Console, out: Path, program: str) -> None:
     """Print the command for the report of a study, and where its page will be."""
     page = printable(out / results.REPORT / results.REPORT_PAGE)
@@ -161,94 +136,33 @@ def print_seeds(
             _print(console, f"{what}: {len(runs)} runs of seed {seeds}")
 
 
-def make_runs(
-    console: Console,
-    out: Path,
-    specs: list[RunSpec],
-    jobs: int,
-    options: Options,
-    ray: str | None = None,
-) -> int:
-    """Make the runs that are not finished, and show their progress.
-
-    They are made in `jobs` processes at a time, or on the Ray cluster at an address.
-
-    Returns:
-        The number of runs that failed.
-    """
-    finished, waiting = runner.split(out, specs)
-    if finished:
-        console.print(f"{len(finished)} of {len(specs)} runs are finished already")
-        if options.save_model or options.tensorboard:
-            console.print(
-                "--save-model and --tensorboard hold for the runs that are not finished"
-            )
-    if not specs:
-        print_no_run(console)
-    if not waiting:
-        return 0
-    events = (
-        runner.run_all(out, waiting, jobs, options)
-        if ray is None
-        else cluster.run_all(out, waiting, jobs, ray, options)
-    )
-    done, failed = len(finished), 0
-    left = {spec: spec.epochs for spec in waiting}
-    bar = Bar(console, f"{len(waiting)} runs", sum(left.values()))
-    try:
-        with contextlib.closing(events), bar:
-            for event in events:
-                spec = event.spec
-                if event.kind == "start":  # perhaps not for the first time
-                    bar.begin()
-                    bar.move(left[spec] - spec.epochs)
-                    left[spec] = spec.epochs
-                if event.kind in ("epoch", "restore"):
-                    left[spec] -= 1
-                    bar.move(skipped=event.kind == "restore")
-                if event.kind in ("finish", "fail"):
-                    bar.move(left.pop(spec), skipped=True)
-                if event.kind == "finish":
-                    done += 1
-                    line = finish_line(done, len(specs), event.detail)
-                    _print(bar.console, line, markup=True)
-                if event.kind == "fail":
-                    failed += 1
-                    reason = escape(printable(" ".join(event.detail.split())))
-                    line = f"[red]failed[/red] {spec.id}: {reason}"
-                    _print(bar.console, line, markup=True)
-    except (KeyboardInterrupt, SystemExit):
-        console.print(
-            f"stopped: {done} of {len(specs)} runs are finished; "
-            "the same command resumes the others"
-        )
-        raise
-    return failed
-
-
-@contextlib.contextmanager
-def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar for equal parts (`what`), and give the function that counts one."""
-    with Bar(console, "", total, what) as bar:
-        yield bar.move
-
-
-def epoch_line(spec: RunSpec, epoch: int, curves: dict[str, Any]) -> str:
-    """The line for an epoch."""
-    return (
+def print_epoch(
+    console: Console, spec: RunSpec, epoch: int, curves: Mapping[str, float]
+) -> None:
+    """Print the losses and accuracies after an epoch."""
+    _print(
+        console,
         f"epoch {epoch:>{len(str(spec.epochs))}}/{spec.epochs}  "
         f"train: loss {curves['train_loss']:.4f}, "
         f"accuracy {curves['train_accuracy']:.1%}  "
-        f"test: loss {curves['test_loss']:.4f}, accuracy {curves['test_accuracy']:.1%}"
+        f"test: loss {curves['test_loss']:.4f}, accuracy {curves['test_accuracy']:.1%}",
     )
 
 
-def finish_line(number: int, total: int, result: Result) -> str:
-    """The line for a finished run, the `number`-th of `total`."""
+def print_finish(console: Console, number: int, total: int, result: Result) -> None:
+    """Print the metrics of a finished run, the `number`-th of `total`."""
     spec = result.spec
-    return (
+    _print(
+        console,
         f"[green]done[/green] {number:>{len(str(total))}}/{total}  "
         f"{spec.optimizer:<6}{spec.arm:<10}seed {spec.seed}  "
         f"accuracy {result.metrics['accuracy']:6.2%}  "
-        f"loss {result.metrics['loss']:.4f}  {sum(result.seconds):5.1f} s"
+        f"loss {result.metrics['loss']:.4f}  {sum(result.seconds):5.1f} s",
+        markup=True,
     )
+
+
+def print_failure(console: Console, spec: RunSpec, reason: str) -> None:
+    """Print why a run has failed."""
+    text = escape(printable(" ".join(reason.split())))
+    _print(console, f"[red]failed[/red] {spec.id}: {text}", markup=True)

@@ -25,17 +25,10 @@ def from_fields(
     panel: str | None = None,
     required: Collection[str] = (),
 ) -> list[inspect.Parameter]:
-    """Parameters of a command for the fields of a dataclass.
+    """Parameters of a command for the fields of a dataclass, which have an `Info`.
 
-    Args:
-        kind: The dataclass; its fields have an `Info`.
-        names: The fields, by name; if empty, all.
-        shown: Takes a name; returns the default in the help, or an empty text.
-        panel: The heading in the help.
-        required: The fields that the user must give.
-
-    Returns:
-        A parameter for each field, whose value is `None` where the user gives none.
+    Without `names`, for all fields. `shown` gives the default of a field in the help.
+    A parameter is `None` where the user gives no value.
     """
     parameters = []
     for name, field in described(kind).items():
@@ -84,11 +77,7 @@ def takes(*parameters: inspect.Parameter) -> Callable[..., Any]:
 
 
 def given(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass that the user has set.
-
-    Raises:
-        ValueError: If one has another value than those on offer.
-    """
+    """The fields of a dataclass that the user has set, after a check of the choices."""
     known = described(kind)
     found = {n: v for n, v in values.items() if n in known and v is not None}
     for name, value in found.items():

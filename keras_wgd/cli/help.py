@@ -60,14 +60,9 @@ def epilog(command: str) -> str:
 
 
 def kind(parameter: Any) -> str:
-    """The placeholder for the value of an option in the help, such as N or NAME.
+    """The placeholder for the value of an option: its metavar, or N, X or NAME.
 
-    Args:
-        parameter: An option or an argument of a command.
-
-    Returns:
-        Its metavar, or N for a whole number, X for a number, and NAME for text;
-        empty for flags and arguments.
+    Flags and arguments have none.
     """
     if parameter.param_type_name == "argument" or parameter.is_flag:
         return ""

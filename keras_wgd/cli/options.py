@@ -64,14 +64,7 @@ def folder_option(text: str, default: str | bool = False) -> Any:
 def one_of(
     names: Collection[str], text: str = "One of {}.", *flags: str, **settings: Any
 ) -> Any:
-    """An option whose values a shell can complete.
-
-    Args:
-        names: The values.
-        text: The help; `{}` becomes the names.
-        *flags: The name of the option, if it is not that of the parameter.
-        **settings: Further arguments of `typer.Option`.
-    """
+    """An option whose values a shell can complete; `{}` in the text becomes them."""
     return typer.Option(
         *flags,
         help=text.format(", ".join(names)),
@@ -93,19 +86,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else
 
 
 def choose_backend(name: str | None) -> str:
-    """Choose the backend, before Keras is imported here or in a worker.
+    """Set KERAS_BACKEND before Keras is imported here or in a worker, and return it.
 
-    Args:
-        name: The backend that the user asks for; if `None`, that of KERAS_BACKEND,
-            of this process, or of keras.json, or the only one that is installed, or
-            Keras's default.
-
-    Returns:
-        Its name, which is also set as KERAS_BACKEND.
-
-    Raises:
-        UserError: If it is no backend or not installed, if the user has to choose, or
-            if Keras cannot be imported with its settings.
+    Without a name: that of KERAS_BACKEND, of this process or of keras.json, or the only
+    backend that is installed, or Keras's default.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with user_errors():

@@ -31,14 +31,7 @@ def status(console: Console, what: str) -> contextlib.AbstractContextManager:
 
 
 class Bar(Progress):
-    """A bar with the time left.
-
-    Args:
-        console: Where to show it.
-        what: What is being done.
-        total: The number of units to do.
-        unit: The name of the units.
-    """
+    """A bar with the time left."""
 
     def __init__(self, console: Console, what: str, total: int, unit: str = "epochs"):
         super().__init__(
@@ -61,12 +54,9 @@ class Bar(Progress):
             self.update(self._task, since=self.get_time())
 
     def move(self, count: int = 1, skipped: bool = False) -> None:
-        """Move the bar.
+        """Move the bar by a number of units.
 
-        Args:
-            count: The number of units that are done.
-            skipped: Whether they took no time here, so that they do not count for the
-                time left.
+        Skipped units took no time here, so they do not count for the time left.
         """
         self.advance(self._task, count)
         if skipped:

@@ -6,14 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.cli.options import (
-    Json,
-    UserError,
-    folder,
-    folder_option,
-    user_errors,
-)
+from keras_wgd.cli import display, progress
+from keras_wgd.cli.options import Json, UserError, folder, folder_option, user_errors
+from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection
+from keras_wgd.experiments.store.results import REPORT
 
 
 def report(
@@ -30,9 +27,6 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Print the tables of the paper beside ours, and write them with figures."""
-    from keras_wgd.cli import display, progress
-    from keras_wgd.experiments.analysis.analysis import Analysis
-    from keras_wgd.experiments.store.results import REPORT
     from keras_wgd.report import report as reports
 
     console = Console(stderr=as_json)

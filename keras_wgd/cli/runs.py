@@ -9,10 +9,15 @@ from typing import Annotated, Any
 
 from rich.console import Console
 
-from keras_wgd.cli import fields, options
+from keras_wgd.cli import display, fields, options
 from keras_wgd.cli.options import UserError, user_errors
+from keras_wgd.cli.progress import Bar
+from keras_wgd.experiments.analysis.analysis import Analysis
+from keras_wgd.experiments.launch import events, processes
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import NAMED, RunSpec
+from keras_wgd.experiments.store import claim, results
+from keras_wgd.experiments.training import inputs, tensorboard
 
 DEFAULTS = {"model": "resnet8", "optimizer": "radam"}
 
@@ -46,10 +51,7 @@ def run(
             "Received: none"
         )
     backend = options.choose_backend(backend)
-    from keras_wgd.cli import display
-    from keras_wgd.experiments.analysis.analysis import Analysis
-    from keras_wgd.experiments.store import claim, results
-    from keras_wgd.experiments.training import devices, inputs, tensorboard
+    from keras_wgd.experiments.training import devices
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
     with contextlib.ExitStack() as stack:
@@ -81,18 +83,13 @@ def run(
 def _make(console, out, spec, how, engine):
     import keras
 
-    from keras_wgd.cli import display
-    from keras_wgd.cli.progress import Bar
-    from keras_wgd.experiments.launch import events, processes
     from keras_wgd.experiments.training import train
 
     with Bar(console, "training", spec.epochs) as bar:
 
         def on_epoch(epoch, curves, restored):
             bar.move(skipped=restored)
-            bar.console.print(
-                display.epoch_line(spec, epoch, curves), highlight=False, soft_wrap=True
-            )
+            display.print_epoch(bar.console, spec, epoch, curves)
 
         try:
             if engine.count > 1 and keras.backend.backend() == "torch":

@@ -13,14 +13,18 @@ import typer
 from rich.console import Console
 
 from keras_wgd import presets
-from keras_wgd.cli import fields, options
+from keras_wgd.cli import display, fields, launch, options
 from keras_wgd.cli.options import UserError, one_of, user_errors
+from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.fields import described
+from keras_wgd.experiments.launch import cluster, gpus
 from keras_wgd.experiments.launch.cluster import LOCAL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import ARMS, RunSpec
+from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.claim import Shard, check_plan, claim, recorded
+from keras_wgd.experiments.training import inputs, tensorboard
 from keras_wgd.tasks.datasets.names import SIZES
 from keras_wgd.tasks.models.names import MODELS
 
@@ -138,11 +142,6 @@ def study(
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number of at least 1. Received: {jobs}")
     backend = options.choose_backend(backend)
-    from keras_wgd.cli import display
-    from keras_wgd.experiments.launch import cluster, gpus
-    from keras_wgd.experiments.store import results
-    from keras_wgd.experiments.training import inputs, tensorboard
-
     how = Options(**fields.given(Options, values))
     console = Console(file=sys.stderr if as_json else sys.stdout)
     with contextlib.ExitStack() as stack:
@@ -165,16 +164,14 @@ def study(
         jobs = jobs or len(how.gpus) or os.cpu_count() or 1
         if how.gpus and ray is None:
             display.print_gpus(console, how.gpus, jobs)
-        failed = display.make_runs(console, out, mine, jobs, how, ray)
-        if display.print_study(console, out, recorded(out), as_json):
+        failed = launch.make_runs(console, out, mine, jobs, how, ray)
+        if _print_study(console, out, as_json):
             display.print_report_command(console, out, options.program())
     if failed:
         raise typer.Exit(1)
 
 
 def _list(specs, as_json, states=()):
-    from keras_wgd.cli import display
-
     if not specs:
         display.print_no_run(Console(stderr=as_json))
     if as_json:
@@ -182,3 +179,22 @@ def _list(specs, as_json, states=()):
         print(json.dumps([s.to_dict() | k for s, k in zip(specs, kept, strict=True)]))
     elif specs:
         display.print_specs(Console(), specs, states)
+
+
+def _print_study(console, out, as_json):
+    """Print and write the tables of the finished runs; return if there are any."""
+    found, problems = results.read_all(out)
+    display.print_problems(console, problems)
+    wanted = set(recorded(out))
+    found = [result for result in found if result.spec in wanted]
+    if not found:
+        if as_json:
+            print("[]")
+        return False
+    analysis = Analysis.of(found)
+    display.print_paths(console, analysis.write(out))
+    if as_json:
+        print(analysis.summary.write_json())
+    else:
+        display.print_tables(console, analysis)
+    return True

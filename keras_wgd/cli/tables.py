@@ -6,16 +6,13 @@ from rich.table import Table
 
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.metrics import METRICS
-from keras_wgd.paper import cells, display_names, layout
+from keras_wgd.report import cells, display_names, layout
 
 
 def rich_tables(summary: pl.DataFrame) -> list[Table]:
-    """A `rich` table for each setting, for a terminal of 80 columns.
+    """A table for each setting of `Analysis.summary`, for a terminal of 80 columns.
 
     A mean is bold if it is significantly better: see `cells.is_better`.
-
-    Args:
-        summary: As `Analysis.summary`.
     """
     tables = []
     for part in summary.partition_by(SETTING, maintain_order=True):

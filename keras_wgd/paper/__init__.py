@@ -1,1 +1,1 @@
-"""The paper: its runs, its numbers and the layout of its tables."""
+"""The paper: its runs, and the numbers that it prints."""

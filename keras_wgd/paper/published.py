@@ -32,21 +32,15 @@ ACCURACY_FIGURES = {"animals10": 6, "cifar100": 9}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PaperTable:
-    """A table of the paper.
-
-    Attributes:
-        number: The table's number.
-        dataset: The data set, as `RunSpec` names it.
-        model: The network, likewise.
-        rows: The figures in the order of `METRICS`, by the optimizer and whether
-            WGD is in it; percent, and nats for the loss.
-        notes: What looks like a misprint.
-    """
+    """A table of the paper. The names are those of `RunSpec`."""
 
     number: int
     dataset: str
     model: str
+    # In the order of `METRICS`: percent, and nats for the loss. By optimizer, and
+    # whether WGD is in it.
     rows: dict[tuple[str, bool], tuple[float, ...]]
+    # What looks like a misprint.
     notes: tuple[str, ...] = ()
 
 
@@ -171,18 +165,10 @@ def table_of(dataset: str, model: str) -> PaperTable | None:
 
 
 def figures_of(dataset: str, model: str, optimizer: str, wgd: bool) -> dict[str, float]:
-    """What the paper prints of an experiment.
+    """The paper's figures of an experiment, if it has any, by the names in `METRICS`.
 
-    Args:
-        dataset: As in `RunSpec`.
-        model: As in `RunSpec`.
-        optimizer: As in `RunSpec`.
-        wgd: Whether WGD is in it. The paper does not say over what it takes the
-            mean, so its figures go with every arm of ours but `"plain"`.
-
-    Returns:
-        By the names in `METRICS`; percent, and nats for the loss. Empty where the
-        paper has no such experiment.
+    The paper does not say over what WGD takes the mean, so its figures go with every
+    arm of ours but `"plain"`.
     """
     table = table_of(dataset, model)
     row = None if table is None else table.rows.get((optimizer, wgd))

@@ -7,12 +7,7 @@ LEARNING_RATES = dict.fromkeys(published.OPTIMIZERS, (published.LEARNING_RATE,))
 
 
 def _study(name: str, arms: dict[tuple[str, ...], tuple[str, ...]]) -> StudySpec:
-    """One seed of each data set and network of Tables 3 to 8, in their order.
-
-    Args:
-        name: What the study is called.
-        arms: The arms of each group of optimizers.
-    """
+    """One seed of each network of Tables 3 to 8, with arms for groups of optimizers."""
     return StudySpec(
         name=name,
         grids=tuple(

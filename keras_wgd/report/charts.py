@@ -8,9 +8,10 @@ from typing import Any
 import altair as alt
 
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper.display_names import arm_name
+from keras_wgd.report.display_names import arm_name
 
 Rows = Sequence[Mapping[str, Any]]
+Chart = dict[str, Any]
 
 # The colors of Okabe and Ito, which color-blind readers can distinguish; a gray that is
 # visible on black and on white; and two more. Dashes and shapes say the same without
@@ -47,17 +48,10 @@ def point(
     highest: float = math.inf,
     **more: Any,
 ) -> dict[str, Any]:
-    """One point: a mean and its interval.
+    """The mean of an estimate and its interval, in a panel.
 
-    Args:
-        panel: The panel that it is in.
-        row: A row with the columns of an estimate, and its `arm`.
-        name: The name of the estimate.
-        scale: The factor to multiply it by.
-        lowest: The lowest possible value, after scaling. The interval is drawn from
-            there to `highest`; the tooltip has all of it.
-        highest: The highest possible value.
-        **more: Further fields.
+    The interval is drawn from `lowest` to `highest`, the limits of the values after
+    scaling, at most; the tooltip has all of it.
     """
     mean, low, high = (
         None if number is None else scale * number
@@ -92,17 +86,7 @@ def arms_of(rows: Rows) -> list[str]:
 
 
 def look(rows: Rows, channel: str, size: int = 100, **legend: Any) -> dict[str, Any]:
-    """The look of each arm in rows, with its legend.
-
-    Args:
-        rows: The rows of the whole chart.
-        channel: `"color"`, `"dash"` or `"shape"`.
-        size: The size of the symbols in the legend.
-        **legend: Further options of the legend.
-
-    Returns:
-        Keyword arguments of an Altair channel.
-    """
+    """An Altair channel (color, dash or shape) by arm, with the legend."""
     arms = arms_of(rows)
     # If there are more arms than looks, the looks repeat.
     values = itertools.cycle(_LOOKS[channel])
@@ -151,21 +135,11 @@ def whole(
     axes: int,
     min_width: int,
     **options: Any,
-) -> dict[str, Any] | None:
-    """Panels with their title, legend and data, and what a page needs to fit them.
+) -> Chart | None:
+    """Panels with their title, legend and data as Vega-Lite; `None` without panels.
 
-    Args:
-        kind: How Vega-Lite puts them together: `"vconcat"` or `"concat"`.
-        parts: The panels, or the facets of panels, and their rows. Part `n` reads the
-            data set `rows_n`, and its view with the legend is `marks_n`.
-        title: The title of the chart.
-        subtitle: The lines below it.
-        axes: The width of the labels of an upright axis, in pixels.
-        min_width: The smallest width of a panel, in pixels.
-        **options: Further fields of the concatenation.
-
-    Returns:
-        The chart as a dictionary of Vega-Lite; `None` if there are no panels.
+    Part `n` reads the data set `rows_n`, and its view with the legend is `marks_n`.
+    `axes` (the width of upright labels) and `min_width` (of a panel) are in pixels.
     """
     if not parts:
         return None

@@ -6,24 +6,18 @@ from typing import Any
 import altair as alt
 
 from keras_wgd.report import charts
-from keras_wgd.report.charts import Rows
+from keras_wgd.report.charts import Chart, Rows
 
 # The block of a mean over all optimizers, in a forest plot.
 POOLED = "all"
 _RUN = alt.Tooltip("block:N", title="Optimizer")
 
 
-def dots(rows: Rows, *, x_title: str, **options: Any) -> dict[str, Any] | None:
+def dots(rows: Rows, *, x_title: str, **options: Any) -> Chart | None:
     """Means with intervals, in panels that each have their own scale.
 
-    Args:
-        rows: As from `charts.point`, with a `block`, in the order of the panels and
-            blocks; a hollow diamond where they have a `paper`.
-        x_title: The quantity, with its unit.
-        **options: As for `charts.whole`.
-
-    Returns:
-        The chart, as `charts.whole`; `None` where there are no rows.
+    The rows are those of `charts.point` with a `block`, in the order of panels and
+    blocks. A hollow diamond shows their `paper`, if they have one.
     """
 
     def marks(base, x, part):
@@ -44,16 +38,11 @@ def dots(rows: Rows, *, x_title: str, **options: Any) -> dict[str, Any] | None:
     return _chart(rows, marks, x_title, ("bottom", "top"), False, spacing=20, **options)
 
 
-def forest(rows: Rows, **options: Any) -> dict[str, Any] | None:
+def forest(rows: Rows, **options: Any) -> Chart | None:
     """Paired gains with their intervals around zero, one panel below the other.
 
-    Args:
-        rows: As from `charts.point`, with a `block`, `pairs`, `p`, `p adjusted`, and
-            `significant`: these are filled.
-        **options: As for `charts.whole`.
-
-    Returns:
-        The chart, as `charts.whole`; `None` where there are no rows.
+    The rows are those of `charts.point` with a `block`, `pairs`, `p`, `p adjusted` and
+    `significant`: the points of these are filled.
     """
     x_title = "Gain in accuracy (percentage points)"
     is_pooled = f"datum.block === '{POOLED}'"
@@ -85,7 +74,7 @@ def _chart(
     ends: tuple[str, str],
     is_around_zero: bool,
     **options: Any,
-) -> dict[str, Any] | None:
+) -> Chart | None:
     """Intervals and marks, in a panel for each `panel` of the rows.
 
     Around zero the panels share a title of the axis, below the last one.

@@ -10,13 +10,11 @@ from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.paper import cells, display_names, layout, published
-from keras_wgd.report import dot_charts, line_charts
-from keras_wgd.report.charts import point
+from keras_wgd.paper import published
+from keras_wgd.report import cells, display_names, dot_charts, layout, line_charts
+from keras_wgd.report.charts import Chart, point
 from keras_wgd.report.dot_charts import POOLED
 from keras_wgd.report.verdict import AT_PAPER_RATE, GROUP, group_names
-
-Chart = dict[str, Any]
 
 # The scale of a measure, and the limits of its intervals.
 _PERCENT = {"scale": 100.0, "lowest": 0.0, "highest": 100.0}
@@ -27,19 +25,10 @@ _BAND = "Mean over the seeds, with its 95 % interval"
 
 
 def figures(analysis: Analysis, verdicts: pl.DataFrame) -> dict[str, Chart]:
-    """Draw the numbers of a study.
+    """The charts of a study, by names that are valid for files.
 
-    Args:
-        analysis: The numbers.
-        verdicts: As from `verdict.judge`.
-
-    Returns:
-        Charts, as `charts.whole`, by names that are valid for files: the paired gains;
-        for each setting accuracy and loss by epoch and their differences from
-        plain, how smooth training was, `||h|| / ||g||` by epoch (Eq. 17) and, if an
-        optimizer has three learning rates or more, accuracy by learning rate; for
-        each data set, all accuracies. The data sets and settings with the most
-        pairs come first. Charts without points are left out.
+    The data sets and settings with the most pairs come first. Charts without points
+    are left out.
     """
     summary = analysis.summary
     found = {"gains": _gains(summary, verdicts)}

@@ -6,25 +6,16 @@ from typing import Any
 import altair as alt
 
 from keras_wgd.report import charts
-from keras_wgd.report.charts import Rows
+from keras_wgd.report.charts import Chart, Rows
 
 _PANELS_IN_A_ROW = 4
 
 
-def lines(
-    sections: Mapping[str, Rows], *, x: str, **options: Any
-) -> dict[str, Any] | None:
-    """Lines with bands, one for each arm, in panels.
+def lines(sections: Mapping[str, Rows], *, x: str, **options: Any) -> Chart | None:
+    """Lines with bands, one for each arm, by epoch or on a logarithmic `x`.
 
-    Args:
-        sections: Panels with the same upright axis, one section below the other: by
-            the title of the axis, with its unit, rows as from `charts.point`, with
-            an `x`. Those without rows are left out.
-        x: What `x` is: `"epoch"`, or anything else on a logarithmic scale.
-        **options: As for `charts.whole`.
-
-    Returns:
-        The chart, as `charts.whole`; `None` where there are no rows.
+    Sections lie one below the other: by the title of their upright axis, rows of
+    `charts.point` with an `x`. Those without rows are left out.
     """
     filled = {head: rows for head, rows in sections.items() if rows}
     panel = _panel(x, [row for rows in filled.values() for row in rows])

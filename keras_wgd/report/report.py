@@ -18,22 +18,18 @@ from keras_wgd.experiments.analysis.statistics import ROUGHNESS
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import REPORT_PAGE
 from keras_wgd.files import printable, write_text
-from keras_wgd.paper import layout, published
-from keras_wgd.report import verdict
-from keras_wgd.report.figures import Chart, figures
+from keras_wgd.paper import published
+from keras_wgd.report import layout, verdict
+from keras_wgd.report.charts import Chart
+from keras_wgd.report.figures import figures
 
 _FIGURES = "figures"
 
 
-def prepare(out: Path) -> None:
+def _prepare(out: Path) -> None:
     """Make the folders of a report, and check that it can be written there.
 
-    Args:
-        out: The folder for it.
-
-    Raises:
-        ValueError: If it cannot, or the folder, or the one for the figures, is a
-            link: it may be in a stranger's folder, and lead anywhere.
+    Links are refused: in a stranger's folder they may lead anywhere.
     """
     for folder in (out, out / _FIGURES):
         if folder.is_symlink():
@@ -45,21 +41,11 @@ def prepare(out: Path) -> None:
 
 
 def write(out: Path, analysis: Analysis, problems: Sequence[str]) -> list[Path]:
-    """Write the report of a study; the same results give the same bytes.
+    """Write the report of a study, and return the files: texts, numbers and figures.
 
-    Args:
-        out: The folder for it; it is made where it is missing.
-        analysis: The numbers of one run or more.
-        problems: Lines on what was not used.
-
-    Returns:
-        What was written: `verdict.md`, `tables.md`, `report.html`, what
-        `Analysis.write` does, and the figures, as PNG and as SVG.
-
-    Raises:
-        ValueError: As `prepare`.
+    `problems` says what was not used. The same results give the same bytes.
     """
-    prepare(out)
+    _prepare(out)
     version = pictures.vega_lite()
     with pictures.processes() as pool:
         vega = pool.submit(pictures.bundle, version)
@@ -86,12 +72,7 @@ def write(out: Path, analysis: Analysis, problems: Sequence[str]) -> list[Path]:
 
 
 def tables(analysis: Analysis, verdicts: pl.DataFrame) -> str:
-    """Every table in Markdown, the paper's figures in brackets.
-
-    Args:
-        analysis: The numbers.
-        verdicts: As from `verdict.judge`.
-    """
+    """Every table in Markdown, the paper's figures in brackets."""
     found = [
         *(table for _, table in verdict.sections(verdicts)),
         *layout.metric_tables(analysis.summary),
@@ -107,15 +88,7 @@ def page(
     drawn: Mapping[str, Chart],
     vega: str,
 ) -> str:
-    """The page, with all that it needs inside.
-
-    Args:
-        analysis: The numbers.
-        verdicts: As from `verdict.judge`.
-        problems: Lines on what was not used.
-        drawn: The charts, as from `figures`.
-        vega: As from `pictures.bundle`.
-    """
+    """The page, with all that it needs inside: `vega` is that of `pictures.bundle`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keras_wgd.report", "page"),
         autoescape=True,
@@ -140,11 +113,15 @@ def page(
         roughness=ROUGHNESS,
         metric_tables=metrics,
         roughness_tables=layout.roughness_tables(analysis.summary),
+        # In place of the titles of the charts.
         captions=[
-            _caption(number, name, spec)
+            (
+                name,
+                f"Figure {number}. {spec['title']['text']}",
+                ". ".join(spec["title"]["subtitle"]),
+            )
             for number, (name, spec) in enumerate(drawn.items(), start=1)
         ],
-        # The captions say what the titles would.
         specs={
             name: {key: part for key, part in spec.items() if key != "title"}
             for name, spec in drawn.items()
@@ -165,12 +142,6 @@ def _policy(scripts):
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _caption(number, name, spec):
-    """A figure's name, its title with its number, and what is said below that."""
-    title = spec["title"]
-    return name, f"Figure {number}. {title['text']}", ". ".join(title["subtitle"])
 
 
 def _environments(long):

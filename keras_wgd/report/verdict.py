@@ -9,9 +9,10 @@ from keras_wgd.experiments.analysis import comparisons
 from keras_wgd.experiments.analysis.frames import MEASURES, SETTING, TASK
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.spec import ARMS
-from keras_wgd.paper import cells, published
-from keras_wgd.paper.cells import Cell, Table
-from keras_wgd.paper.display_names import arm_name, counted, distinct_names
+from keras_wgd.paper import published
+from keras_wgd.report import cells
+from keras_wgd.report.cells import Cell, Table
+from keras_wgd.report.display_names import arm_name, counted, distinct_names
 
 AT_PAPER_RATE = pl.col("learning_rate") == published.LEARNING_RATE
 # The columns that the runs of a comparison have in common.
@@ -52,15 +53,10 @@ _WORDS = {
 def judge(
     runs: pl.DataFrame, measures: Sequence[str] = ("accuracy", "train_roughness")
 ) -> pl.DataFrame:
-    """One row for each comparison: a measure, a setting, some rates and an arm.
+    """A row for each measure, setting, kind of learning rate and arm.
 
-    Args:
-        runs: As `Analysis.runs`.
-        measures: Some of `frames.MEASURES`.
-
-    Returns:
-        As from `comparisons.verdicts`. The runs of a setting at the paper's
-        learning rate make one group, those at other rates another.
+    The columns are those of `comparisons.verdicts`. The runs of a setting at the
+    paper's learning rate make one group, those at other rates another.
     """
     order = (pl.struct(SETTING).rle_id(), ~AT_PAPER_RATE)
     grouped = runs.sort(order, maintain_order=True).with_columns(
@@ -71,12 +67,7 @@ def judge(
 
 
 def headline(verdicts: pl.DataFrame, measure: str = "accuracy") -> str:
-    """The outcome of all comparisons of a measure, in one sentence.
-
-    Args:
-        verdicts: As from `judge`.
-        measure: One of theirs.
-    """
+    """The outcome of all comparisons of a measure, in one sentence."""
     verdicts = verdicts.filter(measure=measure)
     words, number = _WORDS[measure], len(verdicts)
     if not number:
@@ -104,11 +95,7 @@ def headline(verdicts: pl.DataFrame, measure: str = "accuracy") -> str:
 
 
 def diverged(runs: pl.DataFrame) -> str:
-    """A sentence on the runs that diverged; empty if none did.
-
-    Args:
-        runs: As `Analysis.runs`.
-    """
+    """A sentence on the runs that diverged; empty if none did."""
     arms = runs.filter("diverged")["arm"].to_list()
     if not arms:
         return ""
@@ -120,11 +107,7 @@ def diverged(runs: pl.DataFrame) -> str:
 
 
 def sections(verdicts: pl.DataFrame) -> list[tuple[str, Table]]:
-    """For each measure a sentence, and a table with a row for each comparison.
-
-    Args:
-        verdicts: As from `judge`.
-    """
+    """For each measure a sentence, and a table with a row for each comparison."""
     return [
         (headline(part, measure), _table(part, measure))
         for (measure,), part in verdicts.group_by("measure", maintain_order=True)
@@ -132,17 +115,10 @@ def sections(verdicts: pl.DataFrame) -> list[tuple[str, Table]]:
 
 
 def markdown(runs: pl.DataFrame, verdicts: pl.DataFrame) -> str:
-    """The verdict in Markdown.
-
-    Args:
-        runs: As `Analysis.runs`.
-        verdicts: As from `judge`.
-    """
+    """The verdict in Markdown."""
     parts = [f"{words}\n\n{table.markdown()}" for words, table in sections(verdicts)]
-    sentences = [headline(verdicts)] if verdicts.is_empty() else []
-    if diverged(runs):
-        sentences.append(diverged(runs))
-    return "\n".join([*parts, *(f"{sentence}\n" for sentence in sentences)])
+    sentences = [headline(verdicts) if verdicts.is_empty() else "", diverged(runs)]
+    return "\n".join([*parts, *(f"{sentence}\n" for sentence in sentences if sentence)])
 
 
 def group_names(verdicts: pl.DataFrame) -> list[str]:

@@ -19,7 +19,8 @@ from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import checkpoint, train
 from support import small_study
 from support.networks import compiled, convnet, images
-from support.runs import ARMS, SPEC, progress, result_of
+from support.results import result_of
+from support.runs import ARMS, SPEC, progress
 
 RUN = ARMS["filters"]
 WRITES = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
@@ -34,7 +35,7 @@ def end_a_run(out):
     """All that is written from the last epoch of a run to its end."""
     folder = results.draft_of(out, SPEC)
     checkpoint.save(folder, SPEC, progress(2), arrays(2))
-    checkpoint.remove(results.write(out, result_of()))
+    checkpoint.remove(results.write(out, result_of(SPEC)))
 
 
 def kill():

@@ -1,12 +1,10 @@
-"""Runs that take a second, and results that none of them has to be made for."""
+"""Runs that take a second, and what belongs to them."""
 
 import dataclasses
 
 import numpy as np
 
-from keras_wgd.experiments.metrics import confusion_metrics
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.experiments.store.results import Result
 
 SPEC = RunSpec(
     dataset="digits",
@@ -29,20 +27,6 @@ RUNS = [
 ]
 # Long enough to be killed in the middle.
 LONG_RUNS = [dataclasses.replace(spec, epochs=20) for spec in RUNS[:2]]
-
-
-def result_of(spec=SPEC, environment=None, confusion=((1, 2), (3, 4)), loss=1.0):
-    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    return Result(
-        spec=spec,
-        metrics={**confusion_metrics(confusion), "loss": loss},
-        curves={name: [0.25] * spec.epochs for name in names},
-        seconds=[1.5] * spec.epochs,
-        norm_ratios=[] if spec.mean_over is None else [0.9] * spec.epochs,
-        confusion=[list(row) for row in confusion],
-        centered=0 if spec.mean_over is None else 9,
-        environment=environment or {"backend": "none"},
-    )
 
 
 def progress(epochs, loss=0.5):

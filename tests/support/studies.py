@@ -3,9 +3,8 @@
 import dataclasses
 import math
 
-from keras_wgd.experiments.metrics import confusion_metrics
-from keras_wgd.experiments.spec import RunSpec, arm_fields
-from keras_wgd.experiments.store.results import Result
+from keras_wgd.experiments.spec import RunSpec
+from support.results import result_of
 
 SPEC = RunSpec(
     dataset="cifar100",
@@ -23,43 +22,6 @@ ACCURACY = {
     ("adam", "fan_in"): [0.50, 0.60, 0.70],
     ("sgdm", "plain"): [0.10, 0.20, 0.30],
 }
-LOSSES = (3.0, 2.0, 1.5, 1.25)
-
-
-def result_of(
-    spec=SPEC, arm="plain", losses=None, environment=None, confusion=None, **metrics
-):
-    """A result; losses that are given are those of training and of the test.
-
-    Its metrics are those of the confusion matrix, as in a result that can be read,
-    only where one is given.
-    """
-    spec = dataclasses.replace(spec, **arm_fields(arm))
-    losses = list(
-        (*LOSSES, *[1.25] * spec.epochs)[: spec.epochs] if losses is None else losses
-    )
-    numbers = {"accuracy": 0.5, "loss": losses[-1], "mean_recall": 0.48}
-    numbers |= {"mean_precision": 0.52, "kappa": 0.47, **metrics}
-    if confusion is not None:
-        numbers |= confusion_metrics(confusion)
-    accuracies = [
-        numbers["accuracy"] * (i + 1) / spec.epochs for i in range(spec.epochs)
-    ]
-    return Result(
-        spec=spec,
-        metrics=numbers,
-        curves={
-            "train_loss": losses,
-            "train_accuracy": accuracies,
-            "test_loss": losses,
-            "test_accuracy": accuracies,
-        },
-        seconds=[1.0] * spec.epochs,
-        norm_ratios=[] if arm == "plain" else [0.99] * spec.epochs,
-        confusion=confusion or [[1, 2], [3, 4]],
-        centered=0 if arm == "plain" else 9,
-        environment={"backend": "jax"} if environment is None else environment,
-    )
 
 
 def runs_of(accuracies, spec=SPEC):

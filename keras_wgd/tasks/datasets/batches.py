@@ -17,14 +17,10 @@ _MAX_WAITING = 3
 class Batches(keras.utils.PyDataset):
     """Samples at given positions, batch by batch.
 
-    Keras's own workers do not keep the order: Keras takes a batch to build a model,
-    starts again, and then first returns batches that its workers made before.
-
-    Args:
-        take: A function from positions to their samples: `(x,)`, `(x, y)` or
-            `(x, y, sample_weight)`.
-        positions: `(n,)`, the positions of the samples, in order.
-        batch_size: Samples in each batch. The last batch may have fewer.
+    `take` returns the samples at some positions, as `(x,)`, `(x, y)` or
+    `(x, y, sample_weight)`. The last batch may be smaller. Keras's own workers do not
+    keep the order: Keras takes a batch to build a model, starts again, and then first
+    returns batches that its workers made before.
     """
 
     def __init__(

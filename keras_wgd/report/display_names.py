@@ -54,13 +54,9 @@ def name(setting: Mapping[str, Any]) -> str:
 
 
 def distinct_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of settings, with their differences from each other where needed.
+    """The names of different settings, with what they need to differ from each other.
 
-    Args:
-        settings: Each once.
-
-    Returns:
-        In their order, as "resnet8 on CIFAR-100 (10 epochs, on jax)".
+    As "resnet8 on CIFAR-100 (10 epochs, on jax)".
     """
     found = []
     for setting in settings:

@@ -1,4 +1,8 @@
-"""The tables of a study, and how numbers are written in them."""
+"""The tables of a study, and how numbers are written in them.
+
+`row` is a row of `Analysis.summary`, `rows` are all rows of its block, and `measure` is
+one of `frames.MEASURES`.
+"""
 
 import dataclasses
 import itertools
@@ -9,41 +13,21 @@ from keras_wgd.experiments.analysis.frames import MEASURES
 from keras_wgd.experiments.analysis.statistics import LEVEL
 from keras_wgd.experiments.metrics import METRICS
 
-# Factor and digits after the point: fractions are in percent, as in the paper.
-_FORMS = {name: (100, 2) for name in METRICS if name != "loss"}
-_OTHER_FORM = (1, 4)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One entry of a table.
-
-    Attributes:
-        text: What is printed.
-        value: What it is sorted by, if there is a number.
-        paper: The paper's figure, as printed there; empty if it has none.
-        note: Small print.
-        bold: Whether it rests on a significant difference.
-    """
+    """One entry of a table; bold if it rests on a significant difference."""
 
     text: str = ""
-    value: float | None = None
-    paper: str = ""
-    note: str = ""
+    value: float | None = None  # to sort by
+    paper: str = ""  # the paper's figure, as printed there
+    note: str = ""  # small print
     bold: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table.
-
-    Attributes:
-        title: What is compared.
-        heads: The heads of the columns.
-        blocks: Rows that belong together, such as those of an optimizer with a
-            learning rate, and their cells.
-        notes: Explanations below the table.
-    """
+    """A table in blocks of rows, such as those of an optimizer with a learning rate."""
 
     title: str
     heads: tuple[str, ...]
@@ -65,20 +49,15 @@ class Table:
 
 def form(measure: str) -> tuple[float, int]:
     """The factor that a measure is printed with, and its digits after the point."""
-    return _FORMS.get(measure, _OTHER_FORM)
+    is_fraction = measure in METRICS and measure != "loss"
+    return (100, 2) if is_fraction else (1, 4)  # percent, as in the paper
 
 
 def mean_text(row: Mapping[str, Any], name: str, compact: bool = False) -> str:
-    """A mean and half of its 95 % interval.
+    """A mean of a measure or gain, and half of its 95 % interval: "58.38 ± 0.40".
 
-    Args:
-        row: A row of `Analysis.summary`.
-        name: One of `frames.MEASURES`, or one with `_gain`.
-        compact: Without spaces, and with at most three digits after the point.
-
-    Returns:
-        As "58.38 ± 0.40"; without the half if there is no interval; with "(2 of 3)",
-        or "*", if some values are not finite; "diverged" if all are not.
+    "(2 of 3)", or "*" if compact, says that some values are not finite. A compact text
+    has no spaces, and at most three digits after the point.
     """
     measure = name.removesuffix("_gain")
     is_gain = name != measure
@@ -110,15 +89,10 @@ def is_significant(p: float | None) -> bool:
 def is_better(
     row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], measure: str
 ) -> bool:
-    """Whether a mean is better by a significant difference.
+    """Whether a mean is better by a significant difference from others in its block.
 
     An arm with WGD is compared with the plain one, and the plain one with every other
     arm. Means that leave out diverged runs are never compared.
-
-    Args:
-        row: A row of `Analysis.summary`.
-        rows: All rows of its block.
-        measure: One of `frames.MEASURES`.
     """
     is_plain = row["arm"] == "plain"
     arms = [other for other in rows if other["arm"] != "plain"] if is_plain else [row]
@@ -141,14 +115,7 @@ def mean_cell(
     measure: str,
     paper: float | None = None,
 ) -> Cell:
-    """A mean with half of its interval.
-
-    Args:
-        row: A row of `Analysis.summary`.
-        rows: All rows of its block.
-        measure: One of `frames.MEASURES`.
-        paper: What the paper prints.
-    """
+    """A mean with half of its interval, and the paper's figure."""
     return Cell(
         text=mean_text(row, measure),
         value=row[measure],
@@ -158,13 +125,7 @@ def mean_cell(
 
 
 def gain_cells(row: Mapping[str, Any], name: str, measure: str) -> tuple[Cell, ...]:
-    """A gain, its 95 % interval and its p values; bold if it is significant.
-
-    Args:
-        row: A row with the columns of an estimate.
-        name: The name of the estimate.
-        measure: What is estimated.
-    """
+    """A gain, its 95 % interval and its p values; bold if it is significant."""
     scale, digits = form(measure)
     gain, low, high, p, p_adjusted = (
         row[f"{name}{end}"] for end in ("", "_low", "_high", "_p", "_p_adjusted")

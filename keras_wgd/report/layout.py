@@ -1,4 +1,4 @@
-"""The tables of a study in the paper's layout."""
+"""The tables of a study: in the paper's layout, with its figures where it has any."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,9 @@ import polars as pl
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL, ROUGHNESS
 from keras_wgd.experiments.optimizers import OPTIMIZERS
-from keras_wgd.paper import cells, display_names, published
-from keras_wgd.paper.cells import Cell, Table
+from keras_wgd.paper import published
+from keras_wgd.report import cells, display_names
+from keras_wgd.report.cells import Cell, Table
 
 METRIC_HEADS = {
     "accuracy": "Accuracy",
@@ -26,20 +27,12 @@ BOLD = (
 
 
 def metric_tables(summary: pl.DataFrame) -> list[Table]:
-    """Tables 3 to 8 of the paper, or similar ones: one for each setting.
-
-    Args:
-        summary: As `Analysis.summary`.
-    """
+    """Tables 3 to 8 of the paper, or similar ones: one for each setting."""
     return [_metric_table(part) for part in _settings(summary)]
 
 
 def roughness_tables(summary: pl.DataFrame) -> list[Table]:
-    """How smooth training was: one table for each setting of three epochs or more.
-
-    Args:
-        summary: As `Analysis.summary`.
-    """
+    """How smooth training was: a table for each setting of three epochs or more."""
     return [
         _table(
             part,
