@@ -22,7 +22,12 @@ _RANGES = {
 _NULLABLE = ("loss", "train_loss", "test_loss", "kappa", "norm_ratios", "curve")
 
 # What a trial has in its `details`.
-_DETAILS = {"steps": int, "wall_seconds": float, "initial_weights": str}
+_DETAILS = {
+    "steps": int,
+    "wall_seconds": float,
+    "initial_weights": str,
+    "best": str,
+}
 _MAX_NAME = 200  # letters
 
 
@@ -63,6 +68,7 @@ def _is_of_trial(fields, run):
         and _has_names(details, _DETAILS)
         and all(type(details[name]) is kind for name, kind in _DETAILS.items())
         and details["steps"] >= 0
+        and details["best"] in ("max", "min")
         and _is_number("seconds", details["wall_seconds"])
     )
 
