@@ -172,6 +172,7 @@ def judge(
     Args:
         differences: For each arm the differences of its pairs, in the order of the
             seeds; positive is better. An arm that is decided needs no more of them.
+            An arm without pairs counts as one of the arms that are compared.
         design: The looks.
         margin: The smallest difference that matters, in units of the differences;
             `None` for no test of equivalence.
@@ -179,7 +180,7 @@ def judge(
             better or worse.
 
     Returns:
-        A judgment of each arm.
+        A judgment of each arm that has pairs.
 
     References:
         - Holm, 1979, Scandinavian Journal of Statistics 6.
@@ -192,6 +193,8 @@ def judge(
     level = design.nominal_level(error_rate / max(1, len(rows)))
     judgments = {}
     for arm, row in rows.items():
+        if not len(row):
+            continue
         low, high = _interval(row, level)
         decision: Decision = "undecided"
         if adjusted[arm] <= error_rate:
