@@ -59,10 +59,14 @@ class Design:
 
     def nominal_level(self, error_rate: float = LEVEL) -> float:
         """The level of each look at which the error rate over all of them is this."""
-        return float(np.quantile(_smallest_p(self.looks), error_rate))
+        if len(self.looks) == 1:
+            return error_rate
+        return float(_smallest_p(self.looks)[round(error_rate * STUDIES) - 1])
 
     def adjusted_p(self, p: float) -> float:
         """The error rate that has the p value of one look as its nominal level."""
+        if len(self.looks) == 1:
+            return p
         bound = min(1.0, len(self.looks) * p)
         smallest = _smallest_p(self.looks)
         rank = int(np.searchsorted(smallest, p, side="right"))
