@@ -28,7 +28,7 @@ __all__ = ["MEASURES", "POWER", "Question", "TrialAnalysis", "choose_rates"]
 MEASURES = {"tail": "value", "last": "last", "best": "best"}
 POWER = 0.8
 # Longer designs than this are not simulated for a price.
-_LONGEST = 50
+_LONGEST = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +267,8 @@ class TrialAnalysis:
             level = self.question.design.nominal_level(self.question.share)
             size = gain_seen(found.pairs, found.std, level, POWER) / 2
         cost = self.price(size)[arm]
-        return sentences.price(arm, size, cost, POWER, self.unit)
+        arms = (arm, self.question.arms[0])
+        return sentences.price(arms, size, cost, POWER, self.unit)
 
     def _price(self, arm: str, gain: float, std: float) -> tuple[int, float] | None:
         design, share = self.question.design, self.question.share
