@@ -1,7 +1,6 @@
 """The user's training and validation data, in any form that `fit` takes."""
 
 import inspect
-import itertools
 import numbers
 import os
 import sys
@@ -62,8 +61,7 @@ class Data:
         self._train = self._make_train()
         self._make_validation = _maker("validation", validation, seed)
         self._validation = self._make_validation()
-        self._batches: Iterator[tuple] | None = None
-        self._next = 0
+        self._used = False
         if isinstance(self._train, Arrays):
             _check_classes(self._train)
             available = -(-len(self._train) // self.batch_size)
@@ -72,6 +70,7 @@ class Data:
                     f"steps_per_epoch must be at most the {available} batches of "
                     f"train. Received: {steps_per_epoch}"
                 )
+            self._epochs = _Epochs(self._train, self.batch_size, seed, steps_per_epoch)
         elif isinstance(self._train, Iterator) and steps_per_epoch is None:
             raise ValueError(
                 "A generator as train needs steps_per_epoch. "
@@ -85,63 +84,27 @@ class Data:
         """Whether the order of the samples depends on seed and epoch alone."""
         return isinstance(self._train, Arrays)
 
-    def epoch(self, number: int) -> dict[str, Any]:
-        """The training data of an epoch.
-
-        Arrays are in the order of
-        `numpy.random.default_rng((seed, number)).permutation(n)`.
-
-        Args:
-            number: The number of the epoch, from 0.
+    def training(self) -> dict[str, Any]:
+        """The training data.
 
         Returns:
-            Keyword arguments for `fit`.
+            Keyword arguments for one call of `fit`, which `begin` then tells of each
+            epoch.
         """
         if isinstance(self._train, Arrays):
-            generator = np.random.default_rng((self.seed, number))
-            order = generator.permutation(len(self._train))
-            if self.steps_per_epoch is not None:
-                order = order[: self.steps_per_epoch * self.batch_size]
-            batches = self._train.batches(order, self.batch_size)
-            if isinstance(batches, Batches):
-                return {"x": batches, "shuffle": False}
-            parts = dict(zip(("x", "y", "sample_weight"), batches, strict=False))
-            return {**parts, "batch_size": self.batch_size, "shuffle": False}
-        if self.steps_per_epoch is None:
-            # `fit` shuffles the batches of a finite PyDataset by default.
-            finite = getattr(self._train, "num_batches", None) is not None
-            return {"x": self._train, "shuffle": finite}
-        return {
-            "x": self._next_batches(number, self.steps_per_epoch),
-            "steps_per_epoch": self.steps_per_epoch,
-            "shuffle": False,
-        }
+            return {"x": self._epochs, "shuffle": False}
+        data = self._make_train() if self._used else self._train
+        self._used = isinstance(data, Iterator)  # it can be read once
+        return {"x": data, "steps_per_epoch": self.steps_per_epoch}
 
-    def _next_batches(self, number: int, steps: int) -> Iterator[tuple]:
-        if self._batches is None or number != self._next:
-            self._batches = self._all_batches()
-            for _ in range(number * steps):  # those that a stopped run has seen
-                next(self._batches)
-        self._next = number + 1
-        # `fit` asks for more batches than it uses. They must not be lost.
-        return (batch for batch in itertools.islice(self._batches, steps))
+    def begin(self, epoch: int) -> None:
+        """Put the samples of arrays in the order of an epoch, counted from 0."""
+        if isinstance(self._train, Arrays):
+            self._epochs.begin(epoch)
 
-    def _all_batches(self) -> Iterator[tuple]:
-        """The batches of the data, again and again."""
-        while True:
-            empty = True
-            read_once = isinstance(self._train, Iterator)
-            for batch in _iterate(self._make_train() if read_once else self._train):
-                empty = False
-                if isinstance(batch, list | tuple):
-                    yield tuple(batch)
-                else:
-                    yield (batch,)
-            if empty:
-                raise ValueError(
-                    "train must have at least one batch. "
-                    f"Received: {_describe(self._train)}"
-                )
+    def sample(self) -> Any:
+        """The inputs of one sample of the arrays, a batch of size 1."""
+        return self._train.take(np.zeros(1, int))[0]
 
     def validation(self) -> dict[str, Any]:
         """The validation data.
@@ -187,6 +150,29 @@ class Data:
         type and, where known, their length.
         """
         return f"{_digest(self._train)} {_digest(self._validation)}"
+
+
+class _Epochs(Batches):
+    """The batches of one epoch after the other.
+
+    An epoch has the samples in the order of
+    `numpy.random.default_rng((seed, epoch)).permutation(n)`, or the first of them.
+    """
+
+    def __init__(self, arrays: Arrays, batch_size: int, seed: int, steps: int | None):
+        self._seed, self._samples = seed, len(arrays)
+        self._count = None if steps is None else steps * batch_size
+        super().__init__(arrays.take, self._order(0), batch_size)
+
+    def _order(self, epoch):
+        generator = np.random.default_rng((self._seed, epoch))
+        return generator.permutation(self._samples)[: self._count]
+
+    def begin(self, epoch: int) -> None:
+        """Begin an epoch. No batch may be read at the same time."""
+        with self._lock:
+            self.positions = self._order(epoch)
+            self._ahead.clear()
 
 
 def _maker(name: str, data: Any, seed: int) -> Callable[[], Any]:
@@ -239,13 +225,6 @@ def _batched_types() -> tuple[type, ...]:
             if isinstance(found, type):
                 types.append(found)
     return tuple(types)
-
-
-def _iterate(data: Any) -> Iterator[Any]:
-    if not isinstance(data, keras.utils.PyDataset):
-        return iter(data)
-    count = data.num_batches
-    return (data[i] for i in (itertools.count() if count is None else range(count)))
 
 
 def _digest(data: Any) -> str:
