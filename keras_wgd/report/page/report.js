@@ -62,10 +62,10 @@ const config = {
 };
 
 // A chart is as wide as its box: the size and number of panels in a row are adapted.
-// The width of their axes and their minimum width, in pixels, come with the chart.
+// The widths of their axes and of a legend entry, and the minimum width of a panel, in
+// pixels, come with the chart.
 const widest = 360;
 const gap = 22;
-const entry = 125; // of a legend
 
 function wrapped(text, letters) {
   return text.split(" ").reduce(
@@ -98,7 +98,7 @@ function fitted(part, width, { axes, minWidth }) {
 function fit(spec, width) {
   const copy = structuredClone(spec);
   for (const part of copy.vconcat ?? [copy]) fitted(part, width, spec.usermeta);
-  const columns = Math.max(1, Math.floor((width - spec.usermeta.axes) / entry));
+  const columns = Math.max(1, Math.floor((width - spec.usermeta.axes) / spec.usermeta.entry));
   copy.config.legend = { columns };
   return copy;
 }
