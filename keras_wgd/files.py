@@ -19,19 +19,19 @@ _MAX_JSON_BYTES = 64 * 2**20
 _MAX_LINE = 1000
 
 
-def printable(text: object) -> str:
+def printable(text: object, longest: int = _MAX_LINE) -> str:
     """Escape a text so that it is safe to print as one line.
 
     Args:
         text: A message or a path. A hostile file name may be part of it.
+        longest: The number of characters above which the middle is left out.
 
     Returns:
-        The text, with characters that are not printable escaped as in `repr`. The
-        middle of a text of more than 1,000 characters is left out.
+        The text, with characters that are not printable escaped as in `repr`.
     """
     line = str(text)
-    if len(line) > _MAX_LINE:
-        line = f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} ... {line[-longest // 2 :]}"
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in line
