@@ -129,8 +129,8 @@ def arms_table(analysis: TrialAnalysis) -> Table:
         notes=(
             "Mean and SD: the mean and the standard deviation over the trials of "
             f"{_tail(analysis)}. Gain: the mean over the pairs of trials of one seed "
-            "of the difference to the baseline; positive is better. Interval and p: adjusted for the looks "
-            "and the arms. Seconds: the mean training time of a trial.",
+            "of the difference to the baseline; positive is better. Interval and p: "
+            "adjusted for the looks and the arms. Seconds: the mean training time of a trial.",
             *_worst(counts),
         ),
     )
@@ -166,8 +166,8 @@ def _secondary_table(analysis: TrialAnalysis) -> Table:
         blocks=tuple(map(tuple, blocks.values())),
         notes=(
             "These numbers do not make the verdict, and are not adjusted. SD of a "
-            "pair: that of the difference of a pair. P unpaired: of Welch's t test, which "
-            "ignores the pairs. Correlation: of the arm and the baseline over the "
+            "pair: that of the difference of a pair. P unpaired: of Welch's t "
+            "test, which ignores the pairs. Correlation: of the arm and the baseline over the "
             "seeds; the higher it is, the more the pairs help.",
         ),
     )

@@ -53,6 +53,7 @@ def _gains(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
     """A dot for each pair, in a panel for each arm."""
     monitor = printable(analysis.question.monitor)
     pairs = {arm: _seeds(analysis, arm) for arm in analysis.differences}
+    order = list(arms.values())
     parts, rows = [], []
     for arm, gains in analysis.differences.items():
         found = analysis.judgments[arm]
@@ -70,9 +71,10 @@ def _gains(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
                 for seed, gain in zip(pairs[arm], gains, strict=True)
             ]
         )
+    every = [row for part in rows for row in part]
     step = max(6, min(14, 120 // max(map(len, rows), default=1)))
     domain = _domain(
-        [row[name] for part in rows for row in part for name in ("gain", "low", "high")]
+        [row[name] for row in every for name in ("gain", "low", "high")]
         + _margins(analysis)
         + [0.0]
     )
@@ -81,7 +83,7 @@ def _gains(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
         last = number == len(rows) - 1
         axis = charts.number_axis(tickCount=6, labelFlush=False, labels=last)
         x = {"scale": scale, "axis": axis, "title": "Gain" if last else None}
-        base = _base(number, part, list(arms.values()))
+        base = _base(number, every, order)
         seeds = alt.Y("seed:O", axis=None, sort="ascending")
         first = base.transform_window(row="row_number()").transform_filter(
             "datum.row === 1"
@@ -97,7 +99,7 @@ def _gains(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
             .encode(
                 x=alt.X("gain:Q", **x),
                 y=seeds,
-                shape=alt.Shape(**charts.look(part, list(arms.values()), "shape")),
+                shape=alt.Shape(**charts.look(every, order, "shape")),
                 tooltip=[_ARM, _SEED, _GAIN],
             )
             .properties(name=f"marks_{number}"),
@@ -133,7 +135,7 @@ def _gains(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
 
 def _running(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
     """The estimate against the number of pairs, in a panel for each arm."""
-    looks = analysis.question.design.looks
+    order, looks = list(arms.values()), analysis.question.design.looks
     rows = [
         row
         | {"arm": arms[row["arm"]]}
@@ -151,7 +153,7 @@ def _running(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
     most = max(looks[-1], *(row["pairs"] for row in rows), 3)
     parts = []
     for number, part in enumerate(charts.split(rows, "arm").values()):
-        base = _base(number, part, list(arms.values()))
+        base = _base(number, rows, order)
         x = {
             "title": "Pairs",
             "scale": alt.Scale(domain=[2, most], nice=False),
@@ -177,7 +179,7 @@ def _running(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
             .encode(
                 x=pairs,
                 y=gain,
-                shape=alt.Shape(**charts.look(part, list(arms.values()), "shape")),
+                shape=alt.Shape(**charts.look(rows, order, "shape")),
                 size=alt.condition("datum.is_look", alt.value(70), alt.value(16)),
                 tooltip=estimate,
             )
@@ -224,19 +226,16 @@ def _curves(
     epochs = analysis.epochs.with_columns(
         pl.col("arm").cast(pl.String).replace_strict(arms)
     )
+    found = {name: _curve_rows(epochs, name) for name in names}
+    found = {name: rows for name, rows in found.items() if rows}
+    every = [row for rows in found.values() for row in rows]
     parts = []
-    ends = 0
-    for name in names:
-        trials, means, stopped = _curve_rows(epochs, name)
-        if not trials:
-            continue
-        ends += len(stopped)
-        number = len(parts)
-        panel = _curve_panel(number, trials, means, stopped, list(arms.values()))
+    for number, (name, rows) in enumerate(found.items()):
+        panel = _curve_panel(number, rows, every, list(arms.values()))
         panel["title"] = charts.panel_title(heads[name])
-        parts.append((panel, [*trials, *means, *stopped]))
+        parts.append((panel, rows))
     subtitle = ["Thin lines: the trials; thick lines: the means of the arms"]
-    if ends:
+    if any(row["kind"] == "end" for row in every):
         subtitle.append("A cross: from the next epoch on the value is not finite")
     is_first = analysis.question.monitor in names
     return charts.whole(
@@ -253,85 +252,76 @@ def _curves(
     )
 
 
-def _curve_rows(epochs: pl.DataFrame, name: str) -> tuple[Rows, Rows, Rows]:
-    """The points of the trials, of the means, and the last before it is not finite."""
+def _curve_rows(epochs: pl.DataFrame, name: str) -> list[dict[str, Any]]:
+    """The points of a curve; none if it has no finite value.
+
+    Their `kind` is "trial", "mean", or "end": the last point before one that is not
+    finite.
+    """
     curve = epochs.select("arm", "seed", "epoch", value=pl.col(name).cast(pl.Float64))
     curve = curve.drop_nulls("value")
-    finite = curve.filter(pl.col("value").is_finite())
+    is_finite = pl.col("value").is_finite()
+    finite = curve.filter(is_finite)
     if finite.is_empty():
-        return [], [], []
-    means = finite.group_by("arm", "epoch", maintain_order=True).agg(
-        mean=pl.col("value").mean(), trials=pl.len()
-    )
-    stopped = curve.with_columns(
-        next=pl.col("value").shift(-1).over("arm", "seed", order_by="epoch")
-    ).filter(pl.col("value").is_finite() & ~pl.col("next").is_finite())
-    stopped = stopped.group_by("arm", "seed", maintain_order=True).first()
-    step = math.ceil(curve["epoch"].max() / _MOST_POINTS)
+        return []
+    means = finite.group_by("arm", "epoch").agg(pl.col("value").mean(), trials=pl.len())
+    following = pl.col("value").shift(-1).over("arm", "seed", order_by="epoch")
+    ends = curve.filter(is_finite & ~following.is_finite())
+    ends = ends.group_by("arm", "seed", maintain_order=True).first()
+    # Every point, or as many as can be seen.
+    step = math.ceil(finite["epoch"].max() / _MOST_POINTS)
     is_last = pl.col("epoch") == pl.col("epoch").max().over("arm", "seed")
-    thin = curve.filter(((pl.col("epoch") - 1) % step == 0) | is_last)
-    trials = thin.with_columns(
-        pl.when(pl.col("value").is_finite()).then(pl.col("value"))
-    )
-    ends = stopped.select("arm", "seed", "epoch", end="value")
-    means = means.sort("arm", "epoch")
-    return trials.to_dicts(), means.to_dicts(), ends.to_dicts()
+    trials = curve.filter(((pl.col("epoch") - 1) % step == 0) | is_last)
+    trials = trials.with_columns(pl.when(is_finite).then("value"))
+    kinds = {"trial": trials, "mean": means.sort("arm", "epoch"), "end": ends}
+    return [
+        {"kind": kind, **row} for kind, rows in kinds.items() for row in rows.to_dicts()
+    ]
 
 
 def _curve_panel(
-    number: int, trials: Rows, means: Rows, stopped: Rows, order: Sequence[str]
+    number: int, rows: Rows, every: Rows, order: Sequence[str]
 ) -> dict[str, Any]:
-    y = _upright(_domain([row["value"] for row in trials], trim=True))
-    most = max(row["epoch"] for row in trials)
+    """One logged value; `every` has the rows of all panels."""
     x = alt.X(
         "epoch:Q",
         title="Epoch",
-        scale=alt.Scale(domain=[1, max(2, most)], nice=False),
+        scale=alt.Scale(domain=[1, max(2, *(row["epoch"] for row in rows))]),
         axis=charts.number_axis(format="d", tickMinStep=1, tickCount=5),
     )
-    base = _base(number, trials, order, 250).encode(x=x)
-    dash = charts.look(trials, order, "dash", 250, symbolType="stroke")
-    epoch = alt.Tooltip("epoch:Q", title="Epoch")
-
-    def of(field: str) -> alt.Chart:
-        return base.transform_filter(f"'{field}' in datum")
-
+    y = _upright(_domain([row["value"] for row in rows], trim=True))
+    base = _base(number, every, order, 250).encode(x=x, y=alt.Y("value:Q", **y))
+    dash = charts.look(every, order, "dash", 250, symbolType="stroke")
+    place = [_ARM, _SEED, alt.Tooltip("epoch:Q", title="Epoch")]
+    trials, means, ends = (
+        base.transform_filter(f"datum.kind === '{kind}'")
+        for kind in ("trial", "mean", "end")
+    )
     layers = [
-        of("value")
-        .mark_line(strokeWidth=0.8, clip=True, invalid="break-paths-filter-domains")
-        .encode(
-            y=alt.Y("value:Q", **y),
+        trials.mark_line(
+            strokeWidth=0.8, clip=True, invalid="break-paths-filter-domains"
+        ).encode(
             detail="seed:N",
             strokeOpacity=charts.if_shown(0.45, 0),
-            tooltip=[_ARM, _SEED],
+            tooltip=place[:2],
         ),
-        of("mean")
-        .mark_line(strokeWidth=2.5, clip=True)
-        .encode(y=alt.Y("mean:Q", **y), strokeDash=alt.StrokeDash(**dash))
+        means.mark_line(strokeWidth=2.5, clip=True)
+        .encode(strokeDash=alt.StrokeDash(**dash))
         .properties(name=f"marks_{number}"),
-        of("mean")
-        .mark_point(filled=True, size=20, clip=True)
-        .encode(
-            y=alt.Y("mean:Q", **y),
+        means.mark_point(filled=True, size=20, clip=True).encode(
             fillOpacity=charts.if_shown(1, 0),
             tooltip=[
-                _ARM,
-                epoch,
-                *_ends("mean", "Mean"),
+                *place[::2],
+                *_ends("value", "Mean"),
                 alt.Tooltip("trials:Q", title="Trials"),
             ],
         ),
+        ends.mark_point(
+            shape="M-1-1L1 1M-1 1L1-1", size=60, strokeWidth=2, filled=False, clip=True
+        ).encode(tooltip=place),
     ]
-    if stopped:
-        crosses = of("end").mark_point(
-            shape="M-1-1L1 1M-1 1L1-1", size=60, strokeWidth=2, filled=False
-        )
-        layers.append(
-            crosses.encode(y=alt.Y("end:Q", **y), tooltip=[_ARM, _SEED, epoch])
-        )
-    panel: dict[str, Any] = alt.layer(*layers, width=360, height=170).to_dict(
-        validate=False
-    )
+    chart = alt.layer(*layers, width=360, height=170)
+    panel: dict[str, Any] = chart.to_dict(validate=False)
     return panel
 
 
