@@ -32,7 +32,7 @@ _LOOKS: dict[str, tuple[Any, ...]] = {
     ),
 }
 # The width of the longest label of a legend, in pixels.
-_MAX_LABEL = 270
+_MAX_LABEL = 300
 # Visible on black and on white.
 GRAY = "#888888"
 
@@ -140,12 +140,14 @@ def whole(
     subtitle: Sequence[str],
     axes: int,
     min_width: int,
+    max_width: int = 360,
     **options: Any,
 ) -> Chart | None:
     """Panels with their title, legend and data as Vega-Lite; `None` without panels.
 
     Part `n` reads the data set `rows_n`, and its view with the legend is `marks_n`.
-    `axes` (the width of upright labels) and `min_width` (of a panel) are in pixels.
+    `axes` (the width of upright labels), `min_width` and `max_width` (of a panel) are in
+    pixels.
     """
     if not parts:
         return None
@@ -174,7 +176,10 @@ def whole(
             "anchor": "start",
             "offset": 10,
         },
-        "usermeta": {"axes": axes, "minWidth": min_width, "entry": entry},
+        "usermeta": {
+            **{"axes": axes, "entry": entry},
+            **{"minWidth": min_width, "maxWidth": max_width},
+        },
         "datasets": {f"rows_{number}": rows for number, (_, rows) in enumerate(parts)},
         **options,
     }

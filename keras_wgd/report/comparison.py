@@ -46,7 +46,8 @@ def write(analysis: TrialAnalysis, path: Path, notes: Sequence[str]) -> Path:
         "comparison.html",
         figures(analysis),
         vega,
-        sentences=_printable(analysis.sentences()),
+        verdicts=_printable(analysis.verdict_sentences()),
+        sentences=_printable(analysis.other_sentences()),
         monitor=printable(question.monitor),
         best={"max": "highest", "min": "lowest"}[question.best],
         tail=question.tail,
@@ -130,7 +131,8 @@ def arms_table(analysis: TrialAnalysis) -> Table:
             "Mean and SD: the mean and the standard deviation over the trials of "
             f"{_tail(analysis)}. Gain: the mean over the pairs of trials of one seed "
             "of the difference to the baseline; positive is better. Interval and p: "
-            "adjusted for the looks and the arms. Seconds: the mean training time of a trial.",
+            "adjusted for the looks and the arms. Seconds: the mean training time of "
+            "a trial.",
             *_worst(counts),
         ),
     )
@@ -167,8 +169,8 @@ def _secondary_table(analysis: TrialAnalysis) -> Table:
         notes=(
             "These numbers do not make the verdict, and are not adjusted. SD of a "
             "pair: that of the difference of a pair. P unpaired: of Welch's t "
-            "test, which ignores the pairs. Correlation: of the arm and the baseline over the "
-            "seeds; the higher it is, the more the pairs help.",
+            "test, which ignores the pairs. Correlation: of the arm and the baseline "
+            "over the seeds; the higher it is, the more the pairs help.",
         ),
     )
 

@@ -36,16 +36,23 @@ def labels(names: Sequence[str]) -> dict[str, str]:
 def figures(analysis: TrialAnalysis) -> dict[str, Chart]:
     """The charts by name; those without points are left out."""
     arms = labels(analysis.question.arms)
-    names = [name for name in analysis.epochs.columns if name not in _NO_CURVES]
+    found = {"gains": _gains(analysis, arms), "running": _running(analysis, arms)}
+    epochs = analysis.epochs.with_columns(
+        pl.col("arm").cast(pl.String).replace_strict(arms)
+    )
+    names = labels([name for name in epochs.columns if name not in _NO_CURVES])
     monitor = analysis.question.monitor
-    first = [name for name in dict.fromkeys((monitor, "loss")) if name in names]
-    others = [name for name in names if name not in first]
-    found = {
-        "gains": _gains(analysis, arms),
-        "running": _running(analysis, arms),
-        "curves": _curves(analysis, arms, labels(names), first, 2),
-        "others": _curves(analysis, arms, labels(names), others, 3),
-    }
+    first, others = {}, {}
+    for name, head in names.items():
+        (first if name in (monitor, "loss") else others)[head] = _curve(epochs, name)
+    if monitor in names:
+        late = epochs.filter(pl.col("epoch") > pl.col("epoch").max() / 2)
+        head = names[monitor]
+        own = {head: first.pop(head), f"{head}: second half": _curve(late, monitor)}
+        first = own | first
+    order = list(arms.values())
+    found["curves"] = _curves(first, order, "The monitor and the training loss")
+    found["others"] = _curves(others, order, "The other logged values")
     return {name: chart for name, chart in found.items() if chart is not None}
 
 
@@ -128,6 +135,7 @@ def _gains(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
         subtitle=[*subtitle, *_margin_words(analysis)],
         axes=12,
         min_width=220,
+        max_width=520,
         columns=1,
         spacing=8,
     )
@@ -210,49 +218,43 @@ def _running(analysis: TrialAnalysis, arms: Mapping[str, str]) -> Chart | None:
         ],
         axes=56,
         min_width=220,
-        columns=min(2, len(parts)),
+        columns=1,
+        max_width=520,
         spacing=20,
     )
 
 
 def _curves(
-    analysis: TrialAnalysis,
-    arms: Mapping[str, str],
-    heads: Mapping[str, str],
-    names: Sequence[str],
-    columns: int,
+    panels: Mapping[str, Rows], order: Sequence[str], title: str
 ) -> Chart | None:
-    """Logged values by epoch: thin lines of the trials, and their means."""
-    epochs = analysis.epochs.with_columns(
-        pl.col("arm").cast(pl.String).replace_strict(arms)
-    )
-    found = {name: _curve_rows(epochs, name) for name in names}
-    found = {name: rows for name, rows in found.items() if rows}
-    every = [row for rows in found.values() for row in rows]
+    """Logged values by epoch: thin lines of the trials, and their means.
+
+    The panels are points, as of `_curve`, by their titles.
+    """
+    filled = {head: rows for head, rows in panels.items() if rows}
+    every = [row for rows in filled.values() for row in rows]
     parts = []
-    for number, (name, rows) in enumerate(found.items()):
-        panel = _curve_panel(number, rows, every, list(arms.values()))
-        panel["title"] = charts.panel_title(heads[name])
+    for number, (head, rows) in enumerate(filled.items()):
+        panel = _curve_panel(number, rows, every, order)
+        panel["title"] = charts.panel_title(head)
         parts.append((panel, rows))
     subtitle = ["Thin lines: the trials; thick lines: the means of the arms"]
     if any(row["kind"] == "end" for row in every):
         subtitle.append("A cross: from the next epoch on the value is not finite")
-    is_first = analysis.question.monitor in names
     return charts.whole(
         "concat",
         parts,
-        title="The monitor and the training loss"
-        if is_first
-        else "Other logged values",
+        title=title,
         subtitle=subtitle,
         axes=56,
-        min_width=200 if columns < 3 else 150,
-        columns=min(columns, max(1, len(parts))),
+        min_width=220,
+        columns=min(3, len(parts)),
+        max_width=520,
         spacing=20,
     )
 
 
-def _curve_rows(epochs: pl.DataFrame, name: str) -> list[dict[str, Any]]:
+def _curve(epochs: pl.DataFrame, name: str) -> list[dict[str, Any]]:
     """The points of a curve; none if it has no finite value.
 
     Their `kind` is "trial", "mean", or "end": the last point before one that is not
