@@ -146,8 +146,8 @@ def whole(
     """Panels with their title, legend and data as Vega-Lite; `None` without panels.
 
     Part `n` reads the data set `rows_n`, and its view with the legend is `marks_n`.
-    `axes` (the width of upright labels), `min_width` and `max_width` (of a panel) are in
-    pixels.
+    In pixels: `axes` is the width of upright labels, and `min_width` and `max_width`
+    are the limits of the width of a panel.
     """
     if not parts:
         return None
