@@ -28,9 +28,9 @@ def dots(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | None:
         found = analysis.judgments[arm]
         mean = {"mean": found.gain, "low": found.low, "high": found.high}
         rows += [
-            {"arm": names[arm], "seed": seed}
+            {"arm": names[arm], "seed": seed, "diverged": diverged}
             | _scaled(analysis, {"gain": gain, **mean})
-            for seed, gain in zip(_seeds(analysis, arm), gains, strict=True)
+            for (seed, diverged), gain in zip(_pairs(analysis, arm), gains, strict=True)
         ]
     panels = charts.split(rows, "arm")
     margins, order = _margins(analysis), list(names.values())
@@ -38,6 +38,7 @@ def dots(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | None:
     scale = alt.Scale(domain=shared.domain([*ends, *margins, 0.0]), nice=True)
     # A panel has room for a few lines, or for one line a pair.
     step = max(6, min(40, 120 // max(map(len, panels.values()), default=1)))
+    has_diverged = any(row["diverged"] for row in rows)
     parts = []
     for number, (arm, part) in enumerate(panels.items()):
         is_last = number == len(panels) - 1
@@ -48,9 +49,11 @@ def dots(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | None:
             "datum.row === 1"
         )
         estimate = [shared.ARM, shared.number("mean", "Mean gain"), *_ENDS]
-        pairs = base.mark_point(filled=True, size=45, opacity=0.9).encode(
+        pairs = base.mark_point(filled=True, size=45, strokeWidth=1.5).encode(
             x=alt.X("gain:Q", **x),
             y=alt.Y("seed:O", axis=None, sort="ascending"),
+            stroke=alt.Stroke(**charts.look(rows, order, "color")),
+            fillOpacity=alt.condition("datum.diverged", alt.value(0), alt.value(1)),
             shape=alt.Shape(**charts.look(rows, order, "shape")),
             tooltip=[shared.ARM, shared.SEED, _GAIN],
         )
@@ -78,6 +81,7 @@ def dots(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | None:
             "positive is better",
             "The line is the mean, and the band its interval, adjusted for looks and "
             "arms",
+            *(["Hollow: a trial of the pair diverged"] if has_diverged else []),
             *_margin_words(analysis),
         ],
         axes=12,
@@ -156,12 +160,17 @@ def running(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | None:
     )
 
 
-def _seeds(analysis: TrialAnalysis, arm: str) -> list[int]:
-    """The seeds of the pairs of an arm, in the order of its differences."""
-    runs = analysis.runs.drop_nulls("value").with_columns(pl.col("arm").cast(pl.String))
-    baseline = runs.filter(arm=analysis.question.arms[0])
-    pairs = runs.filter(arm=arm).join(baseline, on="seed", how="semi")
-    return pairs["seed"].sort().to_list()
+def _pairs(analysis: TrialAnalysis, arm: str) -> list[tuple[int, bool]]:
+    """The seed of each pair of an arm, in order, and whether one of the two diverged."""
+    names = [arm, analysis.question.arms[0]]
+    runs = analysis.runs.drop_nulls("value")
+    pairs = (
+        runs.filter(pl.col("arm").cast(pl.String).is_in(names))
+        .group_by("seed")
+        .agg(pl.len(), pl.col("diverged").any())
+        .filter(pl.col("len") == len(names))
+    )
+    return pairs.sort("seed").select("seed", "diverged").rows()
 
 
 def _monitor(analysis: TrialAnalysis) -> str:
