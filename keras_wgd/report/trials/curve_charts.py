@@ -103,9 +103,11 @@ def _curve(
     ends = ends.group_by("arm", "seed", maintain_order=True).first()
     # Every point, or as many as can be seen.
     step = math.ceil(max(finite["epoch"].to_list()) / _MOST_POINTS)
-    is_last = pl.col("epoch") == pl.col("epoch").max().over("arm", "seed")
-    trials = curve.filter(((pl.col("epoch") - 1) % step == 0) | is_last)
+    is_last = pl.col("epoch") == pl.col("epoch").max()
+    is_seen = (pl.col("epoch") - 1) % step == 0
+    trials = curve.filter(is_seen | is_last.over("arm", "seed"))
     trials = trials.with_columns(pl.when(is_finite).then("value"))
+    means = means.filter(is_seen | is_last.over("arm"))
     kinds = {"trial": trials, "mean": means.sort("arm", "epoch"), "end": ends}
     return [
         {**row, "kind": kind, "arm": names[row["arm"]]}

@@ -161,7 +161,7 @@ def running(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | None:
 
 
 def _pairs(analysis: TrialAnalysis, arm: str) -> list[tuple[int, bool]]:
-    """The seed of each pair of an arm, in order, and whether one of the two diverged."""
+    """The seed of each pair of an arm, and whether one of its trials diverged."""
     names = [arm, analysis.question.arms[0]]
     runs = analysis.runs.drop_nulls("value")
     pairs = (

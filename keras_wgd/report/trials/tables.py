@@ -1,6 +1,5 @@
 """Tables of a comparison."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +27,7 @@ def arms(analysis: TrialAnalysis) -> Table:
         note = "the baseline" if number == 0 else ""
         if counts.get(row["arm"]):
             note = f"{note}, " if note else ""
-            note += f"{counts[row['arm']]} of {row['n']} trials diverged"
+            note += f"{counts[row['arm']]} of {row['n']} diverged"
         blocks.append(
             (
                 Cell(text=names[row["arm"]], note=note),
@@ -150,8 +149,12 @@ def trials(analysis: TrialAnalysis) -> Table:
             (
                 Cell(text=names[row["arm"]], note=f"seed {row['seed']}"),
                 value,
-                _value(unit, row["last"]),
-                _value(unit, row["best"]),
+                *(
+                    Cell(text="not finite")
+                    if row[name] is None
+                    else _value(unit, row[name])
+                    for name in ("last", "best")
+                ),
                 Cell(text=str(row["best_epoch"] or "-"), value=row["best_epoch"]),
                 Cell(text=str(row["epochs"]), value=row["epochs"]),
                 _number(row["learning_rate"], "g"),
@@ -211,8 +214,7 @@ def _value(unit: Unit, value: float | None, sign: str = "", bold: bool = False) 
     """A value of the monitor, or a difference of two."""
     if value is None:
         return _NONE
-    text = unit.number(value, sign) if math.isfinite(value) else str(value)
-    return Cell(text=text, value=value if math.isfinite(value) else None, bold=bold)
+    return Cell(text=unit.number(value, sign), value=value, bold=bold)
 
 
 def _interval(unit: Unit, row: Mapping[str, Any]) -> Cell:
