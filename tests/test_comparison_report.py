@@ -308,6 +308,15 @@ def test_text(analysis, width):
         assert ("Seconds" in text) == (width > 60)
 
 
+def test_text_has_whole_cells():
+    (low, high), unit = usual().table.select("low", "high").row(1), usual().unit
+    interval = f"{unit.number(low, '+')} to {unit.number(high, '+')}"
+    for width in range(60, 121, 3):
+        lines = comparison.as_text(usual(), [], width).split("\n")
+        (line,) = (line for line in lines if line.startswith("wgd  "))
+        assert interval in line, width
+
+
 def test_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("before")

@@ -12,7 +12,7 @@ from keras_wgd.report import charts
 from keras_wgd.report.charts import Rows
 
 # Of a name in a table or a chart; a longer one loses its middle.
-_LONGEST_NAME = 40
+_LONGEST_NAME = 30
 # The default of an axis writes all digits of 1e30.
 _LONG = "abs(datum.value) < 1e6 ? datum.label : format(datum.value, '.1e')"
 
