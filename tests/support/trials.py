@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 
+from keras_wgd.experiments.analysis.sequential import Design
+from keras_wgd.experiments.analysis.trials import Question, TrialAnalysis
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.experiments.trial import Trial
 
+ARMS = ("adam", "wgd", "lion")
 STEPS_AN_EPOCH = 50
 
 
@@ -93,3 +96,24 @@ def random_trials(
             seconds = [float(second) for second in STEPS_AN_EPOCH * step]
             results.append(trial_of(arm, seed, curves, seconds=seconds))
     return results
+
+
+def question(**changes):
+    """A question about the three arms and their accuracy."""
+    fields = {
+        "arms": ARMS,
+        "monitor": "val_accuracy",
+        "best": "max",
+        "tail": 0.3,
+        "design": Design.of(10),
+        "margin": None,
+    }
+    return Question(**fields | changes)
+
+
+def analysis_of(values, monitor="val_accuracy", **changes):
+    """The analysis of `trials_of`."""
+    results = trials_of(values, monitor)
+    return TrialAnalysis(
+        question(arms=tuple(values), monitor=monitor, **changes), results
+    )

@@ -14,7 +14,7 @@ from keras_wgd.experiments.analysis.trial_frames import Question
 # Keras's metrics that are fractions, and usual names for them.
 _FRACTIONS = re.compile(
     r"(?:^|_)(?:acc|accuracy|auc|dice|f1|f1_score|fbeta_score|io_u|iou|mean_io_u|"
-    r"precision|recall|sensitivity|specificity|top_?k?_?\d*)(?:_|$)"
+    r"precision|recall|sensitivity|specificity|top[-_]?[k\d]*)(?:_(?!.*loss)|$)"
 )
 _TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
@@ -115,7 +115,7 @@ def verdict(
     ]
     if found.decision == "equivalent" and question.margin is not None:
         facts.append(f"within the margin of {unit.size(question.margin)}")
-    elif found.look:
+    elif found.p is not None:
         facts.append(f"p {p_text(found.p)}")
     return f"{start}: {', '.join(facts)}."
 
@@ -127,27 +127,39 @@ def next_look(arm: str, found: Judgment, design: Design) -> str | None:
         return None
     more = ahead[0] - found.pairs
     return (
-        f"{arm} is judged {'next' if found.look else 'first'} after {ahead[0]} pairs: "
+        f"{arm} is judged {'next' if found.look else 'first'} after {ahead[0]} pairs, "
         f"{more} more."
     )
 
 
 def price(
-    arm: str, size: float, cost: tuple[int, float] | None, power: float, unit: Unit
+    arms: tuple[str, str],
+    size: float,
+    cost: tuple[int, float] | None,
+    power: float,
+    unit: Unit,
 ) -> str:
-    """What it takes to see a difference of some size in an undecided arm."""
-    difference = f"a difference of {unit.size(size)}"
+    """What it takes to see a difference of some size.
+
+    Args:
+        arms: The arm, and the baseline.
+        size: The difference, in units of the monitor.
+        cost: As of `TrialAnalysis.price`.
+        power: The probability that it is seen.
+        unit: The unit of the monitor.
+    """
+    both, difference = " and ".join(arms), f"a difference of {unit.size(size)}"
     if cost is None:
-        return f"To see {difference} of {arm}: more than 1000 pairs."
+        return f"More than 1000 pairs of {both} are needed to show {difference}."
     more, seconds = cost
     if not more:
         return (
-            f"These pairs show {difference} of {arm} with a probability of {power:g} "
-            "or more."
+            f"The pairs of {both} show {difference} with a probability of {power:g} or "
+            "more."
         )
     return (
-        f"To see {difference} of {arm} with a probability of {power:g}: "
-        f"{_number(more, 'more seed')}, about {time_text(seconds)}."
+        f"{_number(more, 'more seed')} of {both}, about {time_text(seconds)}, "
+        f"show{'s' if more == 1 else ''} {difference} with a probability of {power:g}."
     )
 
 

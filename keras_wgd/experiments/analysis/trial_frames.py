@@ -75,7 +75,7 @@ def trials_of(results: Sequence[Result], question: Question) -> list[Result]:
     """The trials of a comparison itself, by seed and then arm.
 
     Raises:
-        ValueError: If a trial is there twice, or is of another arm.
+        ValueError: If a trial is there twice, is of another arm or lacks the monitor.
     """
     found: dict[tuple[int, int], Result] = {}
     for result in results:
@@ -86,6 +86,11 @@ def trials_of(results: Sequence[Result], question: Question) -> list[Result]:
             raise ValueError(
                 f"results must be of the arms {', '.join(question.arms)}. "
                 f"Received: {trial}"
+            )
+        if question.monitor not in result.curves:
+            raise ValueError(
+                f"results must have the monitor {question.monitor}. "
+                f"Received: {trial} with {', '.join(result.curves)}"
             )
         key = (trial.seed, question.arms.index(trial.arm))
         if key in found:

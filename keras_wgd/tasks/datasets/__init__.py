@@ -16,22 +16,11 @@ def load(
     test_size: int | None = None,
     image_size: int | None = None,
 ) -> Dataset:
-    """Load a built-in data set.
+    """Load a built-in data set: a key of `SIZES`.
 
-    Args:
-        name: A key of `SIZES`.
-        data_dir: The folder with its files, if it needs any.
-        train_size: Training images to keep, with the classes balanced; `None` keeps
-            all.
-        test_size: The same for the test images.
-        image_size: Height and width in pixels, at least 8; `None` is the data set's
-            own.
-
-    Returns:
-        A `Dataset`.
-
-    Raises:
-        ValueError: If there is no data set of that name, or it cannot be read.
+    `train_size` and `test_size` are how many images to keep, with the classes balanced;
+    `None` keeps all. `image_size` is their height and width in pixels, at least 8;
+    `None` is the data set's own.
     """
     check_choice("dataset", name, SIZES)
     if image_size is not None and not (

@@ -38,21 +38,10 @@ STD = (68.170, 65.392, 70.418)
 def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
     """60,000 color images of 32 by 32 pixels in a hundred classes.
 
-    Pixels are normalized to mean 0 and standard deviation 1 in each channel.
-
-    Args:
-        data_dir: A folder with `cifar100.npz`. Its arrays `x_train`, `y_train`,
-            `x_test`, `y_test` are those of `keras.datasets.cifar100.load_data`, and
-            `fine_label_names` has the names of the classes. `None` calls that function,
-            which downloads a copy once.
-        image_size: Height and width in pixels; `None` is 32.
-
-    Returns:
-        A `Dataset` of 50,000 training and 10,000 test images.
-
-    Raises:
-        ValueError: If the file is missing, damaged or something else, or if Keras has
-            no copy and cannot download one.
+    `data_dir` holds `cifar100.npz`, with the four arrays of
+    `keras.datasets.cifar100.load_data` and the names of the classes; `None` calls that
+    function, which downloads a copy once. Pixels are normalized to mean 0 and standard
+    deviation 1 in each channel.
     """
     if data_dir is None:
         what, where, arrays = "cifar100", "Keras's own copy", _from_keras()
