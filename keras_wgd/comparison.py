@@ -17,18 +17,17 @@ from keras_wgd.experiments.analysis.sequential import Decision
 from keras_wgd.experiments.analysis.trials import TrialAnalysis
 from keras_wgd.experiments.arguments import (
     check_arms,
+    check_bool,
     check_callable,
+    check_fit,
     check_number,
+    check_text,
     check_whole,
     grids_of,
     seconds_of,
     seeds_of,
 )
-from keras_wgd.experiments.launch import comparison as launching
-from keras_wgd.experiments.launch.comparison import Plan
-from keras_wgd.experiments.launch.launcher import launcher
-from keras_wgd.experiments.store import claim, comparison, results
-from keras_wgd.experiments.store.comparison import Record
+from keras_wgd.experiments.launch.comparison import End, Plan
 from keras_wgd.report.watch import Watch
 
 
@@ -40,8 +39,8 @@ class Comparison:
         analysis: All numbers.
         failures: The reason why an arm has no further trials, by arm.
         warnings: What limits the verdict, a sentence each.
-        stopped: Why it ended: `"decided"`, `"seeds"` (all are used), `"budget"` or
-            `"interrupted"`.
+        stopped: Why it ended: `"decided"`, `"seeds"` (all are used), `"budget"`,
+            `"failed"` (no arm is left to compare) or `"interrupted"`.
         learning_rates: The learning rate that was chosen for each arm, if any.
         out: The folder with the trials.
     """
@@ -49,7 +48,7 @@ class Comparison:
     analysis: TrialAnalysis
     failures: Mapping[str, str]
     warnings: Sequence[str]
-    stopped: Literal["decided", "seeds", "budget", "interrupted"]
+    stopped: End
     learning_rates: Mapping[str, float]
     out: Path
 
@@ -102,6 +101,7 @@ class Comparison:
             "decided": "It ended when every arm was decided.",
             "seeds": "It ended when all seeds were used.",
             "budget": "It ended because the next look would not fit into the budget.",
+            "failed": "It ended because no arm is left to compare.",
             "interrupted": "It was interrupted; the same call resumes it.",
         }
         rates = [f"{arm} {rate:g}" for arm, rate in self.learning_rates.items()]
@@ -236,12 +236,27 @@ def compare(
         - Pocock, 1977, Biometrika 64: group-sequential tests.
         - Holm, 1979, Scandinavian Journal of Statistics 6: several arms.
     """
+    import keras
+
+    from keras_wgd.experiments.launch import session
     from keras_wgd.experiments.training.custom import CustomTask
 
     check_callable("build_model", build_model, "that returns a new model")
     if callbacks is not None:
         check_callable("callbacks", callbacks, "that returns new callbacks")
     check_choice("mode", mode, ("auto", "min", "max"))
+    check_text("monitor", monitor)
+    if ray is not None:
+        check_text("ray", ray)
+    check_bool("sequential", sequential)
+    check_fit(
+        batch_size=batch_size,
+        steps_per_execution=steps_per_execution,
+        steps_per_epoch=steps_per_epoch,
+        validation_steps=validation_steps,
+        jit_compile=jit_compile,
+        class_weight=class_weight,
+    )
     arms = check_arms(optimizers)
     plan = Plan(
         arms=arms,
@@ -255,6 +270,7 @@ def compare(
         learning_rates=grids_of(learning_rates, arms),
         tuning_seeds=check_whole("tuning_seeds", tuning_seeds),
         jobs=check_whole("jobs", jobs),
+        may_end_early=callbacks is not None,
     )
     task = CustomTask(
         build_model=build_model,
@@ -273,65 +289,43 @@ def compare(
         },
         fit={"class_weight": class_weight, "validation_steps": validation_steps},
         callbacks=callbacks,
-        dtype_policy=dtype_policy,
+        dtype_policy=session.dtype_policy(dtype_policy),
+        floatx=keras.config.floatx(),
         monitor=monitor,
         mode=mode,
     )
-    folder = _folder(out)
-    console = Console() if progress is True else progress or Console(quiet=True)
-    with Watch(plan, console) as watch:
-        return _run(plan, task, folder, ray, check_whole("devices", devices), watch)
-
-
-def _run(plan, task, out, ray, devices, watch) -> Comparison:
-    """Check all that can be checked, make the trials, and judge them."""
-    import keras
-
-    from keras_wgd.experiments.training import devices as engines
-    from keras_wgd.experiments.training.fingerprint import fingerprint
-
-    if devices > 1:
-        engines.check(devices, task.batch_size)
-    engine = engines.start(devices)
-    trials = [plan.trial(arm, plan.seeds[0], plan.first_rate(arm)) for arm in plan.arms]
-    record = Record(
-        task=fingerprint(task, trials),
-        question=plan.asked() | {"mode": task.mode},
-        seeds=list(plan.seeds),
+    engine = session.engine(
+        check_whole("devices", devices), task.batch_size, plan.jobs, ray
     )
-    more = comparison.check(out, record)
-    problems = results.check(out, trials, keras.backend.backend())
-    results.prepare(out, trials)
-    place = launcher(out, task, engine, plan.jobs, ray, watch)
-    with claim.alone(out), place as launch:
-        if more or not (out / comparison.NAME).exists():
-            comparison.write(out, record)
-        study = launching.Comparison(plan, out, launch, watch)
-        outcome = study.run()
-    notes = [*problems, *outcome.warnings]
-    if more:
-        notes.append(
-            "The number of seeds was raised after the comparison had begun, which "
-            "raises the error rate above 5 %."
-        )
-    if not task.data(trials[0]).ordered:
-        notes.append(
-            "The data have an order of their own, so that the arms of a seed may have "
-            "seen other batches."
-        )
+    folder, console = _folder(out), _console(progress)
+    with Watch(plan, console) as watch:
+        outcome, analysis = session.conduct(plan, task, folder, ray, engine, watch)
     return Comparison(
-        analysis=study.analysis(),
+        analysis=analysis,
         failures=outcome.failures,
-        warnings=notes,
+        warnings=outcome.warnings,
         stopped=outcome.stopped,
         learning_rates=outcome.rates,
-        out=out,
+        out=folder,
     )
 
 
 def _folder(out: str | os.PathLike | None) -> Path:
-    if out is not None:
-        return Path(out)
-    folder = tempfile.mkdtemp(prefix="keras-wgd-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    if out is None:
+        folder = tempfile.mkdtemp(prefix="keras-wgd-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+    if not isinstance(out, str | os.PathLike) or not os.fspath(out):
+        raise ValueError(f"out must be the path of a folder. Received: {out!r}")
+    return Path(out)
+
+
+def _console(progress: bool | Console) -> Console:
+    if isinstance(progress, Console):
+        return progress
+    if not isinstance(progress, bool):
+        raise ValueError(
+            "progress must be True, False or a Rich console. "
+            f"Received: {type(progress).__name__}"
+        )
+    return Console(quiet=not progress)

@@ -58,6 +58,43 @@ def seeds_of(seeds: Any) -> tuple[int, ...]:
     return chosen
 
 
+def check_text(name: str, value: Any) -> None:
+    """Check for a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a text. Received: {value!r}")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Check for True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False. Received: {value!r}")
+
+
+def check_fit(
+    *,
+    batch_size: Any,
+    steps_per_execution: Any,
+    steps_per_epoch: Any,
+    validation_steps: Any,
+    jit_compile: Any,
+    class_weight: Any,
+) -> None:
+    """Check the arguments of `fit` and `compile` that have a simple type."""
+    check_whole("batch_size", batch_size)
+    check_whole("steps_per_execution", steps_per_execution)
+    if steps_per_epoch is not None:
+        check_whole("steps_per_epoch", steps_per_epoch)
+    if validation_steps is not None:
+        check_whole("validation_steps", validation_steps)
+    if jit_compile != "auto":
+        check_bool("jit_compile", jit_compile)
+    if class_weight is not None and not isinstance(class_weight, Mapping):
+        raise ValueError(
+            "class_weight must be a dictionary of a weight for each class. "
+            f"Received: {class_weight!r}"
+        )
+
+
 def check_whole(name: str, value: Any) -> int:
     """Check for a whole number of at least 1."""
     whole()(name, value)
@@ -106,9 +143,15 @@ def grids_of(learning_rates: Any, arms: Sequence[str]) -> dict[str, tuple[float,
             f"learning_rates must have a list for each of {', '.join(arms)}. "
             f"Received: {learning_rates!r}"
         )
-    grids = {arm: tuple(learning_rates[arm]) for arm in arms}
-    for arm, rates in grids.items():
-        for rate in rates:
+    grids = {}
+    for arm in arms:
+        rates = learning_rates[arm]
+        if not isinstance(rates, Iterable) or isinstance(rates, str):
+            raise ValueError(
+                f"learning_rates[{arm!r}] must be a list. Received: {rates!r}"
+            )
+        grids[arm] = tuple(rates)
+        for rate in grids[arm]:
             number(above=0)(f"learning_rates[{arm!r}]", rate)
     sizes = {arm: len(set(rates)) for arm, rates in grids.items()}
     if len(set(sizes.values())) > 1 or 0 in sizes.values():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from keras_wgd.experiments.analysis.sentences import time_text
 from keras_wgd.experiments.analysis.sequential import Design
 from keras_wgd.experiments.analysis.trials import (
     Question,
@@ -13,6 +14,7 @@ from keras_wgd.experiments.analysis.trials import (
     choose_rates,
 )
 from keras_wgd.experiments.launch.events import Event
+from keras_wgd.experiments.launch.pace import Pace
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.experiments.trial import Trial
@@ -20,9 +22,11 @@ from keras_wgd.experiments.trial import Trial
 # Tuning trials have seeds that no other trial has.
 _TUNING_SEEDS = 2**31
 
-End = Literal["decided", "seeds", "budget", "interrupted"]
-# Makes trials, and says what happens to them.
-Launch = Callable[[list[Trial]], Generator[Event, None, None]]
+End = Literal["decided", "seeds", "budget", "failed", "interrupted"]
+OnEvent = Callable[[Event], None]
+# Makes trials, and says what happens to them: it yields events, or gives them to the
+# function while a trial is made.
+Launch = Callable[[list[Trial], OnEvent], Generator[Event, None, None]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,7 @@ class Plan:
         learning_rates: The grid of each arm; empty for the optimizers' own rates.
         tuning_seeds: The number of trials of each rate.
         jobs: Trials at a time.
+        may_end_early: Whether trials may have fewer epochs, by a callback.
     """
 
     arms: tuple[str, ...]
@@ -54,6 +59,7 @@ class Plan:
     learning_rates: Mapping[str, Sequence[float]]
     tuning_seeds: int
     jobs: int
+    may_end_early: bool = False
 
     @property
     def design(self) -> Design:
@@ -112,8 +118,8 @@ class Outcome:
         rates: The learning rate of each arm that has a grid.
         failures: The reason why an arm has no further trials.
         warnings: What the reader of the verdict should know.
-        stopped: Why it ended: `"decided"`, `"seeds"` (all are used), `"budget"` or
-            `"interrupted"`.
+        stopped: Why it ended: `"decided"`, `"seeds"` (all are used), `"budget"`,
+            `"failed"` (no arm is left to compare) or `"interrupted"`.
     """
 
     results: list[Result]
@@ -131,6 +137,7 @@ class Comparison:
         out: The folder.
         launch: Makes trials.
         on_event: Called with each event.
+        backend: Keras's backend.
     """
 
     def __init__(
@@ -138,11 +145,15 @@ class Comparison:
         plan: Plan,
         out: Path,
         launch: Launch,
-        on_event: Callable[[Event], None],
+        on_event: OnEvent,
+        backend: str,
     ):
         self._plan, self._out, self._launch = plan, out, launch
-        self._on_event = on_event
+        self._on_event, self._backend = on_event, backend
+        self._pace = Pace(plan.may_end_early)
         self._found: dict[Trial, Result] = {}
+        # Why the last trial of a learning rate failed, by arm.
+        self._reasons: dict[str, str] = {}
         self.outcome = Outcome(results=[])
 
     def run(self) -> Outcome:
@@ -156,7 +167,7 @@ class Comparison:
             self._tune()
             self.outcome.stopped = self._compare()
         except KeyboardInterrupt:
-            if not any(not trial.tuning for trial in self._found):
+            if not self._pairs:
                 raise
             self.outcome.stopped = "interrupted"
         self.outcome.results = list(self._found.values())
@@ -180,7 +191,8 @@ class Comparison:
             self.outcome.warnings += warnings
         for arm in plan.learning_rates:
             if arm not in self.outcome.rates:
-                self._drop(arm, "every trial of its learning rates failed")
+                reason = self._reasons[arm]
+                self._drop(arm, f"no learning rate can be trained: {reason}")
 
     def _compare(self) -> End:
         plan = self._plan
@@ -188,27 +200,38 @@ class Comparison:
         made, first = 0, plan.design.looks[0]
         for look in plan.design.looks:
             while made < look:
+                left = plan.seeds[made:look]
+                more = sum(not self._is_finished(seed, active) for seed in left)
                 # Pairs between two looks decide nothing.
-                if not self._affordable(look - made if made >= first else 1):
+                if more and not self._affordable(more if made >= first else 1):
                     return "budget"
-                seeds = plan.seeds[made : made + self._pairs_at_once(look - made)]
-                self._make(
-                    [
-                        self._plan.trial(arm, seed, self.outcome.rates.get(arm))
-                        for seed in seeds
-                        for arm in (plan.arms[0], *active)
-                    ]
-                )
+                seeds = left[: self._pairs_at_once(len(left))]
+                self._make([t for seed in seeds for t in self._pair(seed, active)])
                 made += len(seeds)
                 active = [arm for arm in active if arm not in self.outcome.failures]
                 if not active:
-                    return "decided"
+                    return "failed"
                 self._on_event(Event("pair", None, self.analysis()))
             verdicts = self.analysis().verdicts
             active = [arm for arm in active if verdicts[arm] == "undecided"]
             if not active and plan.sequential:
                 return "decided"
         return "seeds"
+
+    @property
+    def made(self) -> bool:
+        """Whether any trial is finished."""
+        return bool(self._found)
+
+    def _pair(self, seed, active):
+        """The trials of a seed."""
+        arms = (self._plan.arms[0], *active)
+        rates = self.outcome.rates
+        return [self._plan.trial(arm, seed, rates.get(arm)) for arm in arms]
+
+    def _is_finished(self, seed, active):
+        trials = self._pair(seed, active)
+        return all(results.is_finished(self._out, trial) for trial in trials)
 
     def _pairs_at_once(self, left):
         """How many of the pairs that are left before a look are made together.
@@ -218,7 +241,7 @@ class Comparison:
         plan = self._plan
         if plan.jobs == 1:
             return 1
-        if plan.budget is None or (self._found and self._affordable(left)):
+        if plan.budget is None or (self._pairs and self._affordable(left)):
             return left
         return min(left, max(1, plan.jobs // len(plan.arms)))
 
@@ -227,30 +250,62 @@ class Comparison:
         budget = self._plan.budget
         if budget is None:
             return True
-        pairs = len({trial.seed for trial in self._found if not trial.tuning})
         own = [found for trial, found in self._found.items() if not trial.tuning]
-        spent = self._seconds(self._found.values())
+        spent, pairs = self._seconds(self._found.values()), self._pairs
         return not pairs or spent + more * self._seconds(own) / pairs <= budget
+
+    @property
+    def _pairs(self):
+        """The number of seeds with a trial."""
+        return len({trial.seed for trial in self._found if not trial.tuning})
+
+    def _check_budget(self, seconds):
+        """Check that the budget has room for the first pair.
+
+        Args:
+            seconds: The time of a trial.
+        """
+        plan = self._plan
+        if plan.budget is None or self._pairs:
+            return
+        tuning = [t for t in plan.trials() if t.tuning and t not in self._found]
+        left = (len(tuning) + len(plan.arms)) / plan.jobs
+        needed = self._seconds(self._found.values()) + seconds * max(1, left)
+        if needed > plan.budget:
+            search = "the search for learning rates and " if plan.learning_rates else ""
+            raise ValueError(
+                f"budget must be enough for {search}one trial of each arm, about "
+                f"{time_text(needed)}. Received: {time_text(plan.budget)}"
+            )
 
     def _seconds(self, found):
         return sum(result.details["wall_seconds"] for result in found) / self._plan.jobs
 
     def _make(self, trials):
         """Make trials, or read those that are finished."""
+        self.outcome.warnings += results.check(self._out, trials, self._backend)
         waiting = []
         for trial in trials:
             try:
-                self._keep(results.read(results.path_of(self._out, trial)))
+                found = results.read(results.path_of(self._out, trial))
             except ValueError:
                 waiting.append(trial)
+            else:
+                self._keep(found)
         if waiting:
-            with contextlib.closing(self._launch(waiting)) as events:
+            with contextlib.closing(self._launch(waiting, self._see)) as events:
                 for event in events:
-                    self._on_event(event)
+                    self._see(event)
                     if event.kind == "finish":
                         self._keep(event.detail)
                     if event.kind == "fail":
                         self._fail(event)
+
+    def _see(self, event):
+        self._on_event(event)
+        seconds = self._pace.see(event)
+        if seconds is not None:
+            self._check_budget(seconds)
 
     def _keep(self, result):
         trial = result.spec
@@ -269,6 +324,7 @@ class Comparison:
     def _fail(self, event):
         trial = event.spec
         if trial.tuning:
+            self._reasons[trial.arm] = event.detail
             self.outcome.warnings.append(
                 f"{trial.arm} failed with the learning rate {trial.learning_rate:g}: "
                 f"{event.detail}"
@@ -281,3 +337,11 @@ class Comparison:
         if arm == self._plan.arms[0]:
             raise ValueError(f"the baseline {arm!r} failed: {reason}") from error
         self.outcome.failures.setdefault(arm, reason)
+        others = set(self._plan.arms[1:])
+        if others <= set(self.outcome.failures) and not any(
+            trial.arm in others and not trial.tuning for trial in self._found
+        ):
+            raise ValueError(
+                f"every arm but the baseline failed, the last one, {arm!r}, with: "
+                f"{reason}"
+            ) from error

@@ -21,20 +21,28 @@ def run_all(
 ) -> Generator[Event, None, None]:
     """Make trials, and yield their ends.
 
-    Starts and epochs go to `on_event` while a trial is made.
+    Starts and epochs go to `on_event` while a trial is made. An error that it raises
+    ends all trials.
 
     Raises:
         OSError: If the disk is full.
     """
     for trial in trials:
+        raised: list[Exception] = []
 
-        def on_epoch(epoch, curves, restored, trial=trial):
-            on_event(Event("restore" if restored else "epoch", trial, curves))
+        def on_epoch(epoch, curves, restored, trial=trial, raised=raised):
+            try:
+                on_event(Event("restore" if restored else "epoch", trial, curves))
+            except Exception as error:
+                raised.append(error)
+                raise
 
         on_event(Event("start", trial))
         try:
             result = make(out, trial, options, on_epoch, devices, task)
         except Exception as error:
+            if raised:  # no failure of the trial
+                raise raised[0] from None
             yield failure(trial, error)._replace(error=error)
         else:
             yield Event("finish", trial, result)

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import inspect
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from keras_wgd.choices import did_you_mean
 from keras_wgd.experiments.training.build import set_random_seed
 from keras_wgd.experiments.training.data import Data
 from keras_wgd.experiments.training.devices import OneDevice
+from keras_wgd.experiments.training.fresh import check_new, copies, digest_of, is_built
 from keras_wgd.experiments.training.task import Record
 from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
@@ -42,7 +41,8 @@ class CustomTask:
         compile: Keyword arguments of `compile` besides the optimizer.
         fit: Further keyword arguments of `fit`.
         callbacks: Returns new callbacks; `None` for none.
-        dtype_policy: Keras's dtype policy; `None` for the one in force.
+        dtype_policy: Keras's dtype policy.
+        floatx: Keras's default float type.
         monitor: The measured value that is compared.
         mode: `"min"`, `"max"` or `"auto"`, as for Keras's callbacks.
     """
@@ -57,25 +57,28 @@ class CustomTask:
     fit: Mapping[str, Any]
     callbacks: Callable[[], Any] | None
     dtype_policy: Any
+    floatx: str
     monitor: str
     mode: str
 
     @contextlib.contextmanager
     def scope(self):
-        """The dtype policy of the trials."""
-        before = keras.config.dtype_policy()
-        if self.dtype_policy is not None:
-            keras.config.set_dtype_policy(self.dtype_policy)
+        """The float types of the trials; a worker's own may be others."""
+        before = keras.config.floatx(), keras.config.dtype_policy()
+        keras.config.set_floatx(self.floatx)
+        keras.config.set_dtype_policy(self.dtype_policy)
         try:
             yield
         finally:
-            keras.config.set_dtype_policy(before)
+            keras.config.set_floatx(before[0])
+            keras.config.set_dtype_policy(before[1])
 
     def data(self, trial: Trial) -> Data:
-        """The data of a trial."""
+        """The data of a trial. The search for learning rates has no validation data."""
+        set_random_seed(trial.seed)  # for a function of the seed that draws with it
         data = Data(
             self.train,
-            self.validation,
+            None if trial.tuning else self.validation,
             self.batch_size,
             trial.seed,
             self.steps_per_epoch,
@@ -107,7 +110,7 @@ class CustomTask:
                 "compiles it with each optimizer. Received: a compiled "
                 f"{type(model).__name__}"
             )
-        _check_new(model)
+        check_new(model, "build_model must return a new model")
         return model
 
     def new_optimizer(
@@ -124,7 +127,12 @@ class CustomTask:
         if callable(made):
             made = made(learning_rate) if takes_rate else made()
         elif isinstance(made, str | dict):
-            made = inner.get(made)
+            try:
+                made = inner.get(made)
+            except ValueError as error:
+                name = f"optimizers[{arm!r}]"
+                message = str(error).replace("inner_optimizer", name, 1)
+                raise ValueError(message) from None
         if not isinstance(made, keras.optimizers.Optimizer):
             raise ValueError(
                 f"optimizers[{arm!r}] must be a function that returns a new optimizer, "
@@ -138,8 +146,34 @@ class CustomTask:
                     f"Received: {part.name}, which has been used"
                 )
         if learning_rate is not None and not takes_rate:
-            made.learning_rate = learning_rate
+            try:
+                made.learning_rate = learning_rate
+            except TypeError:
+                raise ValueError(
+                    f"optimizers[{arm!r}] must be a function of the learning rate, "
+                    "since learning_rates cannot replace its schedule. "
+                    f"Received: {made.name}, with a schedule"
+                ) from None
         return made
+
+    def new_callbacks(self) -> list[keras.callbacks.Callback]:
+        """New callbacks of the user."""
+        made = keras.tree.flatten(self.callbacks()) if self.callbacks else []
+        for callback in made:
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise ValueError(
+                    "callbacks must return a list of keras.callbacks.Callback. "
+                    f"Received: {type(callback).__name__}"
+                )
+            check_new(callback, "callbacks must return new callbacks")
+        return made
+
+    def fit_arguments(self, trial: Trial) -> dict[str, Any]:
+        """The further arguments of `fit` for a trial."""
+        arguments = dict(self.fit)
+        if trial.tuning:  # its validation data are others
+            arguments.pop("validation_steps", None)
+        return arguments
 
 
 class CustomTraining:
@@ -148,18 +182,17 @@ class CustomTraining:
     def __init__(self, task: CustomTask, trial: Trial, devices: OneDevice):
         self._task, self._trial = task, trial
         self._data = task.data(trial)
-        self._callbacks = keras.tree.flatten(task.callbacks()) if task.callbacks else []
+        self._callbacks = task.new_callbacks()
         with devices.scope():
             model = task.new_model(trial.seed)
             self._replicas = devices.spread(model)
             optimizer = task.new_optimizer(trial.arm, trial.learning_rate)
-            self._replicas.compile(optimizer, **_copies(task.compile))
+            self._replicas.compile(optimizer, **copies(task.compile))
             optimizer = self._replicas.optimizer  # scaled, with mixed_float16
             # What callbacks keep, and where other data are, cannot be set back.
             self.resumable = self._data.ordered and not self._callbacks
+            self.resumable = self.resumable and is_built(model, self._data)
             if self.resumable:
-                if not model.built:
-                    model(self._data.sample())
                 optimizer.build(model.trainable_variables)
         self._model, self._optimizer = model, optimizer
         self._initial_weights = digest_of(model) if self.resumable else ""
@@ -181,7 +214,7 @@ class CustomTraining:
         self._replicas.fit(
             **self._data.training(),
             **self._data.validation(),
-            **self._task.fit,
+            **self._task.fit_arguments(self._trial),
             initial_epoch=first,
             epochs=self._trial.epochs,
             callbacks=[*self._callbacks, _Recorder(self, self._data, record)],
@@ -267,33 +300,10 @@ class _Recorder(keras.callbacks.Callback):
         self._record(values, seconds, None)
 
 
-def digest_of(model: keras.Model) -> str:
-    """A digest of all weights of a model, in their order."""
-    digest = hashlib.sha256()
-    for variable in model.weights:
-        array = np.ascontiguousarray(ops.convert_to_numpy(variable))
-        digest.update(f"{array.shape} {variable.dtype};".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def _wgd(optimizer: keras.optimizers.Optimizer) -> WGD | None:
     """The WGD of an optimizer, under a loss scale or not."""
     parts = (optimizer, getattr(optimizer, "inner_optimizer", None))
     return next((part for part in parts if isinstance(part, WGD)), None)
-
-
-def _copies(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with new metrics and losses, which have variables of a model."""
-
-    def copy(value):
-        if isinstance(value, keras.Metric | keras.Loss):
-            return type(value).from_config(value.get_config())
-        return value
-
-    return {
-        name: keras.tree.map_structure(copy, value) for name, value in arguments.items()
-    }
 
 
 def _needs_argument(function: Callable) -> bool:
@@ -304,16 +314,3 @@ def _needs_argument(function: Callable) -> bool:
     except ValueError:  # a builtin
         return False
     return False
-
-
-# Models that earlier trials have trained.
-_models: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
-
-
-def _check_new(model: keras.Model) -> None:
-    if model in _models:
-        raise ValueError(
-            "build_model must return a new model in each call. Received: the "
-            f"{type(model).__name__} of an earlier call"
-        )
-    _models.add(model)

@@ -102,9 +102,14 @@ class Data:
         if isinstance(self._train, Arrays):
             self._epochs.begin(epoch)
 
-    def sample(self) -> Any:
-        """The inputs of one sample of the arrays, a batch of size 1."""
-        return self._train.take(np.zeros(1, int))[0]
+    def symbolic_inputs(self) -> Any:
+        """The shapes and types of the inputs of one batch of arrays."""
+
+        def symbolic(array):
+            dtype = keras.backend.standardize_dtype(array.dtype)
+            return keras.KerasTensor((self.batch_size, *array.shape[1:]), dtype)
+
+        return keras.tree.map_structure(symbolic, self._train.take(np.zeros(1, int))[0])
 
     def validation(self) -> dict[str, Any]:
         """The validation data.
@@ -141,7 +146,10 @@ class Data:
                 f"that returns arrays. Received: {_describe(self._train)}"
             )
         rest, held_out = self._train.split(share, seed)
-        return Data(rest, held_out, self.batch_size, self.seed, self.steps_per_epoch)
+        steps = self.steps_per_epoch
+        if steps is not None:
+            steps = min(steps, -(-len(rest) // self.batch_size))
+        return Data(rest, held_out, self.batch_size, self.seed, steps)
 
     def digest(self) -> str:
         """A text that changes when the data change.

@@ -79,13 +79,13 @@ def train(
         ValueError: If the task cannot be built.
         RuntimeError: If WGD would center nothing.
     """
+    keras.utils.clear_session()  # which also forgets the dtype policy
     with task.scope():
         return _train(run, task, on_epoch, folder, options, devices or OneDevice())
 
 
 def _train(run, task, on_epoch, folder, options, devices):
     begin = time.perf_counter()
-    keras.utils.clear_session()
     training = task.start(run, devices)
     kept = folder if devices.rank == 0 else None  # only the first process writes
     progress = Progress()

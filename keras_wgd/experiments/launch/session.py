@@ -1,0 +1,128 @@
+"""A call of `compare`, from the checks that need the task to its outcome."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_wgd.experiments.analysis.trials import TrialAnalysis
+from keras_wgd.experiments.launch.comparison import (
+    Comparison,
+    OnEvent,
+    Outcome,
+    Plan,
+)
+from keras_wgd.experiments.launch.launcher import launcher
+from keras_wgd.experiments.store import claim, comparison, results
+from keras_wgd.experiments.store.comparison import Record
+from keras_wgd.experiments.training import devices as engines
+from keras_wgd.experiments.training.custom import CustomTask
+from keras_wgd.experiments.training.devices import OneDevice
+from keras_wgd.experiments.training.fingerprint import fingerprint
+
+
+def dtype_policy(policy: Any) -> str:
+    """The name of a dtype policy; `None` stands for the one in force."""
+    if policy is None:
+        return keras.config.dtype_policy().name
+    try:
+        return keras.dtype_policies.get(policy).name
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(
+            'dtype_policy must be one of Keras, such as "mixed_bfloat16". '
+            f"Received: {policy!r}"
+        ) from None
+
+
+def engine(devices: int, batch_size: int, jobs: int, ray: str | None) -> OneDevice:
+    """What trials are trained on.
+
+    Raises:
+        ValueError: If there are not so many devices, or `compare` cannot use them.
+    """
+    if devices == 1:
+        return OneDevice()
+    if keras.backend.backend() == "torch":
+        raise ValueError(
+            "devices must be 1 on PyTorch: jobs makes several trials at a time. "
+            f"Received: {devices}"
+        )
+    if jobs > 1 or ray is not None:
+        raise ValueError(f"devices must be 1 with jobs or ray. Received: {devices}")
+    engines.check(devices, batch_size)
+    return engines.start(devices)
+
+
+def conduct(
+    plan: Plan,
+    task: CustomTask,
+    out: Path,
+    ray: str | None,
+    engine: OneDevice,
+    on_event: OnEvent,
+) -> tuple[Outcome, TrialAnalysis]:
+    """Check the task, make the trials, and judge them.
+
+    A folder that an error leaves without a trial is left as it was.
+
+    Raises:
+        ValueError: If something cannot be used, if another comparison is in `out`, or
+            if there is nothing to compare.
+    """
+    policy = keras.config.dtype_policy()
+    try:
+        return _conduct(plan, task, out, ray, engine, on_event)
+    finally:
+        keras.config.set_dtype_policy(policy)  # each trial clears Keras's state
+
+
+def _conduct(plan, task, out, ray, engine, on_event):
+    trials = [plan.trial(arm, plan.seeds[0], plan.first_rate(arm)) for arm in plan.arms]
+    results.check_places(out, plan.trials())
+    record = Record(
+        task=fingerprint(task, trials),
+        question=plan.asked() | {"mode": task.mode},
+        seeds=list(plan.seeds),
+    )
+    is_new = not os.path.lexists(out)
+    more = comparison.check(out, record)
+    place = launcher(out, task, engine, plan.jobs, ray)
+    with place as launch:
+        results.prepare(out, trials)
+        with claim.alone(out):
+            begun = (out / comparison.NAME).exists()
+            if more or not begun:
+                comparison.write(out, record)
+            backend = keras.backend.backend()
+            study = Comparison(plan, out, launch, on_event, backend)
+            try:
+                outcome = study.run()
+            except ValueError:
+                if not begun and not study.made:
+                    _clear(out, is_new, plan)
+                raise
+    notes = list(outcome.warnings)
+    if more:
+        notes.append(
+            "The number of seeds was raised after the comparison had begun, which "
+            "raises the error rate above 5 %."
+        )
+    if not task.data(trials[0]).ordered:
+        notes.append(
+            "The data have an order of their own, so that the arms of a seed may have "
+            "seen other batches."
+        )
+    return dataclasses.replace(outcome, warnings=notes), study.analysis()
+
+
+def _clear(out, is_new, plan):
+    """Remove what a comparison without a trial has left, so that it can be mended."""
+    if is_new:
+        shutil.rmtree(out)
+        return
+    (out / comparison.NAME).unlink()
+    for trial in plan.trials():
+        shutil.rmtree(results.draft_of(out, trial), ignore_errors=True)
