@@ -95,7 +95,9 @@ class Data:
             return {"x": self._epochs, "shuffle": False}
         data = self._make_train() if self._used else self._train
         self._used = isinstance(data, Iterator)  # it can be read once
-        return {"x": data, "steps_per_epoch": self.steps_per_epoch}
+        # `fit` shuffles the batches of a PyDataset, and warns that it does no others.
+        known = isinstance(data, keras.utils.PyDataset) and data.num_batches is not None
+        return {"x": data, "steps_per_epoch": self.steps_per_epoch, "shuffle": known}
 
     def begin(self, epoch: int) -> None:
         """Put the samples of arrays in the order of an epoch, counted from 0."""
