@@ -12,7 +12,6 @@ from support.runs import SPEC, cifar_arrays
 from keras_wgd import cli
 from keras_wgd.experiments.store import results
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.tasks.datasets import cifar100
 
 pytestmark = pytest.mark.any_backend
 
@@ -43,7 +42,7 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),
         ([*RUN, "--batch-size", "65"], "at most the 64 training images. Received: 65"),
         ([*RUN, "--train-size", "9999"], "between 1 and 1437. Received: 9999"),
-        (["run", "--dataset", "mnist"], "cifar100, digits. Received: 'mnist'"),
+        (["run", "--dataset", "emnist"], "fashion_mnist, mnist. Received: 'emnist'"),
         (["run", "--dataset", "animals10"], "Received: no folder"),
         (["run", "--dataset", "cifar100", "--data-dir", "absent"], "is no folder"),
         (["study", "--preset", "slow", "--out", "x"], "released. Received: 'slow'"),
@@ -89,7 +88,7 @@ def test_out_is_a_file(capsys, tmp_path):
 
 
 def test_damaged_archive(capsys, tmp_path):
-    path = tmp_path / cifar100.FILE
+    path = tmp_path / "cifar100.npz"
     np.savez(path, **cifar_arrays())
     path.write_bytes(path.read_bytes()[:-200])
     arguments = ["run", "--dataset", "cifar100", "--data-dir", str(tmp_path)]
