@@ -45,7 +45,10 @@ class _Set(NamedTuple):
 SETS = {
     "cifar10": _Set(
         (32, 32, 3),
-        tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
+        (
+            *("airplane", "automobile", "bird", "cat", "deer"),
+            *("dog", "frog", "horse", "ship", "truck"),
+        ),
         mean=(125.307, 122.950, 113.865),
         std=(62.993, 62.089, 66.705),
     ),
