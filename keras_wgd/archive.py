@@ -18,11 +18,7 @@ _MAX_HEADER = 2**14
 
 
 def names(path: Path) -> list[str]:
-    """The names of the arrays in an archive.
-
-    Raises:
-        ValueError: If the archive cannot be read. The message is the reason.
-    """
+    """The names of the arrays. The message of a ValueError is the reason."""
     with _open(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
@@ -30,18 +26,9 @@ def names(path: Path) -> list[str]:
 def read(path: Path, names: Sequence[str], max_bytes: int) -> list[np.ndarray]:
     """Read arrays of an archive. Nothing is unpickled, and no other array is read.
 
-    Args:
-        path: The `.npz` file.
-        names: The names of the arrays.
-        max_bytes: The largest size of the arrays together. It is checked before
-            memory is allocated, and no more than the declared size is unpacked.
-
-    Returns:
-        The arrays, in the order of `names`.
-
-    Raises:
-        KeyError: If there is no array of a name.
-        ValueError: If the archive cannot be read. The message is the reason.
+    `max_bytes` limits their size together. It is checked before memory is allocated,
+    and no more than the declared size is unpacked. The message of a ValueError is the
+    reason; a KeyError has the name of a missing array.
     """
     with _open(path) as archive:
         members = []

@@ -23,10 +23,11 @@ def environment() -> dict[str, Any]:
     )
     versions = {}
     for package in sorted(packages):
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    in_force = {
+        name: getattr(keras.config, name, lambda: None)() for name in settings.KERAS
+    }
     return {
         "backend": backend,
         "versions": versions,
@@ -37,7 +38,7 @@ def environment() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "accelerators": _accelerators(backend),
         "commit": _commit(),
-        "keras": keras_in_force(),
+        "keras": {**in_force, "dtype_policy": keras.config.dtype_policy().name},
         "settings": settings.deciding(backend),
         "variables": settings.rounding(),
     }
@@ -72,13 +73,6 @@ def keras_defaults() -> Iterator[None]:
         put(before)
         custom_objects.update(hidden)
         keras.distribution.set_distribution(distribution)
-
-
-def keras_in_force() -> dict[str, Any]:
-    """The current settings of Keras, by the names in `settings.KERAS`."""
-    names = settings.KERAS
-    found = {name: getattr(keras.config, name, lambda: None)() for name in names}
-    return found | {"dtype_policy": keras.config.dtype_policy().name}
 
 
 def _processor() -> str:

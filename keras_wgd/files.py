@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,10 @@ _MAX_LINE = 1000
 
 
 def printable(text: object) -> str:
-    """Escape a text so that it is safe to print as one line.
+    """Escape a text, perhaps with a hostile file name, so that it prints as one line.
 
-    Args:
-        text: A message or a path. A hostile file name may be part of it.
-
-    Returns:
-        The text, with characters that are not printable escaped as in `repr`. The
-        middle of a text of more than 1,000 characters is left out.
+    Characters that are not printable are escaped as in `repr`. The middle of a text of
+    more than 1,000 characters is left out.
     """
     line = str(text)
     if len(line) > _MAX_LINE:
@@ -42,14 +38,8 @@ def printable(text: object) -> str:
 def atomic(path: Path) -> Iterator[Path]:
     """Write to a draft in the same folder, which replaces `path` on success.
 
-    The name of the draft cannot be guessed, and the draft must not exist: a link that
-    someone left at either name is never followed.
-
-    Args:
-        path: The file to write.
-
-    Yields:
-        The path of the draft. It has the suffix of `path`.
+    The draft has the suffix of `path`. Its name cannot be guessed, and it must not
+    exist: a link that someone left at either name is never followed.
     """
     draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}-{path.name}")
     draft.touch(exist_ok=False)
@@ -85,20 +75,7 @@ def write_json(path: Path, fields: dict[str, Any]) -> None:
 
 
 def check_regular_file(path: Path) -> os.stat_result:
-    """Check that a path is a regular file, before it is opened.
-
-    A link may lead anywhere, and opening a pipe blocks.
-
-    Args:
-        path: The path.
-
-    Returns:
-        The status of the file.
-
-    Raises:
-        ValueError: If it is not a regular file.
-        OSError: If there is nothing at the path, or its status cannot be read.
-    """
+    """Check that a path is a regular file: links may lead anywhere, pipes block."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
@@ -108,16 +85,8 @@ def check_regular_file(path: Path) -> os.stat_result:
 def read_json(path: Path) -> Any:
     """Read a JSON file that may be hostile.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The value in the file.
-
-    Raises:
-        ValueError: If the file is missing, is damaged, is too large, or holds a number
-            that is not finite. The message names the file.
-        OSError: If the file cannot be read at the moment. It may be intact.
+    A ValueError, which names the file, says that it is missing, damaged or too large.
+    An OSError says that it cannot be read at the moment: it may be intact.
     """
     try:
         if check_regular_file(path).st_size > _MAX_JSON_BYTES:
@@ -143,17 +112,17 @@ def _finite(literal: str) -> float:
 
 def nan_to_none(tree: Any) -> Any:
     """Replace each number that is not finite by `None`, in lists and dictionaries."""
-    if isinstance(tree, dict):
-        return {name: nan_to_none(value) for name, value in tree.items()}
-    if isinstance(tree, list):
-        return [nan_to_none(value) for value in tree]
-    return tree if math.isfinite(tree) else None
+    return _map_leaves(lambda leaf: leaf if math.isfinite(leaf) else None, tree)
 
 
 def none_to_nan(tree: Any) -> Any:
     """Replace each `None` by NaN, and make each number a float."""
+    return _map_leaves(lambda leaf: math.nan if leaf is None else float(leaf), tree)
+
+
+def _map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {name: none_to_nan(value) for name, value in tree.items()}
+        return {name: _map_leaves(function, value) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [none_to_nan(value) for value in tree]
-    return math.nan if tree is None else float(tree)
+        return [_map_leaves(function, value) for value in tree]
+    return function(tree)

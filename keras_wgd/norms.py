@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,53 +13,22 @@ Gradients = dict[int, Any]  # by the position of their kernel
 
 
 class Ratios(NamedTuple):
-    """What the centering left of the gradients of some steps; NaN if those were 0.
+    """What the centering left of the gradients of some steps; NaN if those were 0."""
 
-    Attributes:
-        overall: `||h|| / ||g||` over all kernels and steps.
-        residual: `||mean(h)|| / ||g||`, with `mean(h)` in the shape of `h`: the part of
-            the mean that rounding leaves. NaN if it was not recorded.
-        kernels: `||h|| / ||g||` of each kernel by its path. A number tells kernels with
-            the same path apart.
-    """
-
-    overall: float
+    overall: float  # ||h|| / ||g|| over all kernels and steps
+    # ||mean(h)|| / ||g||, with mean(h) in the shape of h: the part of the mean that
+    # rounding leaves. NaN if it was not recorded.
     residual: float
-    kernels: dict[str, float]
+    kernels: dict[str, float]  # ||h|| / ||g|| by path; a number tells equal paths apart
 
 
-class Monitor(Protocol):
-    """Measures what a wrapper does to the gradients, within the step.
-
-    Attributes:
-        variables: The variables that a step updates. They are among the optimizer's
-            `variables`, so compiled steps carry them.
-    """
-
-    variables: Sequence[Any]
-
-    def measure(
-        self,
-        transform: Callable[..., Sequence[Any]],
-        gradients: Sequence[Any],
-        variables: Sequence[Any] | None,
-    ) -> Sequence[Any]:
-        """Return `transform(gradients, variables)`, and update the variables."""
-
-
-class WhiteningNorms(Monitor):
+class WhiteningNorms:
     """Sums over steps of `||g||^2`, `||h||^2` and `||mean(h)||^2` of each kernel.
 
-    The sums stay on the device, and no step waits for them.
-
-    Args:
-        paths: The path of each kernel, by its position.
-        select: Returns the gradients of the kernels, of those of a step.
-        center: Centers the gradient of the kernel at a position.
-        residual: Whether to sum `||mean(h)||^2` too, which computes each mean again.
-
-    Attributes:
-        variables: The variables that a step updates.
+    The sums stay on the device, and no step waits for them. They are among the
+    optimizer's `variables`, so compiled steps carry them. `select` picks the gradients
+    of the kernels from those of a step, and `center` centers one of them. `residual`
+    adds `||mean(h)||^2`, which computes each mean again.
     """
 
     def __init__(
@@ -148,17 +117,11 @@ def _squares(tensors: Sequence[Any]) -> Sequence[Any]:
         # Few calls: a small network spends more time on calls than on numbers.
         norms = torch._foreach_norm([tensor.float() for tensor in tensors])
         return torch._foreach_mul(norms, norms)
-    tensors = _sum_over_replicas(tensors)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Replicas have parts of the gradients; the optimizer steps by their sum.
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            tensors = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
     return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
-
-
-def _sum_over_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
-    """The gradients that the optimizer steps by: TensorFlow's replicas have parts."""
-    if keras.backend.backend() != "tensorflow":
-        return gradients
-    import tensorflow as tf
-
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
-        return gradients
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))

@@ -110,10 +110,8 @@ def names(backend: str) -> tuple[str, ...]:
 def deciding(backend: str) -> dict[str, str]:
     """The variables of this process that decide a run's numbers on a backend.
 
-    What a program sets in the backend itself, as with `jax.config`, is not included.
-
-    Returns:
-        Those that differ from their default, in one spelling for each value.
+    Only those that differ from their default, in one spelling for each value. What a
+    program sets in the backend itself, as with `jax.config`, is not included.
     """
     defaults = _EVERYWHERE | _DECIDING.get(backend, {})
     found = {name: _spelled(name, os.environ.get(name, "")) for name in defaults}
@@ -145,13 +143,8 @@ def _spelled(name, value):
 def of_record(environment: Mapping[str, Any]) -> dict[str, str]:
     """The settings in a result's environment that differ from the defaults.
 
-    Args:
-        environment: As `environment.environment` gives it, perhaps from a stranger's
-            file.
-
-    Returns:
-        The deciding variables and Keras's settings by name, as text that is safe to
-        print anywhere.
+    The environment may come from a stranger's file. The result is safe to print
+    anywhere.
     """
     found = {}
     for part, defaults in (("settings", {}), ("keras", KERAS)):
@@ -197,15 +190,11 @@ def keras_json() -> Path:
 
 
 def backend_of_keras_json() -> str | None:
-    """The backend that the user has chosen in keras.json.
+    """The backend that the user has chosen in keras.json, or `None`.
 
-    Returns:
-        Its name; `None` if there is none, or if the file is as Keras writes it.
-
-    Raises:
-        ValueError: If Keras would refuse the file or an environment variable, or if
-            the file is not JSON, which Keras would take for an empty file.
-        OSError: If the file cannot be read.
+    A file as Keras writes it is no choice. A ValueError says that Keras would refuse
+    the file or an environment variable, or that the file is not JSON, which Keras would
+    take for an empty file.
     """
     _check_variables()
     path = keras_json()

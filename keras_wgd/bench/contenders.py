@@ -22,35 +22,24 @@ _MOMENTUM = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """An optimizer whose step is measured.
+    """An optimizer whose step is measured."""
 
-    Attributes:
-        name: Its name in tables.
-        optimizer: A key of `OPTIMIZERS`.
-        make: Returns a Keras optimizer or an optax transformation; for `"torch"`, takes
-            the weights and returns a function that makes a step.
-        kind: `"alone"`, `"wgd"`, `"watched"` (WGD with a `WhiteningMonitor`) or
-            `"peer"` (of another library).
-        placement: As for `WGD`; `None` without it.
-        library: `"keras"`, `"torch"` or `"optax"`.
-    """
-
-    name: str
-    optimizer: str
+    name: str  # in tables
+    optimizer: str  # a key of `OPTIMIZERS`
+    # Returns a Keras optimizer or an optax transformation; for "torch", takes the
+    # weights and returns a function that makes a step.
     make: Callable[..., Any]
-    kind: str
-    placement: str | None = None
-    library: str = "keras"
+    kind: str  # "alone", "wgd", "watched" (by a WhiteningMonitor) or "peer"
+    placement: str | None = None  # `None` without WGD
+    library: str = "keras"  # or "torch" or "optax"
 
     def passes(self, centered: float = 0.0) -> float:
         """The minimum number of passes over memory of the size of the weights.
 
         A step reads the gradient and the weight, writes the weight, and reads and
-        writes each moving average. A mean reads the gradient once more, or, for
-        `placement="update"`, the moving averages that the update is made of.
-
-        Args:
-            centered: The share of the weights that is centered.
+        writes each moving average. For the share of the weights that is centered, a
+        mean reads the gradient once more, or, for `placement="update"`, the moving
+        averages that the update is made of.
         """
         moments = _moments(self.optimizer)
         again = {None: 0, "gradient": 1, "update": moments}[self.placement]
@@ -63,14 +52,7 @@ def contenders(
     placements: Sequence[str],
     kernels: Any = None,
 ) -> list[Contender]:
-    """An optimizer alone, wrapped in each way, and the peers that are installed.
-
-    Args:
-        optimizer: A key of `OPTIMIZERS`.
-        means: Values of `mean_over`.
-        placements: Values of `placement`.
-        kernels: As for `WGD`.
-    """
+    """An optimizer alone, wrapped in each way, and the peers that are installed."""
     make = functools.partial(_make, optimizer)
     found = [Contender(type(make()).__name__, optimizer, make, "alone")]
     for placement in placements:
@@ -80,12 +62,14 @@ def contenders(
                 name += f", {placement}"
             wrapped = functools.partial(_make_wgd, optimizer, mean, placement, kernels)
             found.append(Contender(name, optimizer, wrapped, "wgd", placement))
-    peers = {"torch": _torch_peers, "jax": _jax_peers, "tensorflow": _keras_peers}
-    library = {"torch": "torch", "jax": "optax", "tensorflow": "keras"}
-    backend = keras.backend.backend()
+    library, peers = {
+        "torch": ("torch", _torch_peers),
+        "jax": ("optax", _jax_peers),
+        "tensorflow": ("keras", _keras_peers),
+    }[keras.backend.backend()]
     return found + [
-        Contender(name, optimizer, make_peer, "peer", library=library[backend])
-        for name, make_peer in peers[backend](optimizer).items()
+        Contender(name, optimizer, make_peer, "peer", library=library)
+        for name, make_peer in peers(optimizer).items()
     ]
 
 
@@ -157,11 +141,11 @@ def _centralized_radam(weights):
 
 
 def _jax_peers(optimizer) -> dict[str, Callable[..., Any]]:
-    name, options = _name_and_options(optimizer)
     if not find_spec("optax"):
         return {}
     import optax
 
+    name, options = _name_and_options(optimizer)
     if not hasattr(optax, name):
         return {}
     make = functools.partial(getattr(optax, name), _RATE, **options)

@@ -36,11 +36,7 @@ def count(rounds: int) -> int:
 def measure(
     rounds: int, on_step: Callable[[], None] = lambda: None
 ) -> list[dict[str, Any]]:
-    """Time RAdam alone, in WGD, and its first peer on weights of many sizes.
-
-    Returns:
-        Measurements as dictionaries, each with its `panel` and its place `x` in it.
-    """
+    """Time RAdam alone, in WGD, and its first peer on weights of many sizes."""
     points = []
     for panel, sizes in _PANELS.items():
         for number, filters in sizes:
@@ -54,11 +50,7 @@ def measure(
 def write(
     out: Path, environment: dict[str, Any], points: Sequence[dict[str, Any]]
 ) -> list[Path]:
-    """Write the measurements of this backend, and draw those of all backends.
-
-    Returns:
-        The files.
-    """
+    """Write the measurements of this backend, and draw those of all backends."""
     path = out / f"{_NAME}-{keras.backend.backend()}.json"
     lines = ",\n".join(json.dumps(point) for point in points)
     write_text(
@@ -70,14 +62,7 @@ def write(
 
 
 def read(out: Path) -> list[dict[str, Any]]:
-    """Read what `write` wrote to a folder, under one or more backends.
-
-    Returns:
-        A row for each measurement, for `chart`.
-
-    Raises:
-        ValueError: If a file is damaged, or was not written by `write`.
-    """
+    """Read what `write` wrote to a folder, under one or more backends, for `chart`."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in sorted(out.glob(f"{_NAME}-*.json")):

@@ -20,26 +20,17 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """The times of one contender.
+    """The times of one contender."""
 
-    Attributes:
-        name: As of the contender.
-        optimizer: As of the contender.
-        kind: As of the contender.
-        seconds: The time of each round.
-        passes: The minimum number of passes over memory of the size of the weights;
-            `None` for a whole step of `fit`.
-        bytes_moved: The bytes of these passes.
-        peak_bytes: The memory that a step needs while it runs; `None` if not known.
-    """
-
-    name: str
+    name: str  # as of the contender, like the next two
     optimizer: str
     kind: str
-    seconds: list[float]
+    seconds: list[float]  # of each round
+    # The minimum number of passes over memory of the size of the weights, and their
+    # bytes; `None` for a whole step of `fit`.
     passes: float | None = None
     bytes_moved: int | None = None
-    peak_bytes: int | None = None
+    peak_bytes: int | None = None  # while a step runs; `None` if not known
 
     @property
     def median(self) -> float:
@@ -66,18 +57,7 @@ def of_steps(
     on_step: Callable[[], None] = lambda: None,
     copied_gradients: bool = False,
 ) -> list[Measurement]:
-    """Time the steps of contenders on the same weights and gradients.
-
-    Args:
-        variables: The weights.
-        contenders: The optimizers.
-        rounds: How often to time each.
-        on_step: Called when a step is compiled, and each time that it was timed.
-        copied_gradients: As for `Steps`.
-
-    Returns:
-        A measurement for each contender, in the same order.
-    """
+    """Time the steps of contenders on the same weights and gradients."""
     steps = Steps(variables, copied_gradients)
     ready = {}
     for contender in contenders:
@@ -110,12 +90,7 @@ def of_fit_steps(
 ) -> list[Measurement]:
     """Time whole steps of `fit`: forward, backward and the optimizer's.
 
-    Args:
-        model: The network, with logits.
-        contenders: The optimizers, without peers.
-        rounds: How often to time each.
-        batch_size: Images in a step.
-        on_step: As for `of_steps`.
+    `model` returns logits. `contenders` are without peers.
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
@@ -150,9 +125,6 @@ def interleaved(
 
     A machine that is slow for a while then slows all steps alike, and no step always
     follows the same other one.
-
-    Returns:
-        The seconds of each step in each round.
     """
     order = list(steps)
     shuffle = random.Random(0).shuffle

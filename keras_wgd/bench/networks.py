@@ -12,19 +12,7 @@ from keras_wgd.tasks import models
 
 
 def build(name: str, image_size: int = 224) -> keras.Model:
-    """Build a network with random weights, for the 1,000 classes of ImageNet.
-
-    Args:
-        name: One of `NETWORKS`. `"many-small"` has 402 weights: 100 convolutions of 16
-            filters with batch normalization, and a head.
-        image_size: Height and width of its images in pixels.
-
-    Returns:
-        A built model.
-
-    Raises:
-        ValueError: If there is no network of that name, or the images are too small.
-    """
+    """Build a network with random weights, for the 1,000 classes of ImageNet."""
     check_choice("model", name, NETWORKS)
     shape = (image_size, image_size, 3)
     if name == "many-small":
@@ -49,6 +37,7 @@ def size(variables: Sequence[keras.Variable]) -> int:
 
 
 def _many_small(shape):
+    """402 weights: 100 small convolutions with batch normalization, and a head."""
     inputs = x = keras.Input(shape)
     for number in range(100):
         # Strides make the images small at once: only the weights matter.

@@ -16,12 +16,9 @@ class Steps:
     """Steps of several optimizers on the same weights and gradients.
 
     Each optimizer has its own state. Weights and state are donated where `fit` donates
-    them, and a step ends when the device has finished it.
-
-    Args:
-        variables: The weights. The gradients are normal with standard deviation 0.01.
-        copied_gradients: On PyTorch, whether Keras's optimizers get copies of the
-            gradients in place of the `.grad` of each weight.
+    them, and a step ends when the device has finished it. The gradients are normal with
+    standard deviation 0.01. With `copied_gradients`, on PyTorch, Keras's optimizers get
+    copies of the gradients in place of the `.grad` of each weight.
     """
 
     def __init__(

@@ -11,9 +11,9 @@ from keras_wgd.bench.measurements import Measurement
 def steps(measurements: Sequence[Measurement]) -> Table:
     """The steps of one optimizer: alone, which is first, in WGD, and of its peers.
 
-    The columns are times, their ratio to the optimizer alone and to the first peer, the
-    minimum of the first ratio where memory bandwidth is the limit, the bytes that must
-    be moved, and the memory that a step needs while it runs.
+    "floor" is the minimum of the ratio to the optimizer alone where memory bandwidth is
+    the limit. "MB moved" are the bytes that must be moved, and "peak MB" the memory
+    that a step needs while it runs.
     """
     alone = measurements[0]
     peers = [m for m in measurements if m.kind == "peer"]

@@ -12,20 +12,10 @@ from keras_wgd.optimizers.radam import RAdam
 def get(
     identifier: Any, custom_objects: dict[str, Any] | None = None
 ) -> keras.optimizers.Optimizer:
-    """Return the optimizer that an object, a name or a config stands for.
+    """Return the optimizer that an object, a name in any case, or a config stands for.
 
-    Args:
-        identifier: A `keras.optimizers.Optimizer`, its name in upper or lower case, or
-            its config. A config may come from an untrusted file: only optimizers
-            are made from it.
-        custom_objects: Classes by their registered names, beside those that
-            Keras knows.
-
-    Returns:
-        The optimizer.
-
-    Raises:
-        ValueError: If it stands for none, or for one that scales the loss.
+    A config may come from an untrusted file: only optimizers are made from it.
+    `custom_objects` are classes by their registered names.
     """
     optimizer, reason = identifier, ""
     try:

@@ -173,15 +173,15 @@ def conv_kernels(model: layers.Layer) -> list[ConvKernel]:
 def kernels_within(model: layers.Layer) -> tuple[list[ConvKernel], bool]:
     """Find the kernels of those layers that have their weights.
 
-    Returns:
-        The kernels, and whether they are all that the model will have. A model whose
-        `train_step` calls its parts is itself never built.
+    Also whether they are all that the model will have. (A model whose `train_step`
+    calls its parts is itself never built.)
     """
     positions = {id(v): i for i, v in enumerate(model.trainable_variables)}
     found: dict[int, ConvKernel] = {}
     complete = True
     for layer in _layers_of(model, set()):
-        kinds = _kernel_kinds(layer)
+        by_class = _CONVOLUTIONS.items()
+        kinds = next((k for classes, k in by_class if isinstance(layer, classes)), {})
         # The layer's own variables: a convolution may contain other layers.
         own = (*layer._trainable_variables, *layer._non_trainable_variables)
         complete &= kinds.keys() <= {variable.name for variable in own}
@@ -211,27 +211,12 @@ def _layers_of(layer: Any, seen: set[int]) -> Iterator[Any]:
             yield from _layers_of(part, seen)
 
 
-def _kernel_kinds(layer: Any) -> dict[str, KernelKind]:
-    """The kind of each kernel of a layer, by the variable's name."""
-    for classes, kinds in _CONVOLUTIONS.items():
-        if isinstance(layer, classes):
-            return kinds
-    return {}
-
-
 def guess_kernel(variable: Any, index: int) -> ConvKernel | str:
-    """Guess from a variable alone whether it is a convolution kernel.
+    """Guess a kernel from a variable alone, or return why it is not centered.
 
     An optimizer receives variables without layers, so the name, the rank and the path
     decide. The guess is right for layers with the names that Keras gives them. It
     cannot see groups, nor that a layer called `"up1"` is transposed.
-
-    Args:
-        variable: A `keras.Variable` or a variable of the backend.
-        index: Its position among the optimizer's variables.
-
-    Returns:
-        The kernel, or the reason why the variable is not centered.
     """
     path = variable_path(variable)
     *scopes, name = path.lower().split("/")

@@ -13,22 +13,12 @@ PLACEMENTS: tuple[Placement, ...] = ("gradient", "update")
 
 
 class Mean(NamedTuple):
-    """One reading of the mean that is subtracted.
+    """One reading of the mean that is subtracted."""
 
-    Attributes:
-        axes: Maps the kind and the rank of a kernel to the axes of the mean, counted
-            from the last.
-        unit: What the mean is taken over, in the singular.
-        per_group: Whether each group of a convolution has its own mean.
-    """
-
+    # From the kind and the rank of a kernel; counted from the last axis.
     axes: Callable[[KernelKind, int], tuple[int, ...]]
-    unit: str
-    per_group: bool = False
-
-
-def _filters(kind: KernelKind, rank: int) -> tuple[int, ...]:
-    return (-2 if kind == "transposed" else -1,)
+    unit: str  # what the mean is taken over, in the singular
+    per_group: bool = False  # each group of a convolution has its own mean
 
 
 def _fan_in(kind: KernelKind, rank: int) -> tuple[int, ...]:
@@ -36,22 +26,16 @@ def _fan_in(kind: KernelKind, rank: int) -> tuple[int, ...]:
     return (*range(-rank, -2), *channels[kind])
 
 
-def _kernels(kind: KernelKind, rank: int) -> tuple[int, ...]:
-    return (-2, -1)
-
-
 MEANS: dict[str, Mean] = {
-    "filters": Mean(_filters, "filter", per_group=True),
+    "filters": Mean(
+        lambda kind, _: (-2 if kind == "transposed" else -1,), "filter", per_group=True
+    ),
     "fan_in": Mean(_fan_in, "input"),
-    "kernels": Mean(_kernels, "kernel"),
+    "kernels": Mean(lambda *_: (-2, -1), "kernel"),
 }
 
 
 def get(mean_over: str) -> Mean:
-    """Return the mean with a name.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Return the mean with a name; a ValueError lists the names."""
     check_choice("mean_over", mean_over, MEANS)
     return MEANS[mean_over]

@@ -1,7 +1,7 @@
 """Which of an optimizer's variables are centered, and the centering of a step."""
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,21 +20,10 @@ if keras.backend.backend() == "torch":
 class WhiteningPlan:
     """Which of an optimizer's variables are centered; decided once.
 
-    Args:
-        held: The optimizer's trainable variables, in their order.
-        mean_over: `"filters"`, `"fan_in"` or `"kernels"`.
-        selection: Which of the variables are convolution kernels.
-        key: Maps a variable to its identity: TensorFlow has several objects for one
-            variable that is spread over devices.
-        others: Further variables. Some optimizers keep no list of theirs.
-
-    Attributes:
-        held: As given.
-        variables: All variables.
-        selection: The selection, located among the variables.
-        warning: What the user should know about the selection, or `None`.
-        kernels: The convolution kernels, by the position of their variable.
-        centered: Those of them that are centered.
+    `variables` are `held`, the optimizer's own, and `others`: some optimizers keep no
+    list of theirs. `key` maps a variable to its identity: TensorFlow has several
+    objects for one variable that is spread over devices. `kernels` and `centered` are
+    by position.
     """
 
     def __init__(
@@ -50,9 +39,8 @@ class WhiteningPlan:
         self.variables = (*held, *(v for v in others if key(v) not in known))
         self.mean_over = mean_over
         self._key = key
-        self._workspace = None
-        if keras.backend.backend() == "torch":
-            self._workspace = torch_steps.Workspace()
+        on_torch = keras.backend.backend() == "torch"
+        self._workspace = torch_steps.Workspace() if on_torch else None
         self._indices: dict[Any, int] = {}
         for index, variable in enumerate(self.variables):
             self._indices.setdefault(key(variable), index)
@@ -71,7 +59,9 @@ class WhiteningPlan:
                     "a mean of one element: its gradient would be zero"
                 )
         self.centered = {
-            i: k for i, k in self.kernels.items() if i not in self._reasons
+            index: kernel
+            for index, kernel in self.kernels.items()
+            if index not in self._reasons
         }
         # The arguments of `whiten`: looking them up is a part of every eager step.
         self._arguments = {
@@ -112,18 +102,9 @@ class WhiteningPlan:
     def select(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> dict[int, int]:
-        """Select the gradients that are centered.
+        """The position in the plan, by the position of each gradient that is centered.
 
-        Args:
-            gradients: A gradient, or `None`, for each variable.
-            variables: The variables, in any order; one may be there twice. `None` for
-                those of the optimizer.
-
-        Returns:
-            The position in the plan by the position of each selected gradient.
-
-        Raises:
-            ValueError: If there are not as many gradients as variables.
+        `variables` may be in any order, also twice; `None` stands for the optimizer's.
         """
         variables = variables or self.held or self.variables
         if len(variables) != len(gradients):
@@ -175,15 +156,12 @@ class WhiteningPlan:
 
     def summary(self, title: str) -> Summary:
         """The plan as a table, for all variables."""
-        unit = means.get(self.mean_over).unit
-        return Summary(list(self._rows()), self.mean_over, unit, title)
-
-    def _rows(self) -> Iterator[Row]:
+        rows = []
         for variable in self.variables:
             index = self._indices[self._key(variable)]
             kernel = self.kernels.get(index)
             axes, groups = self._arguments.get(index, (None, 1))
-            yield Row(
+            row = Row(
                 path=variable_path(variable),
                 shape=tuple(variable.shape),
                 layer=kernel.layer if kernel else None,
@@ -193,3 +171,5 @@ class WhiteningPlan:
                 mean_size=kernel.mean_size(self.mean_over) if kernel else 0,
                 reason=self._reasons.get(index, ""),
             )
+            rows.append(row)
+        return Summary(rows, self.mean_over, means.get(self.mean_over).unit, title)

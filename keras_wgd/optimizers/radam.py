@@ -214,8 +214,7 @@ class RAdam(keras.optimizers.Optimizer):
     def _step_sizes(self, learning_rate: Any, dtype: str) -> tuple[Any, Any]:
         """What multiplies `m` in this step: `adaptive / (sqrt(v) + epsilon) + plain`.
 
-        Returns:
-            `adaptive` and `plain`, scalars; one of them is zero.
+        Both are scalars, and one of them is zero.
         """
         # Tensors meet Python numbers in operators alone: `ops` would copy the
         # number to the device, which on PyTorch waits for the device.
@@ -243,17 +242,14 @@ class RAdam(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the config of the optimizer."""
-        config = super().get_config()
-        config.update(
-            {
-                "beta_1": self.beta_1,
-                "beta_2": self.beta_2,
-                "epsilon": self.epsilon,
-                "rho_threshold": self.rho_threshold,
-                "early_steps": self.early_steps,
-            }
-        )
-        return config
+        return {
+            **super().get_config(),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "rho_threshold": self.rho_threshold,
+            "early_steps": self.early_steps,
+        }
 
 
 def _check_range(name: str, value: Any, low: float, high: float, words: str) -> None:

@@ -26,19 +26,13 @@ class KernelSelection:
 
     Keras tracks and saves what it finds on an optimizer. It does not look into this
     object, so it does not follow it to the model.
-
-    Attributes:
-        kernels: The kernels. `None` until they are located in `model`, or where names
-            and shapes decide.
-        model: The model whose kernels are meant, if it is a whole model.
-        is_loaded: Whether it comes from a config, without variables.
-        structure: The `_structure` of the variables that the positions of the kernels
-            refer to, if they refer to any.
     """
 
+    # `None` until they are located in `model`, or where names and shapes decide.
     kernels: tuple[ConvKernel, ...] | None = None
-    model: layers.Layer | None = None
-    is_loaded: bool = False
+    model: layers.Layer | None = None  # all kernels of this one are meant
+    is_loaded: bool = False  # from a config, without variables
+    # `_structure` of the variables that the kernels' positions refer to, if any.
     structure: str | None = None
 
     @classmethod
@@ -76,27 +70,16 @@ class KernelSelection:
     def locate(
         self, variables: Sequence[Any], index_of: Callable[[Any], int | None]
     ) -> tuple[Self, str | None]:
-        """Find the kernels among the variables of an optimizer.
+        """Find the kernels among the trainable variables of an optimizer.
 
-        1. A kernel with a variable is found by it.
+        1. A kernel with a variable is found by it: `index_of` gives its position.
         2. A loaded kernel is found by position if the variables have the structure of
            those in the file.
         3. Any other loaded kernel is found by path and shape.
 
         Frozen kernels may be missing; with a model, also those that another optimizer
-        trains.
-
-        Args:
-            variables: The optimizer's trainable variables.
-            index_of: Maps a variable to its position in `variables`, or to `None`.
-
-        Returns:
-            The selection with the index and the variable of each kernel that was
-            found, and a warning for the user, if there is one.
-
-        Raises:
-            ValueError: If the kernels belong to another model, or if a kernel from a
-                config may be one of several variables.
+        trains. Returned are the selection, with the index and the variable of each
+        kernel that was found, and a warning for the user, if there is one.
         """
         if self.is_by_name:
             return self, _MODEL_WAS_UNBUILT if self.is_loaded else None
@@ -157,11 +140,7 @@ class KernelSelection:
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
-        """Make the selection that `get_config` describes.
-
-        Raises:
-            ValueError: If `get_config` does not write such a config.
-        """
+        """Make the selection that `get_config` describes."""
         if config is None or config == _UNBUILT:
             return cls(is_loaded=config is not None)
         if isinstance(config, list):  # as the first version wrote it

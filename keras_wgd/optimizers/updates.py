@@ -30,16 +30,12 @@ _step: ContextVar[_Step | None] = ContextVar("step", default=None)
 
 
 class UpdateCentering:
-    """Centers the steps of an optimizer, and of all optimizers inside it.
+    """Centers the steps of a built optimizer, and of all optimizers inside it.
 
     Weight decay and step are neighbors in Keras's `apply`, with averages and
     constraints after them. Both are centered as one, and only there: averages and
     constraints see the centered weights, and accumulation and clipping stay as they
     are.
-
-    Args:
-        optimizer: A built optimizer.
-        plan: What is centered.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, plan: WhiteningPlan):
@@ -53,15 +49,7 @@ class UpdateCentering:
     def step(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Iterator[None]:
-        """Center the step that is taken in this context.
-
-        Args:
-            gradients: The gradients of the step.
-            variables: Their variables; `None` for those of the optimizer.
-
-        Raises:
-            ValueError: If a kernel was stepped without Keras's own `apply`.
-        """
+        """Center the step that is taken in this context."""
         expected = set(self._plan.select(gradients, variables).values())
         step = _Step(self._plan)
         token = _step.set(step)

@@ -43,11 +43,10 @@ class WGDWrapper(OptimizerWrapper):
     (and, while a `WhiteningMonitor` watches, its sums, which are not saved). So
     `.keras` and `.weights.h5` files of `Adam()` and of `WGD(Adam())` load into each
     other, and the public attributes of the inner optimizer can be read and set on the
-    wrapper. Clipping,
-    weight decay, EMA and gradient accumulation stay with the inner optimizer, after
-    the centering. A NaN in a gradient reaches every element that shares its mean. On
-    PyTorch, `placement="gradient"` centers the `.grad` of a variable in its own
-    memory: after the step it holds `h`.
+    wrapper. Clipping, weight decay, EMA and gradient accumulation stay with the inner
+    optimizer, after the centering. A NaN in a gradient reaches every element that
+    shares its mean. On PyTorch, `placement="gradient"` centers the `.grad` of a
+    variable in its own memory: after the step it holds `h`.
 
     What is centered is decided when the inner optimizer is built, and again if it comes
     to hold other variables.
@@ -141,9 +140,8 @@ class WGDWrapper(OptimizerWrapper):
     def _update_plan(self, variables: Sequence[Any] = ()) -> WhiteningPlan:
         """Return the plan for the variables that the inner optimizer holds now.
 
-        Args:
-            variables: Variables that the plan must know too. An inner optimizer with
-                a `build` of its own may keep no list of them.
+        It knows `variables` too: an inner optimizer with a `build` of its own may keep
+        no list.
         """
         optimizer = self.inner_optimizer
         held = optimizer._trainable_variables

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_wgd.norms import Monitor
+from keras_wgd.norms import WhiteningNorms
 from keras_wgd.optimizers import inner
 
 
@@ -47,26 +47,9 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
 
     The wrapper has no state of its own. Its `variables` are the inner optimizer's, and
     the public attributes of the inner optimizer can be read and set on it.
-
-    Args:
-        inner_optimizer: A `keras.optimizers.Optimizer`, the name of one, such as
-            `"adam"` or `"radam"`, or its config.
-        name: The name of the optimizer.
-
-    Raises:
-        ValueError: If `inner_optimizer` is none of these, scales the loss, or has a
-            wrapper of this kind inside.
-
-    Example:
-
-    ```python
-    class Sign(OptimizerWrapper):
-        def _transform(self, gradients, variables):
-            return [g if g is None else keras.ops.sign(g) for g in gradients]
-    ```
     """
 
-    _monitor: Monitor | None = None
+    _monitor: WhiteningNorms | None = None
 
     def __init__(
         self,
@@ -82,11 +65,9 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
     def _transform(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None
     ) -> Sequence[Any]:
-        """Transform the gradients for the inner optimizer.
+        """Transform gradients, some of them `None`, for the inner optimizer.
 
-        Args:
-            gradients: A gradient, or `None`, for each variable.
-            variables: The variables; `None` for all that the optimizer was built on.
+        `variables` are `None` for all that the optimizer was built on.
         """
         raise NotImplementedError
 

@@ -13,16 +13,11 @@ Row = tuple[str, ...]
 def fold(rows: Sequence[Row]) -> list[Row]:
     """Fold the repeated blocks of a network, such as those of one stage.
 
-    A block has one row or more. Blocks are folded if they follow one another, have
-    equal cells, and have names that differ only in counters (numbers, or letters that
-    count) that grow from each block to the next. Nothing is lost: `block_[4-6]_expand`
-    stands for three names, and `conv2d_[4,6]` for two.
-
-    Args:
-        rows: The cells of each row; the first is its name.
-
-    Returns:
-        As many rows or fewer, in the same order.
+    The first cell of a row is its name. A block has one row or more. Blocks are folded
+    if they follow one another, have equal cells, and have names that differ only in
+    counters (numbers, or letters that count) that grow from each block to the next.
+    Nothing is lost: `block_[4-6]_expand` stands for three names, and `conv2d_[4,6]` for
+    two.
     """
     # First blocks with one counter, which begin where users see them begin; among
     # them, first those that save most rows.
@@ -31,8 +26,7 @@ def fold(rows: Sequence[Row]) -> list[Row]:
         for start, size, repeats, one_counter in _blocks(rows)
     ]
     heapq.heapify(heap)
-    sizes: dict[int, int] = {}  # by the first row of each fold
-    ends: dict[int, int] = {}
+    folds: dict[int, tuple[int, int]] = {}  # block size and end, by the first row
     free = [True] * len(rows)
     while heap:
         rank, _, start, size, repeats = heapq.heappop(heap)
@@ -43,12 +37,12 @@ def fold(rows: Sequence[Row]) -> list[Row]:
         if 2 <= fitting < repeats:
             heapq.heappush(heap, (rank, -size * (fitting - 1), start, size, fitting))
         elif fitting == repeats:
-            sizes[start], ends[start] = size, end
+            folds[start] = size, end
             free[start:end] = [False] * (end - start)
     folded: list[Row] = []
     start = 0
     while start < len(rows):
-        size, end = sizes.get(start, 1), ends.get(start, start + 1)
+        size, end = folds.get(start, (1, start + 1))
         folded += [_merged(rows[row:end:size]) for row in range(start, start + size)]
         start = end
     return folded

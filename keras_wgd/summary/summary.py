@@ -19,39 +19,23 @@ _HEADS = ("kernel", "shape", "layer", "mean of", "removed")
 
 
 class Row(NamedTuple):
-    """What happens to one variable.
-
-    Attributes:
-        path: The variable's path.
-        shape: The variable's shape.
-        layer: The class of its layer, or `None` if it is no convolution kernel.
-        is_guessed: Whether that is guessed from name and shape.
-        axes: The axes of the mean, or `None` if the variable is not centered.
-        groups: The number of equal parts of the last axis, each with its own mean.
-        mean_size: Elements in each mean.
-        reason: Why it is not centered, or `""`.
-    """
+    """What happens to one variable."""
 
     path: str
     shape: tuple[int, ...]
-    layer: str | None
-    is_guessed: bool
-    axes: tuple[int, ...] | None
-    groups: int
-    mean_size: int
-    reason: str
+    layer: str | None  # the class; None if the variable is no convolution kernel
+    is_guessed: bool  # from name and shape
+    axes: tuple[int, ...] | None  # of the mean; None if nothing is centered
+    groups: int  # equal parts of the last axis, each with its own mean
+    mean_size: int  # elements in each mean
+    reason: str  # why it is not centered, or ""
 
 
 class Summary:
     """Which variables are centered, over what, and why others are not.
 
-    The names in it may come from an untrusted file; they are shown as text.
-
-    Args:
-        rows: A row for each trainable variable.
-        mean_over: The name of the mean.
-        unit: What the mean is taken over, in the singular.
-        title: What the rows belong to, in one line.
+    Names may come from an untrusted file; they are shown as text. `unit` is what the
+    mean is taken over, in the singular.
     """
 
     def __init__(self, rows: Sequence[Row], mean_over: str, unit: str, title: str):

@@ -1,6 +1,7 @@
 """Built-in data sets."""
 
 import functools
+from collections.abc import Callable
 
 from keras_wgd.choices import check_choice
 from keras_wgd.tasks.datasets import animals10, digits, from_keras
@@ -8,7 +9,7 @@ from keras_wgd.tasks.datasets.dataset import Dataset
 from keras_wgd.tasks.datasets.names import SIZES
 
 _MIN_SIZE = 8
-_LOADERS = {
+_LOADERS: dict[str, Callable[[str | None, int | None], Dataset]] = {
     "animals10": animals10.load,
     "digits": digits.load,
     **{name: functools.partial(from_keras.load, name) for name in from_keras.SETS},
@@ -22,22 +23,11 @@ def load(
     test_size: int | None = None,
     image_size: int | None = None,
 ) -> Dataset:
-    """Load a built-in data set.
+    """Load a built-in data set: a key of `SIZES`.
 
-    Args:
-        name: A key of `SIZES`.
-        data_dir: The folder with its files, if it needs any.
-        train_size: Training images to keep, with the classes balanced; `None` keeps
-            all.
-        test_size: The same for the test images.
-        image_size: Height and width in pixels, at least 8; `None` is the data set's
-            own.
-
-    Returns:
-        A `Dataset`.
-
-    Raises:
-        ValueError: If there is no data set of that name, or it cannot be read.
+    `train_size` and `test_size` are how many images to keep, with the classes balanced;
+    `None` keeps all. `image_size` is their height and width in pixels, at least 8;
+    `None` is the data set's own.
     """
     check_choice("dataset", name, SIZES)
     if image_size is not None and not (

@@ -27,23 +27,13 @@ CLASSES = {
 def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
     """26,179 photos of animals in ten classes of 1,446 to 4,863.
 
-    A tenth of each class is the test set; the split depends on the names of the files
-    alone. Photos are decoded when they are indexed, and resized to a square. Every file
-    is decoded here once to find those that are no images, which takes half a minute or
-    more for the whole set.
+    `data_dir` holds `raw-img`, which has the ten class folders, or `animals10/raw-img`.
+    No symbolic link below it is followed. A tenth of each class is the test set; the
+    split depends on the names of the files alone. Photos are decoded when they are
+    indexed, and resized to a square.
 
-    Args:
-        data_dir: A folder with `raw-img`, which holds the ten class folders, or with
-            `animals10/raw-img`. No symbolic link below it is followed.
-        image_size: Height and width in pixels; `None` is 224.
-
-    Returns:
-        A `Dataset`. Its `problems` name the files that were skipped; they do not move
-        other files between the parts. Its `warnings` name the first 16-bit image, and
-        the first with a rotation in its EXIF data.
-
-    Raises:
-        ValueError: If a class folder is missing or has no usable image.
+    Every file is decoded here once, as `photos.dataset` says, which takes half a minute
+    or more for the whole set.
     """
     root = _root(data_dir)
     split = [photos.split(photos.image_names(root, folder)) for folder in CLASSES]

@@ -19,15 +19,10 @@ _MAX_WAITING = 3
 class Batches(keras.utils.PyDataset):
     """Preprocessed images, batch by batch, with their labels or alone.
 
-    Keras's own workers do not keep the order: Keras takes a batch to build a model,
-    starts again, and then first returns batches that its workers made before.
-
-    Args:
-        images: The images as they are stored.
-        preprocess: A function from stored images to float32 ones.
-        positions: `(n,)`, the positions of the images, in order.
-        batch_size: Images in each batch. The last batch may have fewer.
-        labels: The label of each stored image, or `None` for images alone.
+    `positions` are those of the images among the stored ones, in order; `labels` are of
+    all stored images. The last batch may be smaller. Keras's own workers do not keep
+    the order: Keras takes a batch to build a model, starts again, and then first
+    returns batches that its workers made before.
     """
 
     def __init__(

@@ -16,35 +16,22 @@ _MAX_BYTES = 2**33
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labeled images in two parts, and how they are preprocessed.
-
-    Attributes:
-        name: The name of the data set.
-        train: The training images as they are stored, `(n, height, width, channels)`,
-            uint8: an array, or files that are decoded when they are indexed.
-        y_train: Their labels, `(n,)`, integers from 0.
-        test: As `train`.
-        y_test: As `y_train`.
-        class_names: The name of each label.
-        mean: What `preprocess` subtracts from each channel, in pixel values.
-        std: What it then divides by.
-        image_size: Height and width that `preprocess` resizes to; `None` keeps those
-            of the images.
-        problems: A line for each image that was left out.
-        warnings: A line for each kind of image that is not used as a user may expect,
-            with the first such image and how many there are.
-    """
+    """Labeled images in two parts, and how they are preprocessed."""
 
     name: str
+    # As they are stored, `(n, height, width, channels)`, uint8; files are decoded when
+    # they are indexed.
     train: np.ndarray | FileImages
-    y_train: np.ndarray
+    y_train: np.ndarray  # `(n,)`, integers from 0
     test: np.ndarray | FileImages
     y_test: np.ndarray
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]
+    mean: tuple[float, ...]  # of each channel, in pixel values
     std: tuple[float, ...]
-    image_size: int | None = None
-    problems: tuple[str, ...] = ()
+    image_size: int | None = None  # height and width; `None` keeps those of the images
+    problems: tuple[str, ...] = ()  # a line for each image that was left out
+    # A line for each kind of image that is not used as a user may expect, with the
+    # first such image and how many there are.
     warnings: tuple[str, ...] = ()
 
     @property
@@ -71,22 +58,10 @@ class Dataset:
         """The positions of the training images of an epoch, in order.
 
         They depend on the arguments alone: every backend and every resumed run sees the
-        same images. All batches are full, so that a step is compiled once.
-
-        Args:
-            seed: The seed of the run.
-            epoch: The number of the epoch, from 0.
-            batch_size: Images in each batch.
-            sampler: `"shuffled"` shows each image at most once, and leaves out those
-                beyond the last full batch. `"weighted"` draws with replacement: each
-                class is equally likely, and so is each image of a class.
-
-        Returns:
-            Positions, `(n // batch_size * batch_size,)`.
-
-        Raises:
-            ValueError: If there is no sampler of that name, or a batch has more images
-                than there are.
+        same images. All batches are full, so that a step is compiled once. `"shuffled"`
+        shows each image at most once, and leaves out those beyond the last full batch.
+        `"weighted"` draws with replacement: each class is equally likely, and so is
+        each image of a class.
         """
         check_choice("sampler", sampler, SAMPLERS)
         self.check_batch_size(batch_size)
@@ -107,18 +82,9 @@ class Dataset:
         part: int = 0,
         parts: int = 1,
     ) -> dict[str, Any]:
-        """The training images of an epoch, for `model.fit(**...)`.
+        """The training images of `indices` and their labels, for `model.fit(**...)`.
 
-        The images are those of `indices`.
-
-        Args:
-            seed, epoch, batch_size, sampler: As for `indices`.
-            part: Which part of each batch, from 0.
-            parts: The number of parts of equal size that each batch is split into.
-
-        Returns:
-            Keyword arguments for `fit`: that part of the preprocessed images and their
-            labels.
+        Each batch is split into `parts` of equal size, of which one `part` is returned.
         """
         chosen = self.indices(seed, epoch, batch_size, sampler)
         batch_size //= parts
@@ -129,13 +95,8 @@ class Dataset:
     def evaluation(self, batch_size: int, parts: int = 1) -> dict[str, Any]:
         """The test images in their order, for `model.predict(**...)`.
 
-        Args:
-            batch_size: Images in each batch, rounded down to a multiple of `parts`.
-            parts: The number of parts of equal size that each batch can be split into.
-                To make the last batch divisible, the first images are repeated.
-
-        Returns:
-            Keyword arguments for `predict`: preprocessed images.
+        Every batch can be split into `parts` of equal size. For that, `batch_size` is
+        rounded down, and the first images are repeated at the end of the last batch.
         """
         batch_size = max(1, batch_size // parts) * parts
         size = -(-len(self.test) // parts) * parts
@@ -177,11 +138,7 @@ class Dataset:
             )
 
     def subset(self, train_size: int | None, test_size: int | None) -> "Dataset":
-        """The first images of each part, with the classes balanced; `None` keeps all.
-
-        Raises:
-            ValueError: If there are fewer images.
-        """
+        """The first images of each part, classes balanced; `None` keeps all."""
         train = balanced(self.y_train, train_size, "train_size")
         test = balanced(self.y_test, test_size, "test_size")
         return dataclasses.replace(
@@ -203,15 +160,9 @@ class Dataset:
 
 
 def balanced(labels: np.ndarray, size: int | None, name: str = "size") -> np.ndarray:
-    """The positions of the first `size` labels, taking the classes in turn.
+    """The positions, ascending, of the first `size` labels, taking the classes in turn.
 
-    Args:
-        labels: `(n,)`.
-        size: The number of labels, or `None` for all.
-        name: The name of `size` in the message.
-
-    Returns:
-        Positions, ascending.
+    `None` takes all labels. `name` is that of `size` in the message of a ValueError.
     """
     if size is None:
         return np.arange(len(labels))

@@ -9,13 +9,6 @@ def load(data_dir: str | None = None, image_size: int | None = None) -> Dataset:
     """1,797 gray images of 8 by 8 pixels in ten classes; nothing is downloaded.
 
     A fixed fifth of each class is the test set. Pixels from 0 to 16 are divided by 16.
-
-    Args:
-        data_dir: Not used.
-        image_size: Height and width in pixels; `None` is 8.
-
-    Returns:
-        A `Dataset` of 1,437 training and 360 test images.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

@@ -43,8 +43,7 @@ class FileImages:
 
         # Pillow releases the GIL while it decodes and resizes.
         with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-            for _ in pool.map(fill, range(len(positions)), positions):
-                pass
+            list(pool.map(fill, range(len(positions)), positions))
         return images
 
     def take(self, positions: np.ndarray) -> "FileImages":
@@ -53,14 +52,10 @@ class FileImages:
 
 
 def resize(images: np.ndarray, size: int | None) -> np.ndarray:
-    """Resize images to a square, bilinear.
+    """Resize `(n, height, width, channels)`, uint8, to squares, bilinear.
 
-    Args:
-        images: `(n, height, width, channels)`, uint8, of 1 or 3 channels.
-        size: Height and width in pixels; `None` keeps those of the images.
-
-    Returns:
-        `(n, size, size, channels)`, uint8; `images` itself if it has that size.
+    There are 1 or 3 channels. `images` itself is returned if it has that size already,
+    or if `size` is `None`.
     """
     if size is None or images.shape[1:3] == (size, size):
         return images
@@ -75,23 +70,12 @@ def resize(images: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def decode(path: str, size: int) -> np.ndarray:
-    """Read an image and resize it as torchvision's `Resize((size, size))` does.
+    """Read an image as torchvision's `Resize((size, size))` does, in RGB, uint8.
 
     A large JPEG file is decoded to a half, a quarter or an eighth of its size first,
-    which is faster and changes pixels by a few values.
-
-    Args:
-        path: A JPEG, PNG, BMP, GIF or WebP file. The first frame is read. 16-bit
-            grayscale is scaled to 8 bits, transparency is dropped, and a rotation in
-            the EXIF data is not applied.
-        size: Height and width in pixels.
-
-    Returns:
-        `(size, size, 3)`, uint8.
-
-    Raises:
-        OSError: If the file is no image or is incomplete. On a damaged file Pillow may
-            raise other errors.
+    which is faster and changes pixels by a few values. The first frame is read. 16-bit
+    grayscale is scaled to 8 bits, transparency is dropped, and a rotation in the EXIF
+    data is not applied. On a damaged file Pillow may raise any error.
     """
     with _open(path) as image:
         return _decoded(image, size)
@@ -121,10 +105,14 @@ def _open(path):
 
 
 def _decoded(image, size):
+    from PIL import Image
+
     drafted = image.draft(None, (size, size))
     box = None if drafted is None else drafted[1]
     if _is_16_bit(image):
-        image = _scaled_to_8_bits(image)
+        # Pillow's own conversion clips values at 255.
+        values = np.asarray(image).astype("uint32")
+        image = Image.fromarray(((values + 128) // 257).astype("uint8"))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns of a direct conversion
     return _resized(image.convert("RGB"), size, box)
@@ -133,14 +121,6 @@ def _decoded(image, size):
 def _is_16_bit(image):
     # The modes of 16-bit grayscale PNG. Pillow itself reduces 16-bit color.
     return image.mode.startswith("I")
-
-
-def _scaled_to_8_bits(image):
-    from PIL import Image
-
-    # Pillow's own conversion clips values at 255.
-    values = np.asarray(image).astype("uint32")
-    return Image.fromarray(((values + 128) // 257).astype("uint8"))
 
 
 def _orientation(image):

@@ -14,22 +14,12 @@ if TYPE_CHECKING:
 def build(
     name: str, input_shape: tuple[int, int, int], classes: int, stem: str | None = None
 ) -> "keras.Model":
-    """Build a network with the initial weights of `keras.utils.set_random_seed`.
+    """Build a network, from images to logits.
 
-    Args:
-        name: A key of `MODELS`.
-        input_shape: `(height, width, channels)`.
-        classes: The number of logits.
-        stem: `None` is the network's own. `"small"`, for small images, is a 3x3
-            convolution of stride 1 in place of a 7x7 convolution of stride 2 and
-            pooling.
-
-    Returns:
-        A built model from images to logits.
-
-    Raises:
-        ValueError: If there is no network of that name, it cannot have that stem or
-            input, or a package that it needs is not installed.
+    `name` is a key of `MODELS` and `input_shape` is `(height, width, channels)`. With
+    `stem="small"`, for small images, a 3x3 convolution of stride 1 takes the place of a
+    7x7 convolution of stride 2 and pooling; `None` is the network's own stem. The
+    initial weights are those of `keras.utils.set_random_seed`.
     """
     check(name, input_shape, stem)
     module, function = MODELS[name].builder.split(".")
@@ -45,10 +35,7 @@ def check(
 ) -> None:
     """Raise the ValueError that `build` would raise, without importing Keras.
 
-    Args:
-        name: As for `build`.
-        input_shape: As for `build`; `None` if it is not known yet.
-        stem: As for `build`.
+    `input_shape` is `None` if it is not known yet.
     """
     check_choice("model", name, MODELS)
     network = MODELS[name]

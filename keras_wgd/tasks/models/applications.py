@@ -28,18 +28,7 @@ def build(
 
 
 def load(network: str) -> keras.Model:
-    """Load a model by its name in keras.applications, or from a file.
-
-    Args:
-        network: A name, in upper or lower case, or the path of a `.keras` file.
-
-    Returns:
-        The model, not compiled. A named one has random weights.
-
-    Raises:
-        ValueError: If there is no network of that name, or the file is missing or
-            damaged.
-    """
+    """Load a model by its name in keras.applications, in any case, or from a file."""
     if network.endswith(".keras"):
         return _read(Path(network))
     builders = {

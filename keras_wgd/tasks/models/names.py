@@ -9,20 +9,14 @@ STEMS = ("small",)
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """How a network is built.
+    """How a network is built."""
 
-    Attributes:
-        builder: `"module.function"` in `keras_wgd.tasks.models`.
-        min_sizes: The smallest height and width in pixels for each stem that the
-            network can have; `None` is its own.
-        options: Keyword arguments of the builder.
-        packages: What the builder imports besides the dependencies of keras_wgd.
-    """
-
-    builder: str
+    builder: str  # "module.function" in `keras_wgd.tasks.models`
+    # The smallest height and width in pixels by the stems that the network can have;
+    # `None` is its own.
     min_sizes: Mapping[str | None, int]
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()  # besides the dependencies of keras_wgd
 
 
 MODELS = {

@@ -15,15 +15,9 @@ def cifar_resnet(
 ) -> keras.Model:
     """A residual network of `6 * blocks + 2` layers for small images.
 
-    Args:
-        input_shape: `(height, width, channels)`.
-        classes: The number of logits.
-        blocks: Residual blocks in each of three stages, of 16, 32 and 64 filters.
-        groups: The groups of group normalization; `None` is batch normalization.
-
-    References:
-        He et al., 2016, Sec. 4.2, with 1x1 convolutions on the shortcuts.
-        Wu and He, 2018, Group Normalization.
+    There are three stages of `blocks` blocks, of 16, 32 and 64 filters. `groups` are
+    those of group normalization (Wu and He, 2018); `None` is batch normalization. The
+    source is He et al., 2016, Sec. 4.2, with 1x1 convolutions on the shortcuts.
     """
     convolution = functools.partial(_convolution, groups=groups)
     inputs = keras.Input(input_shape)
@@ -40,10 +34,8 @@ def resnet18(
     """ResNet-18, equal to that of torchvision and keras-hub.
 
     That of keras-cv pads only at the bottom and right where a convolution of stride 2
-    has an input of even size.
-
-    References:
-        He et al., 2016, Table 1, with 1x1 convolutions on the shortcuts.
+    has an input of even size. The source is He et al., 2016, Table 1, with 1x1
+    convolutions on the shortcuts.
     """
     inputs = keras.Input(input_shape)
     if stem == "small":
