@@ -134,7 +134,7 @@ def test_saved_feature_maps(tmp_path):
     ("model", "shape", "message"),
     [
         ("mobilnetv2", (32, 32, 3), "'mobilnetv2'. Did you mean 'mobilenetv2'"),
-        ("mobilenetv2", (28, 28, 1), r"image_size must be one that mobilenetv2.*28"),
+        ("mobilenetv2", (28, 28, 1), r"image-size must be a size that mobilenetv2.*28"),
         ("resnet50", (28, 28, 1), "at least 32 by 32 for resnet50"),
     ],
 )

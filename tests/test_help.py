@@ -13,7 +13,7 @@ from keras_wgd.experiments.spec import RunSpec
 
 pytestmark = pytest.mark.any_backend
 
-COMMANDS = ["kernels", "run", "study", "report", "bench"]
+COMMANDS = ["kernels", "compare", "run", "study", "report", "bench"]
 
 
 def shown(capsys, monkeypatch, *command, columns="200"):
@@ -80,12 +80,15 @@ def test_defaults_follow_the_presets(capsys, monkeypatch):
 
 
 def test_defaults_of_a_run(capsys, monkeypatch):
-    text = shown(capsys, monkeypatch, "run")
+    text = shown(capsys, monkeypatch, "run", columns="240")
     # Table 1 of the paper.
     table = {"--epochs": "50", "--batch-size": "32", "--learning-rate": "0.01"}
     table |= {"--momentum": "0.9", "--weight-decay": "0.001", "--epsilon": "1e-10"}
     table |= {"--sampler": "weighted", "--train-size": "all", "--test-size": "all"}
-    table["--image-size"] = "224 for animals10, 32 for cifar100, 8 for digits"
+    table["--image-size"] = (
+        "224 for animals10; 32 for cifar10, cifar100; 8 for digits; "
+        "28 for fashion_mnist, mnist"
+    )
     assert {option: default_of(text, option) for option in table} == table
 
 

@@ -69,7 +69,11 @@ def takes(*parameters: inspect.Parameter) -> Callable[..., Any]:
     def decorate(command):
         signature = inspect.signature(command)
         *own, _ = signature.parameters.values()  # the last is `**values`
-        ordered = sorted([*parameters, *own], key=lambda p: p.default is not p.empty)
+        # Arguments first, then required options.
+        ordered = sorted(
+            [*parameters, *own],
+            key=lambda p: (p.kind is p.KEYWORD_ONLY, p.default is not p.empty),
+        )
         command.__signature__ = signature.replace(parameters=ordered)
         return command
 
@@ -89,7 +93,11 @@ def given(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
 def default_of_run(name: str) -> str:
     """The default of a field in `run`, for the help."""
     if name == "image_size":
-        return ", ".join(f"{size} for {name}" for name, size in SIZES.items())
+        of_size = {
+            size: ", ".join(name for name in SIZES if SIZES[name] == size)
+            for size in dict.fromkeys(SIZES.values())
+        }
+        return "; ".join(f"{size} for {names}" for size, names in of_size.items())
     default = described(RunSpec)[name].default
     return "" if default is MISSING else _as_text([_value(name, default)])
 

@@ -32,21 +32,25 @@ def arms(
     names: Sequence[str],
     texts: Sequence[str] = (),
     means: Sequence[MeanOver] = (),
-    placement: Placement = "gradient",
+    placement: Placement | None = None,
+    all_names: Sequence[str] = (),
 ) -> Arms:
     """Each optimizer, plain and then with each mean, by names such as "adam-fan_in".
 
     The texts are settings: "name=value" for all optimizers, or "adam.name=value" for
-    one of them.
+    one of them, or of `all_names`.
     """
     made: Arms = {}
-    for name in names:
+    all_names = all_names or names
+    for name in all_names:
         check_choice("optimizer", name, inner.named())
     for name in names:
-        chosen = _settings(name, names, texts)
+        chosen = _settings(name, all_names, texts)
         for mean in (None, *means):
             arm = name if mean is None else f"{name}-{mean}"
-            made[arm] = functools.partial(make, name, chosen, mean, placement)
+            made[arm] = functools.partial(
+                make, name, chosen, mean, placement or "gradient"
+            )
     return made
 
 

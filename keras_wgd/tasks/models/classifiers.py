@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -41,9 +42,9 @@ class Classifier:
     def __call__(self) -> keras.Model:
         """Build the network, not compiled."""
         inputs = keras.Input(self.image_shape, name="pixels")
-        x = inputs if self.model is None else self._prepared(inputs)
+        x = inputs if self.model is None else self._prepared(self.model, inputs)
         if self.weights is None:
-            network = self._new(tuple(x.shape[1:]))
+            network = self._new(self.model, tuple(x.shape[1:]))
         else:
             network = self._saved(self.weights, tuple(x.shape[1:]))
         scores = network(x)
@@ -52,9 +53,9 @@ class Classifier:
             scores = layers.Dense(self.classes, name="logits")(scores)
         return keras.Model(inputs, scores, name=network.name)
 
-    def _prepared(self, pixels):
-        check_choice("model", self.model, names())
-        builder = applications.builders().get(self.model)
+    def _prepared(self, name, pixels):
+        check_choice("model", name, names())
+        builder = applications.builders().get(name)
         if builder is None:
             scale = [1 / std for std in self.std]
             offset = [
@@ -63,13 +64,13 @@ class Classifier:
             return layers.Rescaling(scale, offset)(pixels)
         if pixels.shape[-1] == 1:
             pixels = ops.repeat(pixels, 3, axis=-1)
-        return inspect.getmodule(builder).preprocess_input(pixels)
+        module: Any = inspect.getmodule(builder)
+        return module.preprocess_input(pixels)
 
-    def _new(self, shape):
-        check_choice("model", self.model, names())
-        if self.model in MODELS:
-            return models.build(self.model, shape, self.classes)
-        builder = applications.builders()[self.model]
+    def _new(self, name, shape):
+        if name in MODELS:
+            return models.build(name, shape, self.classes)
+        builder = applications.builders()[name]
         try:
             return builder(
                 weights=None,
@@ -79,7 +80,7 @@ class Classifier:
             )
         except ValueError as error:
             raise ValueError(
-                f"image_size must be one that {self.model} can have. "
+                f"--image-size must be a size that {name} can have. "
                 f"Received: {shape[0]} ({' '.join(str(error).split())})"
             ) from error
 
