@@ -11,7 +11,6 @@ from support.runs import SPEC, progress
 
 from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.training import checkpoint
-from keras_wgd.experiments.training.checkpoint import Progress
 
 
 def variables(*numbers):
@@ -66,7 +65,7 @@ def with_fields(**fields):
         ("progress.json", with_fields(curves={name: [7.0] for name in CURVES})),
         ("progress.json", with_fields(norm_ratios=[0.5])),
         ("progress.json", with_fields(backend="another")),
-        ("progress.json", with_fields(curves={name: [] for name in Progress().curves})),
+        ("progress.json", with_fields(curves={name: [] for name in CURVES})),
         ("progress.json", with_fields(curves={})),
         ("weights-*.npz", lambda data: data[:-30]),
         ("weights-*.npz", lambda data: b""),

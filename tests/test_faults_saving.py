@@ -18,6 +18,7 @@ from keras_wgd import WGD
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import checkpoint, train
+from keras_wgd.experiments.training.study import StudyTask
 from keras_wgd.tasks import datasets, models
 
 
@@ -77,7 +78,9 @@ def test_killed_while_saving_the_model(left, monkeypatch, tmp_path):
     told = []
     result = train.make(out, killed.RUN, keep, lambda epoch, *_: told.append(epoch))
     data = datasets.load("digits", None, killed.RUN.train_size, killed.RUN.test_size)
-    whole = train.train(killed.RUN, data, folder=tmp_path / "whole", options=keep)
+    whole = train.train(
+        killed.RUN, StudyTask(data), folder=tmp_path / "whole", options=keep
+    )
     for name in ("metrics", "curves", "confusion", "norm_ratios", "centered"):
         assert getattr(result, name) == getattr(whole, name)
     folders = results.path_of(out, killed.RUN), tmp_path / "whole"

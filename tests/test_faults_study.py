@@ -23,6 +23,7 @@ from keras_wgd.experiments.launch import runner
 from keras_wgd.experiments.launch.events import failure
 from keras_wgd.experiments.store import claim, results
 from keras_wgd.experiments.training import train
+from keras_wgd.experiments.training.study import StudyTask
 from keras_wgd.tasks import datasets, models
 
 BACKEND = keras.backend.backend()
@@ -46,7 +47,7 @@ def small():
 @pytest.fixture(scope="module")
 def whole(small):
     data = datasets.load("digits", None, SPEC.train_size, SPEC.test_size)
-    return train.train(SPEC, data)
+    return train.train(SPEC, StudyTask(data))
 
 
 def wait_for_epochs(out, process, epochs):

@@ -21,6 +21,7 @@ from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import devices, inputs, train
+from keras_wgd.experiments.training.study import StudyTask
 from keras_wgd.tasks import models
 from keras_wgd.tasks.datasets import load
 from keras_wgd.tasks.datasets.dataset import Dataset
@@ -96,7 +97,7 @@ def train_on_two():
 
     models.build = build
     engine = devices.start(2)
-    train.train(SPEC, inputs.load(SPEC, Options()), on_epoch, devices=engine)
+    train.train(SPEC, StudyTask(inputs.load(SPEC, Options())), on_epoch, devices=engine)
     print(json.dumps(counts))
 
 
@@ -129,7 +130,7 @@ def begin_on_two(out):
 
 @pytest.mark.slow
 def test_two_devices_make_the_run_of_one(tmp_path):
-    one = train.train(SPEC, inputs.load(SPEC, Options()))
+    one = train.train(SPEC, StudyTask(inputs.load(SPEC, Options())))
 
     out = tmp_path / "one-to-two"
     results.prepare(out, [SPEC])

@@ -169,6 +169,7 @@ def test_closing_the_generator_ends_the_workers(tmp_path):
 
 def test_worker_makes_the_run_of_this_process(tmp_path, monkeypatch):
     """It has one thread: the cores are divided by jobs, not by runs that are left."""
+    from keras_wgd.experiments.training.study import StudyTask
     from keras_wgd.experiments.training.train import train
     from keras_wgd.tasks import datasets
 
@@ -176,6 +177,7 @@ def test_worker_makes_the_run_of_this_process(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     list(runner.run_all(tmp_path, [spec], jobs=os.cpu_count() or 1))
     result = results.read(results.path_of(tmp_path, spec))
-    here = train(spec, datasets.load("digits", None, spec.train_size, spec.test_size))
+    data = datasets.load("digits", None, spec.train_size, spec.test_size)
+    here = train(spec, StudyTask(data))
     assert result.environment["threads"] == "1"
     assert result.metrics == pytest.approx(here.metrics, abs=1e-6)

@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 
 from keras_wgd.experiments.analysis import sequential
-from keras_wgd.experiments.analysis.sequential import Design, judge, pairs_needed
+from keras_wgd.experiments.analysis.sequential import (
+    Design,
+    gain_seen,
+    judge,
+    pairs_needed,
+)
 
 pytestmark = pytest.mark.any_backend
 
@@ -61,7 +66,8 @@ def test_adjusted_p_is_the_inverse_of_the_nominal_level(design):
     assert all(
         p <= a <= len(LOOKS) * p for p, a in zip(p_values, adjusted, strict=True)
     )
-    assert Design((5,)).adjusted_p(0.03) == pytest.approx(0.03, rel=0.02)
+    single = Design((5,))
+    assert single.adjusted_p(0.03) == single.nominal_level(0.03) == 0.03
 
 
 def test_looks_of_a_number_of_pairs():
@@ -160,3 +166,77 @@ def test_pairs_needed_have_the_power(gain, std):
 
 def test_pairs_needed_has_a_limit():
     assert pairs_needed(0.001, 1.0, 0.05, limit=100) is None
+
+
+def test_gain_seen_is_the_reverse_of_pairs_needed():
+    for pairs in (2, 4, 10, 50):
+        gain = gain_seen(pairs, 0.7, 0.018)
+        assert pairs_needed(1.0001 * gain, 0.7, 0.018) == pairs
+        assert pairs_needed(0.9999 * gain, 0.7, 0.018) == pairs + 1
+
+
+# Clear after four pairs, and not any more after six.
+REVERSED = [1.0, 1.1, 0.9, 1.0, -4.0, -5.0]
+
+
+def test_call_has_the_direction_of_the_look_that_made_it(design):
+    for sign, decision in ((1, "better"), (-1, "worse")):
+        judgment = judge({"a": sign * np.array(REVERSED)}, design)["a"]
+        assert judgment.decision == decision
+        assert judgment.gain * sign < 0
+        assert judgment.p == design.adjusted_p(
+            stats.ttest_1samp(REVERSED[:4], 0).pvalue
+        )
+        low, high = sorted((sign * judgment.low, sign * judgment.high))
+        assert low == 0
+        assert high > 0
+
+
+def test_decisions_are_made_at_the_looks_alone(design):
+    clear = [1.0, 1.1, 0.9, 1.0, 1.1]
+    noisy = [0.1, 1.9, -0.5, 0.7, 1.1, 0.9, 1.0, 1.1]
+    for pairs, row in ((3, clear), (5, noisy), (7, noisy)):
+        judgment = judge({"a": row[:pairs]}, design)["a"]
+        assert judgment.gain == pytest.approx(np.mean(row[:pairs]))
+        assert judgment.decision == "undecided"
+    before, at, after = (judge({"a": clear[:n]}, design)["a"] for n in (3, 4, 5))
+    assert (before.look, before.p) == (0, 1.0)
+    assert (at.decision, at.look, at.pairs) == ("better", 4, 4)
+    assert (after.decision, after.look, after.pairs) == ("better", 4, 5)
+    assert after.p == at.p
+
+
+def test_equivalence_of_a_look_stays(design):
+    row = [0.1, -0.2, 0.15, -0.1]
+    assert judge({"a": row[:3]}, design, 5.0)["a"].decision == "undecided"
+    for more in ([], [9.0], [9.0, -9.0]):
+        assert judge({"a": row + more}, design, 1.0)["a"].decision == "equivalent"
+
+
+def test_arm_without_pairs_counts_as_one_that_is_compared(design):
+    row = [1.1, 0.4, 0.9, 0.7]
+    alone = judge({"a": row}, design)["a"]
+    judged = judge({"a": row, "b": []}, design)
+    assert list(judged) == ["a"]
+    assert judged["a"].p == pytest.approx(2 * alone.p)
+
+
+def test_intervals_hold_for_all_looks_and_arms(design):
+    """Two arms with a common baseline, one of which equals it."""
+    studies, effects = 400, (0.0, 1.0)
+    values = np.random.default_rng(4).normal(size=(3, studies, LOOKS[-1]))
+    outside = 0
+    for study in range(studies):
+        gains = [
+            values[arm + 1, study] - values[0, study] + effects[arm] for arm in (0, 1)
+        ]
+        found = [
+            judge(dict(enumerate(g[:look] for g in gains)), design) for look in LOOKS
+        ]
+        outside += any(
+            not judged[arm].low <= effects[arm] <= judged[arm].high
+            for judged in found
+            for arm in (0, 1)
+        )
+    assert outside / studies < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert outside > 0

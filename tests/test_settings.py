@@ -17,6 +17,7 @@ from keras_wgd.environment import environment, keras_defaults
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import inputs, train
+from keras_wgd.experiments.training.study import StudyTask
 from keras_wgd.files import printable
 from keras_wgd.tasks import models
 
@@ -89,11 +90,11 @@ def test_defaults_are_those_of_keras():
 def test_keras_settings_do_not_change_a_run(small, name):
     if not hasattr(keras.config, f"set_{name}"):
         pytest.skip("this Keras has no such setting")
-    wanted = train.train(SPEC, small)
+    wanted = train.train(SPEC, StudyTask(small))
     getattr(keras.config, f"set_{name}")(OTHERS[name])
     others = of_keras()
     assert others[name] == OTHERS[name]
-    found = train.train(SPEC, small)
+    found = train.train(SPEC, StudyTask(small))
     assert of_keras() == others
     assert found.curves == wanted.curves
     assert found.metrics == wanted.metrics
@@ -102,12 +103,12 @@ def test_keras_settings_do_not_change_a_run(small, name):
 
 
 def test_custom_objects_do_not_change_a_run(small):
-    wanted = train.train(SPEC, small)
+    wanted = train.train(SPEC, StudyTask(small))
     set_custom_object(keras.initializers.Zeros)
     layer = keras.layers.Conv2D(2, 3)
     layer.build((None, 8, 8, 1))
     assert not keras.ops.convert_to_numpy(layer.kernel).any()
-    assert train.train(SPEC, small).curves == wanted.curves
+    assert train.train(SPEC, StudyTask(small)).curves == wanted.curves
     objects = keras.saving.get_custom_objects()
     assert objects["glorot_uniform"] is keras.initializers.Zeros
     assert "keras_wgd>WGDWrapper" in objects

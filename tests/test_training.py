@@ -18,6 +18,7 @@ from support.small_study import build
 from keras_wgd import WGD
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.training import train
+from keras_wgd.experiments.training.study import StudyTask
 from keras_wgd.tasks import datasets, models
 
 
@@ -47,11 +48,11 @@ def test_run_does_not_import_tensorflow():
 
 @pytest.fixture(scope="module")
 def plain(data):
-    return train.train(SPEC, data)
+    return train.train(SPEC, StudyTask(data))
 
 
 def test_same_run_twice(data, plain):
-    again = train.train(SPEC, data)
+    again = train.train(SPEC, StudyTask(data))
     assert again.metrics == plain.metrics
     assert again.curves == plain.curves
     assert again.confusion == plain.confusion
@@ -60,7 +61,7 @@ def test_same_run_twice(data, plain):
 def test_result_of_a_wrapped_run(data, plain):
     epochs = []
     spec = ARMS["filters"]
-    result = train.train(spec, data, lambda epoch, *_: epochs.append(epoch))
+    result = train.train(spec, StudyTask(data), lambda epoch, *_: epochs.append(epoch))
     assert epochs == [1, 2]
     assert plain.centered == 0
     assert result.centered == 9
@@ -79,7 +80,7 @@ def test_training_loss_without_l2(data):
     spec = dataclasses.replace(
         SPEC, epochs=1, learning_rate=1e-12, weight_decay=10.0, batch_size=64
     )
-    loss = train.train(spec, data).curves["train_loss"][0]
+    loss = train.train(spec, StudyTask(data)).curves["train_loss"][0]
     assert 2 < loss < 5  # nats, of ten classes; the L2 alone is hundreds
 
 
@@ -107,13 +108,13 @@ def stopping(after):
 def test_resume_after_stop(data, tmp_path, arm, after):
     spec = ARMS[arm]
     keep = Options(save_model=True)
-    whole = train.train(spec, data, folder=tmp_path / "whole", options=keep)
+    whole = train.train(spec, StudyTask(data), folder=tmp_path / "whole", options=keep)
     with pytest.raises(Stop):
-        train.train(spec, data, stopping(after), tmp_path / "stopped")
+        train.train(spec, StudyTask(data), stopping(after), tmp_path / "stopped")
     epochs = []
     resumed = train.train(
         spec,
-        data,
+        StudyTask(data),
         lambda *epoch: epochs.append(epoch),
         tmp_path / "stopped",
         keep,
@@ -147,19 +148,22 @@ def test_images_by_seed_epoch_and_sampler(data, tmp_path, monkeypatch, sampler):
     monkeypatch.setattr(datasets.Dataset, "epoch", epoch)
     spec = dataclasses.replace(SPEC, seed=7, epochs=3, batch_size=16, sampler=sampler)
     expected = [(7, number, 16, sampler, 0, 1) for number in range(3)]
-    train.train(spec, data)
+    train.train(spec, StudyTask(data))
     assert asked == expected
     asked.clear()
     with pytest.raises(Stop):
-        train.train(spec, data, stopping(1), tmp_path)
+        train.train(spec, StudyTask(data), stopping(1), tmp_path)
     assert asked == expected[:1]
-    train.train(spec, data, folder=tmp_path)
+    train.train(spec, StudyTask(data), folder=tmp_path)
     assert asked == expected
 
 
 def test_saved_model(data, tmp_path):
     result = train.train(
-        ARMS["filters"], data, folder=tmp_path, options=Options(save_model=True)
+        ARMS["filters"],
+        StudyTask(data),
+        folder=tmp_path,
+        options=Options(save_model=True),
     )
     model = keras.saving.load_model(tmp_path / train.MODEL)
     assert type(model.optimizer) is WGD
@@ -172,7 +176,7 @@ def test_saved_model(data, tmp_path):
 @pytest.mark.usefixtures("small")
 def test_tensorboard_curves(data, tmp_path):
     options = Options(tensorboard=True)
-    train.train(ARMS["filters"], data, folder=tmp_path, options=options)
+    train.train(ARMS["filters"], StudyTask(data), folder=tmp_path, options=options)
     logs = b"".join(
         path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*")
     )
@@ -193,7 +197,7 @@ def test_links_are_not_followed(data, tmp_path):
         (board / begin.format(second)).symlink_to(elsewhere)
     spec = dataclasses.replace(SPEC, epochs=1)
     keep = Options(save_model=True, tensorboard=True)
-    train.train(spec, data, folder=folder, options=keep)
+    train.train(spec, StudyTask(data), folder=folder, options=keep)
     assert not elsewhere.exists()
     assert not (folder / train.MODEL).is_symlink()
     assert keras.saving.load_model(folder / train.MODEL)
@@ -210,7 +214,7 @@ def test_tensorboard_folder_is_a_link(data, tmp_path):
     (tmp_path / "run" / "tensorboard").symlink_to(tmp_path / "elsewhere")
     keep = Options(tensorboard=True)
     with pytest.raises(ValueError, match=r"tensorboard must be .*Received: .*, a link"):
-        train.train(SPEC, data, folder=tmp_path / "run", options=keep)
+        train.train(SPEC, StudyTask(data), folder=tmp_path / "run", options=keep)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -218,8 +222,10 @@ def test_tensorboard_folder_is_a_link(data, tmp_path):
 @pytest.mark.usefixtures("small")
 def test_tensorboard_after_resume(data, tmp_path):
     with pytest.raises(Stop):
-        train.train(SPEC, data, stopping(1), tmp_path)
-    train.train(SPEC, data, folder=tmp_path, options=Options(tensorboard=True))
+        train.train(SPEC, StudyTask(data), stopping(1), tmp_path)
+    train.train(
+        SPEC, StudyTask(data), folder=tmp_path, options=Options(tensorboard=True)
+    )
     logs = b"".join(
         path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*")
     )

@@ -12,6 +12,7 @@ from keras_wgd import WGD
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.training import train
 from keras_wgd.experiments.training.build import build_model, build_optimizer
+from keras_wgd.experiments.training.study import StudyTask
 from keras_wgd.tasks import datasets, models
 
 
@@ -145,7 +146,7 @@ def weights_of_a_linear_run(optimizer, data, folder):
     )
     weights = values(build_model(spec, data).trainable_variables)
     keep = Options(save_model=True)
-    result = train.train(spec, data, folder=folder, options=keep)
+    result = train.train(spec, StudyTask(data), folder=folder, options=keep)
     model = keras.saving.load_model(folder / train.MODEL)
     return spec, weights, values(model.trainable_variables), result
 
@@ -184,4 +185,4 @@ def test_wrapped_run_without_kernels(data, monkeypatch):
         pytest.warns(UserWarning, match="found nothing to center"),
         pytest.raises(RuntimeError, match="linear has no kernel to center"),
     ):
-        train.train(spec, data)
+        train.train(spec, StudyTask(data))

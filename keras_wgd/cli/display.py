@@ -152,6 +152,7 @@ def print_epoch(
 def print_finish(console: Console, number: int, total: int, result: Result) -> None:
     """Print the metrics of a finished run, the `number`-th of `total`."""
     spec = result.spec
+    assert isinstance(spec, RunSpec)
     _print(
         console,
         f"[green]done[/green] {number:>{len(str(total))}}/{total}  "

@@ -111,6 +111,11 @@ class RunSpec:
         return self.mean_over + ("-update" if self.placement == "update" else "")
 
     @property
+    def has_norm_ratios(self) -> bool:
+        """Whether the run records `||h|| / ||g||` of its centered kernels."""
+        return self.mean_over is not None
+
+    @property
     def plain(self) -> "RunSpec":
         """The run that this one is compared with: the same but for the arm."""
         return dataclasses.replace(self, **arm_fields("plain"))

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 _NAMED = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 _FIELDS = {
@@ -34,6 +34,9 @@ class Trial:
     epochs: int
     learning_rate: float | None = None
     tuning: bool = False
+
+    # Whether `||h|| / ||g||` of the centered kernels is recorded.
+    has_norm_ratios: ClassVar[bool] = False
 
     @property
     def id(self) -> str:

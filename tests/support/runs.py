@@ -31,13 +31,11 @@ LONG_RUNS = [dataclasses.replace(spec, epochs=20) for spec in RUNS[:2]]
 
 def progress(epochs, loss=0.5):
     # Ray must start before Keras is imported.
+    from keras_wgd.experiments.metrics import CURVES
     from keras_wgd.experiments.training.checkpoint import Progress
 
     return Progress(
-        curves={
-            name: [loss if "loss" in name else 0.5] * epochs
-            for name in Progress().curves
-        },
+        curves={name: [loss if "loss" in name else 0.5] * epochs for name in CURVES},
         seconds=[1.0] * epochs,
     )
 

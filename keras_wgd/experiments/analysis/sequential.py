@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -59,10 +59,14 @@ class Design:
 
     def nominal_level(self, error_rate: float = LEVEL) -> float:
         """The level of each look at which the error rate over all of them is this."""
-        return float(np.quantile(_smallest_p(self.looks), error_rate))
+        if len(self.looks) == 1:
+            return error_rate
+        return float(_smallest_p(self.looks)[round(error_rate * STUDIES) - 1])
 
     def adjusted_p(self, p: float) -> float:
         """The error rate that has the p value of one look as its nominal level."""
+        if len(self.looks) == 1:
+            return p
         bound = min(1.0, len(self.looks) * p)
         smallest = _smallest_p(self.looks)
         rank = int(np.searchsorted(smallest, p, side="right"))
@@ -84,7 +88,8 @@ class Design:
             The share of studies that call a difference, and the mean number of pairs
             when they stop.
         """
-        called = _p_values(self.looks, effect, studies) < self.nominal_level(error_rate)
+        p_values = np.array(list(_p_values(self.looks, effect, studies)))
+        called = p_values < self.nominal_level(error_rate)
         at = np.where(called.any(axis=0), called.argmax(axis=0), len(self.looks) - 1)
         return float(called.any(axis=0).mean()), float(np.array(self.looks)[at].mean())
 
@@ -98,8 +103,10 @@ def _smallest_p(looks: tuple[int, ...]) -> np.ndarray:
     return np.sort(smallest)
 
 
-def _p_values(looks: Sequence[int], effect: float, studies: int) -> np.ndarray:
-    """Two-sided p values of normal differences, by look and study.
+def _p_values(
+    looks: Sequence[int], effect: float, studies: int
+) -> Iterator[np.ndarray]:
+    """Two-sided p values of normal differences: for each look those of the studies.
 
     The mean and the sum of squares of the pairs between two looks are drawn, not the
     pairs.
@@ -108,8 +115,7 @@ def _p_values(looks: Sequence[int], effect: float, studies: int) -> np.ndarray:
 
     generator = np.random.default_rng(0)
     count, mean, squares = 0, np.zeros(studies), np.zeros(studies)
-    p_values = np.empty((len(looks), studies))
-    for look, pairs in enumerate(looks):
+    for pairs in looks:
         new = pairs - count
         step = generator.normal(effect, new**-0.5, studies) - mean
         squares += step**2 * (count * new / pairs)
@@ -117,9 +123,8 @@ def _p_values(looks: Sequence[int], effect: float, studies: int) -> np.ndarray:
             squares += generator.chisquare(new - 1, studies)
         mean += step * (new / pairs)
         t = np.abs(mean) * np.sqrt(pairs * (pairs - 1) / squares)
-        p_values[look] = 2 * special.stdtr(pairs - 1, -t)
+        yield 2 * special.stdtr(pairs - 1, -t)
         count = pairs
-    return p_values
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,6 +134,7 @@ class Judgment:
     Attributes:
         decision: `"better"`, `"worse"`, `"equivalent"` or `"undecided"`.
         pairs: The number of pairs.
+        look: The number of pairs at the last look that was reached; 0 before the first.
         gain: The mean difference to the baseline; positive is better.
         std: The standard deviation of the difference of a pair; `None` for one pair.
         low: Lower end of the interval of the gain, adjusted for looks and arms; `None`
@@ -139,6 +145,7 @@ class Judgment:
 
     decision: Decision
     pairs: int
+    look: int
     gain: float
     std: float | None
     low: float | None
@@ -154,16 +161,22 @@ def judge(
 ) -> dict[str, Judgment]:
     """Judge each arm by its differences to the baseline so far.
 
+    Decisions are made at the looks alone. Pairs after the last look that was reached
+    count for the gain and its interval; they count for a decision at the next look. So
+    it does not matter how often a study is interrupted and continued.
+
     A difference is called where the p value, adjusted for the looks and by Holm's
-    method for the arms, is at most `error_rate` at this look or an earlier one. An arm
-    is equivalent where its interval lies within `margin`. The intervals hold for all
-    looks and arms together with probability `1 - error_rate`; that of an arm whose
+    method for the arms, is at most `error_rate` at any look that was reached. It has
+    the direction of the look with the smallest p value. An arm is equivalent where its
+    interval lies within `margin` at any such look. The intervals hold for all looks
+    and arms together with probability `1 - error_rate`; that of an arm whose
     difference is called excludes 0, as Holm's method does (Strassburger and Bretz,
     2008).
 
     Args:
         differences: For each arm the differences of its pairs, in the order of the
             seeds; positive is better. An arm that is decided needs no more of them.
+            An arm without pairs counts as one of the arms that are compared.
         design: The looks.
         margin: The smallest difference that matters, in units of the differences;
             `None` for no test of equivalence.
@@ -171,20 +184,42 @@ def judge(
             better or worse.
 
     Returns:
-        A judgment of each arm.
+        A judgment of each arm that has pairs.
 
     References:
         - Holm, 1979, Scandinavian Journal of Statistics 6.
         - Jennison and Turnbull, 1999, chapter 9 (repeated confidence intervals).
         - Strassburger and Bretz, 2008, Statistics in Medicine 27.
     """
-    p_values = {arm: _repeated_p(row, design) for arm, row in differences.items()}
-    adjusted = _holm(p_values)
-    level = design.nominal_level(error_rate / max(1, len(differences)))
-    return {
-        arm: _judgment(row, adjusted[arm], level, margin, error_rate)
-        for arm, row in differences.items()
-    }
+    rows = {arm: np.asarray(row, "float64") for arm, row in differences.items()}
+    smallest = {arm: _smallest_at_looks(row, design) for arm, row in rows.items()}
+    adjusted = _holm({arm: design.adjusted_p(p) for arm, (p, _) in smallest.items()})
+    level = design.nominal_level(error_rate / max(1, len(rows)))
+    judgments = {}
+    for arm, row in rows.items():
+        if not len(row):
+            continue
+        low, high = _interval(row, level)
+        decision: Decision = "undecided"
+        if adjusted[arm] <= error_rate:
+            sign = smallest[arm][1]
+            decision = "better" if sign > 0 else "worse"
+            if low is not None and high is not None:
+                bound = max if sign > 0 else min
+                low, high = bound(low, 0.0), bound(high, 0.0)
+        if margin is not None and _is_within(margin, row, design, level):
+            decision = "equivalent"
+        judgments[arm] = Judgment(
+            decision=decision,
+            pairs=len(row),
+            look=max(_reached(row, design), default=0),
+            gain=float(row.mean()),
+            std=float(row.std(ddof=1)) if len(row) > 1 else None,
+            low=low,
+            high=high,
+            p=adjusted[arm],
+        )
+    return judgments
 
 
 def pairs_needed(
@@ -213,44 +248,66 @@ def pairs_needed(
     return int(pairs[enough.argmax()]) if enough.any() else None
 
 
-def _judgment(
-    row: Sequence[float],
-    p: float,
-    level: float,
-    margin: float | None,
-    error_rate: float,
-) -> Judgment:
-    from scipy import stats
+def gain_seen(pairs: int, std: float, level: float, power: float = 0.8) -> float:
+    """How large a gain is that so many pairs show: the reverse of `pairs_needed`.
 
-    differences = np.asarray(row, "float64")
-    pairs, gain = len(differences), float(differences.mean())
-    std = float(differences.std(ddof=1)) if pairs > 1 else None
-    low = high = None
-    decision: Decision = "undecided"
-    if pairs > 1 and not differences.any():  # the runs are the same
-        low = high = 0.0
-    elif std and _vary(differences):
-        half = stats.t.isf(level / 2, pairs - 1) * std / np.sqrt(pairs)
-        low, high = gain - float(half), gain + float(half)
-        if p <= error_rate:
-            decision = "better" if gain > 0 else "worse"
-            low, high = (max(low, 0.0), high) if gain > 0 else (low, min(high, 0.0))
-    if margin is not None and low is not None and high is not None:
-        decision = "equivalent" if -margin < low and high < margin else decision
-    return Judgment(
-        decision=decision, pairs=pairs, gain=gain, std=std, low=low, high=high, p=p
+    Args:
+        pairs: The number of pairs, at least 2.
+        std: The standard deviation of the difference of a pair.
+        level: The nominal level of the look, as of `Design.nominal_level`.
+        power: The probability that the paired t test calls the difference.
+
+    Returns:
+        The true difference, positive, in units of `std`'s.
+    """
+    from scipy import optimize, stats
+
+    critical = stats.t.isf(level / 2, pairs - 1)
+    # The power of a shift of twice the critical value and 5 more is nearly 1.
+    shift = optimize.brentq(
+        lambda shift: stats.nct.sf(critical, pairs - 1, shift) - power,
+        0.0,
+        2 * critical + 5,
     )
+    return float(shift) * std / pairs**0.5
 
 
-def _repeated_p(differences: Sequence[float], design: Design) -> float:
-    """The smallest adjusted p value of the looks so far, the last of which is now."""
+def _reached(row: np.ndarray, design: Design) -> list[int]:
+    """The looks that are not ahead."""
+    return [look for look in design.looks if look <= len(row)]
+
+
+def _smallest_at_looks(row: np.ndarray, design: Design) -> tuple[float, float]:
+    """The smallest p value of the looks, and the sign of the gain at that look."""
     from scipy import stats
 
-    row = np.asarray(differences, "float64")
-    looks = [look for look in design.looks if look < len(row)] + [len(row)]
-    seen = [row[:look] for look in looks if _vary(row[:look])]
-    p = min((stats.ttest_1samp(part, 0.0).pvalue for part in seen), default=1.0)
-    return design.adjusted_p(float(p))
+    seen = [row[:look] for look in _reached(row, design) if _vary(row[:look])]
+    p_values = [float(stats.ttest_1samp(part, 0.0).pvalue) for part in seen]
+    if not p_values:
+        return 1.0, 0.0
+    first = int(np.argmin(p_values))
+    return p_values[first], float(np.sign(seen[first].mean()))
+
+
+def _interval(row: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    """Student's interval of the mean, where other pairs can be told from these."""
+    from scipy import stats
+
+    if len(row) > 1 and not row.any():  # the runs are the same
+        return 0.0, 0.0
+    if not _vary(row):
+        return None, None
+    half = float(stats.t.isf(level / 2, len(row) - 1) * stats.sem(row))
+    return float(row.mean()) - half, float(row.mean()) + half
+
+
+def _is_within(margin: float, row: np.ndarray, design: Design, level: float) -> bool:
+    """Whether the interval of any look lies within the margin."""
+    intervals = (_interval(row[:look], level) for look in _reached(row, design))
+    return any(
+        low is not None and high is not None and -margin < low and high < margin
+        for low, high in intervals
+    )
 
 
 def _vary(differences: np.ndarray) -> bool:

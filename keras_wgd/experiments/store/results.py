@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_wgd import settings
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.experiments.trial import Trial
 from keras_wgd.experiments.store.validation import is_whole
+from keras_wgd.experiments.trial import Trial
 from keras_wgd.files import nan_to_none, none_to_nan, printable, read_json, write_json
 
 # Where `keras-wgd report` writes, beside the runs.
@@ -69,17 +69,17 @@ class Result:
         return settings.of_record(self.environment)
 
 
-def path_of(out: Path, spec: RunSpec) -> Path:
+def path_of(out: Path, spec: RunSpec | Trial) -> Path:
     """The folder of a run in the folder of a study."""
     return out / spec.id
 
 
-def draft_of(out: Path, spec: RunSpec) -> Path:
+def draft_of(out: Path, spec: RunSpec | Trial) -> Path:
     """The folder of a run that is not finished."""
     return out / f".{spec.id}"
 
 
-def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
+def prepare(out: Path, specs: Sequence[RunSpec | Trial]) -> None:
     """Make the folder of a study, and check that its runs can be kept there.
 
     Raises:
@@ -94,7 +94,7 @@ def prepare(out: Path, specs: Sequence[RunSpec]) -> None:
     check_places(out, specs)
 
 
-def check_places(out: Path, specs: Sequence[RunSpec]) -> None:
+def check_places(out: Path, specs: Sequence[RunSpec | Trial]) -> None:
     """Check that runs can be kept in a folder, if it exists.
 
     Raises:
@@ -121,7 +121,7 @@ def check_places(out: Path, specs: Sequence[RunSpec]) -> None:
             )
 
 
-def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
+def check(out: Path, specs: Sequence[RunSpec | Trial], backend: str) -> list[str]:
     """Check that results which exist may be used with new ones on a backend.
 
     Returns:
@@ -160,7 +160,7 @@ def check(out: Path, specs: Sequence[RunSpec], backend: str) -> list[str]:
     return problems
 
 
-def is_finished(out: Path, spec: RunSpec) -> bool:
+def is_finished(out: Path, spec: RunSpec | Trial) -> bool:
     """Whether a run has a whole result.
 
     Raises:
@@ -172,7 +172,7 @@ def is_finished(out: Path, spec: RunSpec) -> bool:
         return False
 
 
-def state_of(out: Path, spec: RunSpec) -> str:
+def state_of(out: Path, spec: RunSpec | Trial) -> str:
     """The state of a run: "finished", "begun" or "waiting".
 
     Raises:
@@ -213,6 +213,8 @@ def to_dict(result: Result) -> dict[str, Any]:
     """The fields except the spec, ready for JSON."""
     names = (field.name for field in dataclasses.fields(result))
     fields = {name: getattr(result, name) for name in names if name != "spec"}
+    if not fields["details"]:
+        del fields["details"]
     return fields | {name: nan_to_none(fields[name]) for name in _MEASURED}
 
 
@@ -237,7 +239,8 @@ def _read(folder):
     path = folder / "spec.json"
     fields = read_json(path)
     try:
-        spec = RunSpec.from_dict(fields)
+        is_trial = isinstance(fields, dict) and "tuning" in fields
+        spec = (Trial if is_trial else RunSpec).from_dict(fields)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
     if folder.name != spec.id:  # a copy would count as another seed
@@ -247,22 +250,25 @@ def _read(folder):
     if isinstance(fields, dict) and "centred" in fields:  # an earlier spelling
         fields["centered"] = fields.pop("centred")
     names = {field.name for field in dataclasses.fields(Result)} - {"spec"}
-    has_names = isinstance(fields, dict) and set(fields) == names
-    if not has_names or not is_whole(fields, spec.epochs):
+    has_names = isinstance(fields, dict) and set(fields) | {"details"} == names
+    if not has_names or not is_whole(fields, spec):
         raise ValueError(f"{path} is not the result of its spec")
     for name in _MEASURED:
         fields[name] = none_to_nan(fields[name])
-    confusion = np.asarray(fields["confusion"], dtype="float64")
-    accuracy = np.trace(confusion) / confusion.sum()
-    if abs(fields["metrics"]["accuracy"] - accuracy) > 1e-9:
-        raise ValueError(
-            f"{path} says an accuracy that is not that of its confusion matrix"
-        )
+    if isinstance(spec, RunSpec):
+        confusion = np.asarray(fields["confusion"], dtype="float64")
+        accuracy = np.trace(confusion) / confusion.sum()
+        if abs(fields["metrics"]["accuracy"] - accuracy) > 1e-9:
+            raise ValueError(
+                f"{path} says an accuracy that is not that of its confusion matrix"
+            )
     return Result(spec=spec, **fields)
 
 
-def read_all(out: Path) -> tuple[list[Result], list[str]]:
-    """Read every run of a study.
+def read_all(
+    out: Path, kind: type[RunSpec] | type[Trial] = RunSpec
+) -> tuple[list[Result], list[str]]:
+    """Read every run of a study, or every trial of `compare`.
 
     Returns:
         The results, in the order of their names, and a printable line for each
@@ -275,7 +281,11 @@ def read_all(out: Path) -> tuple[list[Result], list[str]]:
         if hidden or _ASIDE in folder.name or _is_report(folder):
             continue
         try:
-            found.append(read(folder))
+            result = read(folder)
+            if not isinstance(result.spec, kind):
+                other = "trial of compare" if kind is RunSpec else "run of a study"
+                raise ValueError(printable(f"{folder} is a {other}"))
+            found.append(result)
         except ValueError as error:
             problems.append(str(error))
         except OSError as error:

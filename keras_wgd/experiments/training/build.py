@@ -18,7 +18,7 @@ def build_model(spec: RunSpec, data: Dataset) -> keras.Model:
     `weight_decay * w` is added to the gradient of each weight `w`, as torch's
     optimizers do: that is the gradient of `weight_decay / 2 * w**2`.
     """
-    _set_random_seed(spec.seed)
+    set_random_seed(spec.seed)
     model = models.build(spec.model, data.image_shape, data.classes, stem=spec.stem)
     if spec.weight_decay:
         regularizer = keras.regularizers.L2(spec.weight_decay / 2)
@@ -27,7 +27,7 @@ def build_model(spec: RunSpec, data: Dataset) -> keras.Model:
     return model
 
 
-def _set_random_seed(seed):
+def set_random_seed(seed):
     """Set Keras's seed without importing TensorFlow, which Keras imports if it can.
 
     On another backend that costs each worker seconds and hundreds of megabytes, for a

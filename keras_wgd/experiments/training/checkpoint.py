@@ -12,9 +12,9 @@ import numpy as np
 from keras import ops
 
 from keras_wgd import archive, settings
-from keras_wgd.experiments.metrics import CURVES
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.validation import has_epochs
+from keras_wgd.experiments.trial import Trial
 from keras_wgd.files import (
     atomic,
     check_regular_file,
@@ -33,16 +33,16 @@ class Progress:
     """What a run has measured so far, an entry for each epoch.
 
     Attributes:
-        curves: By the names in `CURVES`.
+        curves: The measured values, by name.
         seconds: The time of each epoch's training.
-        norm_ratios: `||h|| / ||g||` of each epoch; empty in a plain run.
+        norm_ratios: `||h|| / ||g||` of each epoch; empty if it is not recorded.
+        wall_seconds: The time of all, building and evaluation included.
     """
 
-    curves: dict[str, list[float]] = dataclasses.field(
-        default_factory=lambda: {name: [] for name in CURVES}
-    )
+    curves: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     seconds: list[float] = dataclasses.field(default_factory=list)
     norm_ratios: list[float] = dataclasses.field(default_factory=list)
+    wall_seconds: float = 0.0
 
     @property
     def epochs(self) -> int:
@@ -53,9 +53,20 @@ class Progress:
         """The value of each curve after an epoch; the first epoch is 0."""
         return {name: curve[epoch] for name, curve in self.curves.items()}
 
+    def append(
+        self, values: dict[str, float], seconds: float, ratio: float | None
+    ) -> None:
+        """Add an epoch. A value that is not measured in every epoch is else NaN."""
+        for name in dict.fromkeys([*self.curves, *values]):
+            curve = self.curves.setdefault(name, [math.nan] * self.epochs)
+            curve.append(values.get(name, math.nan))
+        self.seconds.append(seconds)
+        if ratio is not None:
+            self.norm_ratios.append(ratio)
+
 
 def save(
-    folder: Path, spec: RunSpec, progress: Progress, variables: Sequence[Any]
+    folder: Path, run: RunSpec | Trial, progress: Progress, variables: Sequence[Any]
 ) -> None:
     """Write the state after an epoch, so that it can be read at any moment.
 
@@ -72,7 +83,7 @@ def save(
         np.savez(file, *arrays)
     backend = keras.backend.backend()
     fields = {
-        "spec": spec.to_dict(),
+        "spec": run.to_dict(),
         "backend": backend,
         "settings": settings.deciding(backend),
         "weights": weights.name,
@@ -84,7 +95,7 @@ def save(
             old.unlink(missing_ok=True)
 
 
-def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
+def restore(folder: Path, run: RunSpec | Trial, variables: Sequence[Any]) -> Progress:
     """Set the variables to the state of a run in its folder, if there is one.
 
     Returns:
@@ -95,7 +106,7 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
         (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables
     ]
     try:
-        progress, arrays = _read(folder, spec, kinds)
+        progress, arrays = _read(folder, run, kinds)
     except (
         *(AttributeError, FileNotFoundError, KeyError),
         *(OverflowError, TypeError, ValueError),
@@ -106,19 +117,19 @@ def restore(folder: Path, spec: RunSpec, variables: Sequence[Any]) -> Progress:
     return progress
 
 
-def _read(folder, spec, kinds):
+def _read(folder, run, kinds):
     fields = read_json(folder / PROGRESS)
     backend = keras.backend.backend()
-    expected = [spec, backend, settings.of_process(backend)]
-    begun = RunSpec.from_dict(fields["spec"])
+    expected = [run, backend, settings.of_process(backend)]
+    begun = type(run).from_dict(fields["spec"])
     if expected != [begun, fields["backend"], settings.of_record(fields)]:
         raise ValueError("the state is of another run")
     names = (field.name for field in dataclasses.fields(Progress))
     measured = {name: fields[name] for name in names}
-    epochs, wrapped = len(measured["seconds"]), spec.mean_over is not None
-    if epochs > spec.epochs or bool(measured["norm_ratios"]) is not wrapped:
+    epochs = len(measured["seconds"])
+    if epochs > run.epochs or bool(measured["norm_ratios"]) is not run.has_norm_ratios:
         raise ValueError("the state is not that of an epoch")
-    if not has_epochs(measured, epochs):
+    if not has_epochs(measured, run, epochs) or not measured["wall_seconds"] >= 0:
         raise ValueError("the state is damaged")
     weights = folder / Path(fields["weights"]).name  # never outside the folder
     check_regular_file(weights)

@@ -7,8 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_wgd.tasks.datasets.images import FileImages
-
 # Threads that make batches beside the training step.
 _WORKERS = 2
 
@@ -17,28 +15,24 @@ _MAX_WAITING = 3
 
 
 class Batches(keras.utils.PyDataset):
-    """Preprocessed images, batch by batch, with their labels or alone.
+    """Samples at given positions, batch by batch.
 
-    `positions` are those of the images among the stored ones, in order; `labels` are of
-    all stored images. The last batch may be smaller. Keras's own workers do not keep
-    the order: Keras takes a batch to build a model, starts again, and then first
+    `take` returns the samples at some positions, as `(x,)`, `(x, y)` or
+    `(x, y, sample_weight)`. The last batch may be smaller. Keras's own workers do not
+    keep the order: Keras takes a batch to build a model, starts again, and then first
     returns batches that its workers made before.
     """
 
     def __init__(
         self,
-        images: np.ndarray | FileImages,
-        preprocess: Callable[[np.ndarray], np.ndarray],
+        take: Callable[[np.ndarray], tuple],
         positions: np.ndarray,
         batch_size: int,
-        labels: np.ndarray | None = None,
     ):
         super().__init__(workers=1)
-        self.images = images
-        self.preprocess = preprocess
+        self.take = take
         self.positions = positions
         self.batch_size = batch_size
-        self.labels = labels
         self._threads = ThreadPoolExecutor(_WORKERS)
         self._ahead: dict[int, Future] = {}
         self._lock = threading.Lock()
@@ -56,6 +50,4 @@ class Batches(keras.utils.PyDataset):
 
     def _batch(self, index):
         start = index * self.batch_size
-        positions = self.positions[start : start + self.batch_size]
-        x = self.preprocess(self.images[positions])
-        return (x,) if self.labels is None else (x, self.labels[positions])
+        return self.take(self.positions[start : start + self.batch_size])

@@ -111,7 +111,11 @@ class Dataset:
             return inputs if labels is None else {**inputs, "y": labels[positions]}
         from keras_wgd.tasks.datasets.batches import Batches
 
-        return {"x": Batches(images, self.preprocess, positions, batch_size, labels)}
+        def take(positions):
+            x = self.preprocess(images[positions])
+            return (x,) if labels is None else (x, labels[positions])
+
+        return {"x": Batches(take, positions, batch_size)}
 
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """The training and the test images, not normalized, in memory: uint8."""

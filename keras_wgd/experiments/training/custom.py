@@ -1,0 +1,319 @@
+"""A trial of `compare`: the user's model, data and optimizers, trained with `fit`."""
+
+import contextlib
+import dataclasses
+import hashlib
+import inspect
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_wgd.choices import did_you_mean
+from keras_wgd.experiments.training.build import set_random_seed
+from keras_wgd.experiments.training.data import Data
+from keras_wgd.experiments.training.devices import OneDevice
+from keras_wgd.experiments.training.task import Record
+from keras_wgd.experiments.trial import Trial
+from keras_wgd.optimizers import inner
+from keras_wgd.optimizers.wgd import WGD
+
+# The share of the training data that the search for learning rates is validated on.
+HELD_OUT = 0.2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CustomTask:
+    """What the trials of a comparison have in common.
+
+    Attributes:
+        build_model: Returns a new model that is not compiled.
+        optimizers: For each arm a function that returns a new optimizer, a name, or
+            a config. The function may take the learning rate.
+        train: Training data, as `Data` takes them.
+        validation: Likewise, or `None`.
+        batch_size: Samples in each batch of arrays.
+        steps_per_epoch: As in `fit`.
+        compile: Keyword arguments of `compile` besides the optimizer.
+        fit: Further keyword arguments of `fit`.
+        callbacks: Returns new callbacks; `None` for none.
+        dtype_policy: Keras's dtype policy; `None` for the one in force.
+        monitor: The measured value that is compared.
+        mode: `"min"`, `"max"` or `"auto"`, as for Keras's callbacks.
+    """
+
+    build_model: Callable[[], keras.Model]
+    optimizers: Mapping[str, Any]
+    train: Any
+    validation: Any
+    batch_size: int
+    steps_per_epoch: int | None
+    compile: Mapping[str, Any]
+    fit: Mapping[str, Any]
+    callbacks: Callable[[], Any] | None
+    dtype_policy: Any
+    monitor: str
+    mode: str
+
+    @contextlib.contextmanager
+    def scope(self):
+        """The dtype policy of the trials."""
+        before = keras.config.dtype_policy()
+        if self.dtype_policy is not None:
+            keras.config.set_dtype_policy(self.dtype_policy)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def data(self, trial: Trial) -> Data:
+        """The data of a trial."""
+        data = Data(
+            self.train,
+            self.validation,
+            self.batch_size,
+            trial.seed,
+            self.steps_per_epoch,
+        )
+        return data.held_out(HELD_OUT, trial.seed) if trial.tuning else data
+
+    def start(self, run: Trial, devices: OneDevice) -> "CustomTraining":
+        """Build model and optimizer of a trial, and compile.
+
+        Raises:
+            ValueError: If the model or the optimizer is not new, or the model is
+                compiled.
+            RuntimeError: If WGD would center nothing.
+        """
+        return CustomTraining(self, run, devices)
+
+    def new_model(self, seed: int) -> keras.Model:
+        """A model with the weights of a seed."""
+        set_random_seed(seed)
+        model = self.build_model()
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                "build_model must return a keras.Model. "
+                f"Received: {type(model).__name__}"
+            )
+        if model.compiled:
+            raise ValueError(
+                "build_model must return a model that is not compiled: compare() "
+                "compiles it with each optimizer. Received: a compiled "
+                f"{type(model).__name__}"
+            )
+        _check_new(model)
+        return model
+
+    def new_optimizer(
+        self, arm: str, learning_rate: float | None = None
+    ) -> keras.optimizers.Optimizer:
+        """A new optimizer of an arm, with this learning rate or its own."""
+        made = self.optimizers[arm]
+        takes_rate = callable(made) and _needs_argument(made)
+        if takes_rate and learning_rate is None:
+            raise ValueError(
+                f"optimizers[{arm!r}] must be a function without arguments, or have "
+                "learning_rates. Received: a function that needs an argument"
+            )
+        if callable(made):
+            made = made(learning_rate) if takes_rate else made()
+        elif isinstance(made, str | dict):
+            made = inner.get(made)
+        if not isinstance(made, keras.optimizers.Optimizer):
+            raise ValueError(
+                f"optimizers[{arm!r}] must be a function that returns a new optimizer, "
+                f"a name or a config. Received: {type(made).__name__}"
+            )
+        parts = [made, getattr(made, "inner_optimizer", None)]
+        for part in parts:
+            if part is not None and part.built:
+                raise ValueError(
+                    f"optimizers[{arm!r}] must make a new optimizer in each call. "
+                    f"Received: {part.name}, which has been used"
+                )
+        if learning_rate is not None and not takes_rate:
+            made.learning_rate = learning_rate
+        return made
+
+
+class CustomTraining:
+    """A `task.Training` by one call of `fit`."""
+
+    def __init__(self, task: CustomTask, trial: Trial, devices: OneDevice):
+        self._task, self._trial = task, trial
+        self._data = task.data(trial)
+        self._callbacks = keras.tree.flatten(task.callbacks()) if task.callbacks else []
+        with devices.scope():
+            model = task.new_model(trial.seed)
+            self._replicas = devices.spread(model)
+            optimizer = task.new_optimizer(trial.arm, trial.learning_rate)
+            self._replicas.compile(optimizer, **_copies(task.compile))
+            optimizer = self._replicas.optimizer  # scaled, with mixed_float16
+            # What callbacks keep, and where other data are, cannot be set back.
+            self.resumable = self._data.ordered and not self._callbacks
+            if self.resumable:
+                if not model.built:
+                    model(self._data.sample())
+                optimizer.build(model.trainable_variables)
+        self._model, self._optimizer = model, optimizer
+        self._initial_weights = digest_of(model) if self.resumable else ""
+        self._best = ""
+
+    @property
+    def variables(self) -> Sequence[Any]:
+        """The variables of model and optimizer."""
+        return [*self._model.variables, *self._optimizer.variables]
+
+    @property
+    def centered(self) -> int:
+        """The number of variables that are centered."""
+        wgd = _wgd(self._optimizer)
+        return 0 if wgd is None else len(wgd.whitened_variables)
+
+    def fit(self, first: int, record: Record) -> None:
+        """Call `fit` for the epochs from `first` on."""
+        self._replicas.fit(
+            **self._data.training(),
+            **self._data.validation(),
+            **self._task.fit,
+            initial_epoch=first,
+            epochs=self._trial.epochs,
+            callbacks=[*self._callbacks, _Recorder(self, self._data, record)],
+            verbose=0,
+        )
+
+    def begin(self) -> None:
+        """Note what holds before the first step, when all variables are there."""
+        self._initial_weights = self._initial_weights or digest_of(self._model)
+        if not self._optimizer.built:
+            self._optimizer.build(self._model.trainable_variables)
+        if _wgd(self._optimizer) is not None and not self.centered:
+            raise RuntimeError(
+                f"optimizers[{self._trial.arm!r}] is WGD, and the model has no "
+                "convolution kernel that it centers"
+            )
+
+    def check(self, values: Mapping[str, float]) -> None:
+        """Check after an epoch that the monitor is there and has a direction."""
+        task = self._task
+        if task.monitor not in values:
+            raise ValueError(
+                f"monitor must be one of {', '.join(values)}. "
+                f"Received: {task.monitor!r}{did_you_mean(task.monitor, values)}"
+            )
+        # Keras's own rule.
+        stopping = keras.callbacks.EarlyStopping(task.monitor, mode=task.mode)
+        stopping.set_model(self._model)
+        try:
+            stopping._set_monitor_op()
+        except ValueError:
+            raise ValueError(
+                f"mode must be 'min' or 'max', because Keras does not know which is "
+                f"better for {task.monitor!r}. Received: 'auto'"
+            ) from None
+        self._best = "max" if stopping.monitor_op is ops.greater else "min"
+
+    def measurements(self) -> dict[str, Any]:
+        """What `Result` has besides curves and times."""
+        details = {
+            "steps": int(ops.convert_to_numpy(self._optimizer.iterations)),
+            "initial_weights": self._initial_weights,
+            "best": self._best,
+        }
+        return {"metrics": {}, "confusion": [], "details": details}
+
+    def save(self, path: Path) -> None:
+        """Save the trained model."""
+        self._model.save(path)
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Orders the data of each epoch, and records what it has measured."""
+
+    def __init__(self, training: CustomTraining, data: Data, record: Record):
+        super().__init__()
+        self._training, self._data, self._record = training, data, record
+        self._start = 0.0
+
+    def on_train_begin(self, logs=None):
+        self._training.begin()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._data.begin(epoch)
+        self._start = time.perf_counter()
+
+    # The time of the validation is no part of the training.
+
+    def on_test_begin(self, logs=None):
+        self._start -= time.perf_counter()
+
+    def on_test_end(self, logs=None):
+        self._start += time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._start
+        values = {
+            name: float(value)
+            for name, value in (logs or {}).items()
+            if np.ndim(value) == 0
+        }
+        self._training.check(values)
+        self._record(values, seconds, None)
+
+
+def digest_of(model: keras.Model) -> str:
+    """A digest of all weights of a model, in their order."""
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        array = np.ascontiguousarray(ops.convert_to_numpy(variable))
+        digest.update(f"{array.shape} {variable.dtype};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _wgd(optimizer: keras.optimizers.Optimizer) -> WGD | None:
+    """The WGD of an optimizer, under a loss scale or not."""
+    parts = (optimizer, getattr(optimizer, "inner_optimizer", None))
+    return next((part for part in parts if isinstance(part, WGD)), None)
+
+
+def _copies(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with new metrics and losses, which have variables of a model."""
+
+    def copy(value):
+        if isinstance(value, keras.Metric | keras.Loss):
+            return type(value).from_config(value.get_config())
+        return value
+
+    return {
+        name: keras.tree.map_structure(copy, value) for name, value in arguments.items()
+    }
+
+
+def _needs_argument(function: Callable) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # a builtin
+        return False
+    return False
+
+
+# Models that earlier trials have trained.
+_models: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
+
+
+def _check_new(model: keras.Model) -> None:
+    if model in _models:
+        raise ValueError(
+            "build_model must return a new model in each call. Received: the "
+            f"{type(model).__name__} of an earlier call"
+        )
+    _models.add(model)
