@@ -24,7 +24,7 @@ class Overrides:
     """Arguments of `compare` by their names, which a task file may define too."""
 
     epochs: int | None = field(None, help="Passes over the training data.")
-    batch_size: int | None = field(None, help="Examples in a step.")
+    batch_size: int | None = field(None, help="Samples in a step.")
     seeds: int | None = field(
         None, help="The most seeds; every optimizer trains with each."
     )
