@@ -38,10 +38,13 @@ def from_fields(
         text = info.help
         if not all(choice in text for choice in info.choices):
             text += f" One of {', '.join(info.choices)}."
+        flags = [info.flag] if info.flag else []
+        if of_values is bool:
+            flags = [f"--{name.replace('_', '-')}"]
         option = one_of(
             info.choices,
             text,
-            *([f"--{name.replace('_', '-')}"] if of_values is bool else []),
+            *flags,
             show_default=shown(name) or False,
             rich_help_panel=panel,
             metavar=info.metavar,
@@ -52,7 +55,9 @@ def from_fields(
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=Annotated[of_values | None, option],
+                annotation=Annotated[
+                    (list[str] if info.flag else of_values) | None, option
+                ],
                 default=inspect.Parameter.empty if name in required else None,
             )
         )
@@ -85,8 +90,11 @@ def given(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     known = described(kind)
     found = {n: v for n, v in values.items() if n in known and v is not None}
     for name, value in found.items():
-        if choices := info_of(known[name]).choices:
-            check_choice(name, value, choices)
+        info = info_of(known[name])
+        if info.choices and not info.open:
+            check_choice(name, value, info.choices)
+        if info.flag:
+            found[name] = ",".join(value)
     return found
 
 

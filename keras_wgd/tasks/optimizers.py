@@ -19,12 +19,12 @@ _BOOLS = {"true": True, "false": False}
 
 def make(
     name: str,
-    settings: Mapping[str, Any],
+    chosen: Mapping[str, Any],
     mean_over: MeanOver | None = None,
     placement: Placement = "gradient",
 ) -> keras.optimizers.Optimizer:
     """An optimizer of Keras, or RAdam, with arguments; in WGD if there is a mean."""
-    optimizer = inner.named()[name](**settings)
+    optimizer = inner.named()[name](**chosen)
     return optimizer if mean_over is None else WGD(optimizer, mean_over, placement)
 
 
@@ -41,11 +41,8 @@ def arms(
     one of them, or of `all_names`.
     """
     made: Arms = {}
-    all_names = all_names or names
-    for name in all_names:
-        check_choice("optimizer", name, inner.named())
     for name in names:
-        chosen = _settings(name, all_names, texts)
+        chosen = settings(name, texts, all_names or names)
         for mean in (None, *means):
             arm = name if mean is None else f"{name}-{mean}"
             made[arm] = functools.partial(
@@ -54,8 +51,13 @@ def arms(
     return made
 
 
-def _settings(name: str, names: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
+def settings(
+    name: str, texts: Sequence[str], all_names: Sequence[str] = ()
+) -> dict[str, Any]:
     """The arguments of one optimizer. Each has the type of its default."""
+    names = all_names or [name]
+    for each in names:
+        check_choice("optimizer", each, inner.named())
     known = {
         parameter.name: parameter.default
         for parameter in inspect.signature(inner.named()[name]).parameters.values()
