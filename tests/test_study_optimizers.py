@@ -33,7 +33,7 @@ def built(**fields):
 
 def test_optimizer_of_keras():
     made = built(optimizer="lion", learning_rate=0.02)
-    expected = keras.optimizers.Lion(learning_rate=0.02)
+    expected = keras.optimizers.Lion(learning_rate=0.02, name=made.name)
     assert type(made) is type(expected)
     assert made.get_config() == expected.get_config()
     wrapped = built(optimizer="lion", learning_rate=0.02, mean_over="fan_in")
