@@ -28,6 +28,19 @@ ARMS = (1, 2, 4)
 EFFECTS = (0.5, 0.8, 1.3, 2.3)
 MARGINS = (0.5, 1.0, 2.0, 3.0)
 
+# How the values of trials may be distributed; all arms alike.
+SHAPES = {
+    "normal": lambda generator, size: generator.normal(size=size),
+    "normal, rounded to whole standard deviations": (
+        lambda generator, size: generator.normal(size=size).round()
+    ),
+    "uniform": lambda generator, size: generator.uniform(size=size),
+    "log-normal": lambda generator, size: generator.lognormal(size=size),
+    "normal, but one in ten diverges": lambda generator, size: np.where(
+        generator.random(size) < 0.1, -20.0, generator.normal(size=size)
+    ),
+}
+
 UNDECIDED, BETTER, WORSE, EQUIVALENT = range(4)
 DECISIONS = ("undecided", "better", "worse", "equivalent")
 
@@ -103,6 +116,13 @@ def parts(studies: int) -> dict[str, str]:
         "power": _grid(
             ("true difference", by_design[0], "pairs, on average", by_design[1]), power
         ),
+        "shapes": _grid(
+            ("values of the trials", "one arm", "four arms"),
+            [
+                (name, *(_shape_errors(shape, arms, studies) for arms in (1, 4)))
+                for name, shape in SHAPES.items()
+            ],
+        ),
         "misuse": _grid(
             ("what is done", "called better or worse"), list(_misuse(studies).items())
         ),
@@ -115,6 +135,14 @@ def _errors(arms, studies):
     for design in DESIGNS:
         decision, _ = decide(gains, design)
         yield _percent((decision != UNDECIDED).any(axis=0))
+
+
+def _shape_errors(shape, arms, studies):
+    """How often any of some arms that equal the baseline is called."""
+    values = shape(np.random.default_rng(0), (arms + 1, studies, 10))
+    with np.errstate(all="ignore"):  # differences that are all the same
+        decision, _ = decide(values[1:] - values[0], LOOKS)
+    return _percent((decision != UNDECIDED).any(axis=0))
 
 
 def _equivalent(margin, studies):

@@ -43,7 +43,7 @@ def judged(gains, design, margin):
 
 @pytest.mark.parametrize("effects", [[0.0], [0.9], [0.0, 1.2], [0.2, 0.9, -1.3, 0.0]])
 def test_simulated_decisions_are_those_of_judge(script, effects):
-    studies = 100
+    studies = 60
     gains = script.differences(effects, studies, seed=1)
     counts = defaultdict(int)
     for design in script.DESIGNS:

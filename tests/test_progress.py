@@ -12,7 +12,7 @@ from rich.console import Console
 from support import small_study
 
 from keras_wgd import cli
-from keras_wgd.cli.progress import Bar, is_live
+from keras_wgd.progress import Bar, is_live
 from keras_wgd.tasks import models
 
 pytestmark = pytest.mark.any_backend

@@ -200,7 +200,7 @@ def test_decisions_are_made_at_the_looks_alone(design):
         assert judgment.gain == pytest.approx(np.mean(row[:pairs]))
         assert judgment.decision == "undecided"
     before, at, after = (judge({"a": clear[:n]}, design)["a"] for n in (3, 4, 5))
-    assert (before.look, before.p) == (0, 1.0)
+    assert (before.look, before.p) == (0, None)
     assert (at.decision, at.look, at.pairs) == ("better", 4, 4)
     assert (after.decision, after.look, after.pairs) == ("better", 4, 5)
     assert after.p == at.p

@@ -172,6 +172,7 @@ def test_arms_with_fewer_pairs():
     assert analysis.differences == {"wgd": pytest.approx([0.1, 0.1])}
     assert analysis.verdicts == {"wgd": "undecided", "lion": "undecided"}
     assert analysis.table["n"].to_list() == [5, 2, 0]
+    assert analysis.table["p"].to_list() == [None] * 3  # before the first look
     assert analysis.running["arm"].to_list() == ["wgd"]
     assert analysis.secondary["pairs"].to_list() == [2] * 3 + [0] * 3
 

@@ -61,6 +61,7 @@ def test_each_epoch_has_every_sample_once_and_keeps_parts_together(limit):
         inputs, targets, weights = keras.tree.map_structure(
             lambda *leaves: np.concatenate(leaves), *batches
         )
+        assert isinstance(inputs["b"], tuple)  # TensorFlow stacks the arrays of a list
         rows = np.searchsorted(np.sort(x[:, 0]), inputs["b"][0])
         rows = np.argsort(x[:, 0])[rows]
         np.testing.assert_array_equal(np.sort(rows), np.arange(23))
@@ -114,6 +115,8 @@ def test_fit_on_epochs_equals_gradient_descent_by_hand(dtype, limit):
     y = x.sum(1) + 1
     train = tuple(a.astype(dtype) for a in (x, y[:, None], weight))
     data = Data(train, train, batch_size=5, seed=3)
+    for part in batches_of(data.epoch(0))[0]:
+        assert part.dtype == "float32"
     model = linear_model()
     expected = []
     for number in range(2):

@@ -19,9 +19,9 @@ from keras_wgd.cli.options import (
     one_of,
     user_errors,
 )
-from keras_wgd.cli.progress import Bar
 from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.optimizers.means import MEANS, PLACEMENTS
+from keras_wgd.progress import Bar
 
 # The step of nadam is that of adam, but for some scalars.
 _USUAL = ("sgdm", "adam", "radam")

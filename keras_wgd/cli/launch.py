@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from keras_wgd.cli import display
-from keras_wgd.cli.progress import Bar
 from keras_wgd.experiments.launch import cluster, runner
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.progress import Bar
 
 
 def make_runs(

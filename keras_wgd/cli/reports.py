@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_wgd.cli import display, progress
+from keras_wgd import progress
+from keras_wgd.cli import display
 from keras_wgd.cli.options import Json, UserError, folder, folder_option, user_errors
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.store import collection

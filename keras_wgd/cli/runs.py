@@ -11,13 +11,13 @@ from rich.console import Console
 
 from keras_wgd.cli import display, fields, options
 from keras_wgd.cli.options import UserError, user_errors
-from keras_wgd.cli.progress import Bar
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.launch import events, processes
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import NAMED, RunSpec
 from keras_wgd.experiments.store import claim, results
 from keras_wgd.experiments.training import inputs, tensorboard
+from keras_wgd.progress import Bar
 
 DEFAULTS = {"model": "resnet8", "optimizer": "radam"}
 

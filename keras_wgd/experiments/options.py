@@ -17,6 +17,7 @@ class Options:
     Attributes:
         gpus: The GPUs that the processes of a study share, as `gpus.visible` names
             them; if empty, the backend chooses.
+        task: The file with the task of trials, which this program has written.
     """
 
     data_dir: str | None = field(
@@ -35,3 +36,4 @@ class Options:
         "default.",
     )
     gpus: tuple[str, ...] = ()
+    task: str | None = None

@@ -115,7 +115,7 @@ def verdict(
     ]
     if found.decision == "equivalent" and question.margin is not None:
         facts.append(f"within the margin of {unit.size(question.margin)}")
-    elif found.look:
+    elif found.p is not None:
         facts.append(f"p {p_text(found.p)}")
     return f"{start}: {', '.join(facts)}."
 

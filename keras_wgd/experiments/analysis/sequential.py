@@ -140,7 +140,8 @@ class Judgment:
         low: Lower end of the interval of the gain, adjusted for looks and arms; `None`
             where the differences do not vary.
         high: Upper end.
-        p: The two-sided p value, adjusted for looks and arms.
+        p: The two-sided p value, adjusted for looks and arms; `None` before the first
+            look.
     """
 
     decision: Decision
@@ -150,7 +151,7 @@ class Judgment:
     std: float | None
     low: float | None
     high: float | None
-    p: float
+    p: float | None
 
 
 def judge(
@@ -199,6 +200,7 @@ def judge(
     for arm, row in rows.items():
         if not len(row):
             continue
+        look = max(_reached(row, design), default=0)
         low, high = _interval(row, level)
         decision: Decision = "undecided"
         if adjusted[arm] <= error_rate:
@@ -212,12 +214,12 @@ def judge(
         judgments[arm] = Judgment(
             decision=decision,
             pairs=len(row),
-            look=max(_reached(row, design), default=0),
+            look=look,
             gain=float(row.mean()),
             std=float(row.std(ddof=1)) if len(row) > 1 else None,
             low=low,
             high=high,
-            p=adjusted[arm],
+            p=adjusted[arm] if look else None,
         )
     return judgments
 

@@ -27,8 +27,9 @@ __all__ = ["MEASURES", "POWER", "Question", "TrialAnalysis", "choose_rates"]
 # What is compared: the mean over the tail, and beside it the last and the best epoch.
 MEASURES = {"tail": "value", "last": "last", "best": "best"}
 POWER = 0.8
-# Longer designs than this are not simulated for a price.
-_LONGEST = 30
+# A price beyond the last look is that of a study of up to twice as many pairs; the
+# nominal level falls slowly after that.
+_LONGEST = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,7 +275,9 @@ class TrialAnalysis:
         design, share = self.question.design, self.question.share
         needed = pairs_needed(gain, std, design.nominal_level(share))
         if needed and needed > design.looks[-1] and len(design.looks) > 1:
-            longer = Design.of(min(needed, _LONGEST))  # has a lower nominal level
+            longer = Design.of(
+                max(design.looks[-1], min(2 * design.looks[-1], _LONGEST))
+            )
             needed = pairs_needed(gain, std, longer.nominal_level(share))
         if needed is None:
             return None

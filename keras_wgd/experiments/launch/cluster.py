@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_wgd import settings
 from keras_wgd.experiments.launch.events import Event, failure
@@ -15,6 +16,7 @@ from keras_wgd.experiments.launch.worker import make_and_send, prepare_libraries
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
+from keras_wgd.experiments.trial import Trial
 
 LOCAL = "local"
 # The number of times that a run is made again after its worker has died.
@@ -53,10 +55,11 @@ def check(address: str) -> None:
 
 def run_all(
     out: Path,
-    specs: list[RunSpec],
+    specs: Sequence[RunSpec] | Sequence[Trial],
     jobs: int,
     address: str = LOCAL,
     options: Options = Options(),
+    task: Any = None,
 ) -> Generator[Event, None, None]:
     """Make each run as a task of a Ray cluster, and yield what happens.
 
@@ -95,13 +98,14 @@ def run_all(
         try:
             events = Queue(actor_options={"num_cpus": 0})
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
-            task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
+            run = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_run)
+            carried = ray.put(task)
             if options.data_dir is not None:
                 folder = os.path.abspath(options.data_dir)
                 options = dataclasses.replace(options, data_dir=folder)
             wanted = settings.of_process(backend)
             tasks = {
-                task.remote(events, out.absolute(), spec, options, wanted): spec
+                run.remote(events, out.absolute(), spec, options, wanted, carried): spec
                 for spec in specs
             }
             yield from _follow(ray, events, tasks, out)
@@ -111,7 +115,7 @@ def run_all(
 
 def _follow(ray, events, tasks, out) -> Iterator[Event]:
     pending = list(tasks)
-    ended: set[RunSpec] = set()
+    ended: set[RunSpec | Trial] = set()
     while pending:
         done, pending = ray.wait(pending, num_returns=1, timeout=0.2)
         received = events.get_nowait_batch(events.qsize())
@@ -133,7 +137,12 @@ def _follow(ray, events, tasks, out) -> Iterator[Event]:
 
 
 def _run(
-    events, out: Path, spec: RunSpec, options: Options, wanted: dict[str, str]
+    events,
+    out: Path,
+    spec: RunSpec | Trial,
+    options: Options,
+    wanted: dict[str, str],
+    task: Any = None,
 ) -> results.Result:
     here = settings.of_process(os.environ.get("KERAS_BACKEND", ""))
     difference = settings.difference(wanted, here)
@@ -141,4 +150,4 @@ def _run(
         raise ValueError(f"{socket.gethostname()} has other settings: {difference}")
     out.mkdir(parents=True, exist_ok=True)
     prepare_libraries(threads=1)
-    return make_and_send(events.put, out, spec, options)
+    return make_and_send(events.put, out, spec, options, task)

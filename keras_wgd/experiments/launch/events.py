@@ -4,6 +4,7 @@ import errno
 from typing import Any, Literal, NamedTuple
 
 from keras_wgd.experiments.spec import RunSpec
+from keras_wgd.experiments.trial import Trial
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -28,18 +29,20 @@ class Event(NamedTuple):
             the reason.
         spec: The run.
         detail: As the kind says.
+        error: That of a failed run of this process.
     """
 
     kind: Literal["start", "epoch", "restore", "finish", "fail"]
-    spec: RunSpec
+    spec: Any  # a RunSpec or a Trial
     detail: Any = None
+    error: BaseException | None = None
 
 
 class Failed(Exception):
     """The text of an error of a run, because the error itself may not be sent."""
 
 
-def failure(spec: RunSpec, error: BaseException) -> Event:
+def failure(spec: RunSpec | Trial, error: BaseException) -> Event:
     """The event of a run that has raised an error.
 
     Raises:

@@ -1,6 +1,7 @@
 """Many runs in worker processes of this machine."""
 
 import concurrent.futures as futures
+import contextlib
 import errno
 import itertools
 import multiprocessing
@@ -8,7 +9,8 @@ import os
 import queue
 import stat
 import sys
-from collections.abc import Generator, Iterator
+import types
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from keras_wgd.experiments.launch.worker import init_worker, make_and_send
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
+from keras_wgd.experiments.trial import Trial
 
 # In the folder of the study: the output of the workers' libraries.
 LOG = ".workers.log"
@@ -31,7 +34,10 @@ def split(out: Path, specs: list[RunSpec]) -> tuple[list[RunSpec], list[RunSpec]
 
 
 def run_all(
-    out: Path, specs: list[RunSpec], jobs: int, options: Options = Options()
+    out: Path,
+    specs: Sequence[RunSpec] | Sequence[Trial],
+    jobs: int,
+    options: Options = Options(),
 ) -> Generator[Event, None, None]:
     """Make runs, several at a time, and yield what happens.
 
@@ -49,10 +55,11 @@ def run_all(
         OSError: If the disk is full, or no worker can start. All runs stop.
     """
     os.close(_open_log(out))
-    waiting, suspects = list(specs), list[RunSpec]()
+    waiting: list[RunSpec | Trial] = list(specs)
+    suspects: list[RunSpec | Trial] = []
     while waiting:
         batch = suspects[:1] or list(waiting)
-        in_progress: set[RunSpec] = set()
+        in_progress: set[RunSpec | Trial] = set()
         silent = True
         for event in _run_pool(out, batch, jobs, options):
             silent = False
@@ -89,9 +96,10 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
         (events, jobs, str(out), options.gpus and places),
     )
     try:
-        yield from _follow(
-            events, {pool.submit(_run, out, spec, options): spec for spec in specs}
-        )
+        # The functions of a task are sent by value: no worker runs the user's script.
+        with _without_main() if options.task else contextlib.nullcontext():
+            tasks = {pool.submit(_run, out, spec, options): spec for spec in specs}
+        yield from _follow(events, tasks)
     finally:
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
@@ -103,7 +111,7 @@ def _run_pool(out, specs, jobs, options) -> Iterator[Event]:
 def _follow(events, tasks) -> Iterator[Event]:
     """The events of the workers, and the end of each task, until a worker is killed."""
     pending = set(tasks)
-    ended: set[RunSpec] = set()
+    ended: set[RunSpec | Trial] = set()
     while pending:
         done, pending = futures.wait(pending, timeout=0.1)
         # Ends do not come through the queue, and may overtake earlier events.
@@ -126,6 +134,17 @@ def _drain(events) -> Iterator[Event]:
             yield events.get_nowait()
         except queue.Empty:
             return
+
+
+@contextlib.contextmanager
+def _without_main():
+    """Workers that start now do not import the main module of this program."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 # The queue of a worker process.
@@ -160,5 +179,5 @@ def _open_log(out):
     return log
 
 
-def _run(out: Path, spec: RunSpec, options: Options) -> results.Result:
+def _run(out: Path, spec: RunSpec | Trial, options: Options) -> results.Result:
     return make_and_send(_events.put, out, spec, options)

@@ -1,5 +1,6 @@
 """A process that makes runs: how it starts, and the events that it sends."""
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from keras_wgd.experiments.launch.events import Event, Failed, format_error
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.results import Result
+from keras_wgd.experiments.trial import Trial
 
 
 def init_worker(processes: int) -> None:
@@ -66,8 +68,19 @@ def prepare_libraries(threads: int) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@functools.cache
+def _load(path):
+    import cloudpickle
+
+    return cloudpickle.loads(Path(path).read_bytes())
+
+
 def make_and_send(
-    send: Callable[[Event], Any], out: Path, spec: RunSpec, options: Options
+    send: Callable[[Event], Any],
+    out: Path,
+    spec: RunSpec | Trial,
+    options: Options,
+    task: Any = None,
 ) -> Result:
     """Make one run in a prepared process, and send its start and its epochs.
 
@@ -82,7 +95,9 @@ def make_and_send(
 
     send(Event("start", spec, os.getpid()))
     try:
-        return make(out, spec, options, on_epoch)
+        if options.task is not None:
+            task = _load(options.task)
+        return make(out, spec, options, on_epoch, task=task)
     except OSError:
         raise
     except Exception as error:

@@ -1,0 +1,249 @@
+"""The trials of a comparison, pair by pair, until it is decided or paid for."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_wgd.experiments.analysis.sequential import Design
+from keras_wgd.experiments.analysis.trials import (
+    Question,
+    TrialAnalysis,
+    choose_rates,
+)
+from keras_wgd.experiments.launch.events import Event
+from keras_wgd.experiments.store import results
+from keras_wgd.experiments.store.results import Result
+from keras_wgd.experiments.trial import Trial
+
+# Tuning trials have seeds that no other trial has.
+_TUNING_SEEDS = 2**31
+
+# Makes trials, and says what happens to them.
+Launch = Callable[[list[Trial]], Iterator[Event]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a comparison may do. It is fixed before the first trial.
+
+    Attributes:
+        arms: The names of the optimizers; the first is the baseline.
+        seeds: The seeds, in the order in which pairs are made.
+        epochs: The most epochs of a trial.
+        monitor: The curve that is compared.
+        tail: The share of the epochs that it is averaged over.
+        margin: The smallest difference that matters; `None` for no such test.
+        sequential: Whether the comparison may end before the last seed.
+        budget: Seconds after which no further pair begins; `None` for no limit.
+        learning_rates: The grid of each arm; empty for the optimizers' own rates.
+        tuning_seeds: The number of trials of each rate.
+        jobs: Trials at a time.
+    """
+
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    epochs: int
+    monitor: str
+    tail: float
+    margin: float | None
+    sequential: bool
+    budget: float | None
+    learning_rates: Mapping[str, Sequence[float]]
+    tuning_seeds: int
+    jobs: int
+
+    @property
+    def design(self) -> Design:
+        """The looks."""
+        return Design.of(len(self.seeds), self.sequential)
+
+    def question(self, best: Any) -> Question:
+        """What is asked, when it is known whether the monitor is the better high."""
+        return Question(
+            arms=self.arms,
+            monitor=self.monitor,
+            best=best,
+            tail=self.tail,
+            design=self.design,
+            margin=self.margin,
+        )
+
+
+@dataclasses.dataclass
+class Outcome:
+    """The trials of a comparison, and how it ended.
+
+    Attributes:
+        results: Those that are finished, of the search for rates too.
+        rates: The learning rate of each arm that has a grid.
+        failures: The reason why an arm has no further trials.
+        warnings: What the reader of the verdict should know.
+        stopped: Why it ended: `"decided"`, `"seeds"` (all are used), `"budget"` or
+            `"interrupted"`.
+    """
+
+    results: list[Result]
+    rates: dict[str, float] = dataclasses.field(default_factory=dict)
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    stopped: str = "seeds"
+
+
+class Comparison:
+    """Makes the trials of a plan that are not in a folder yet.
+
+    Args:
+        plan: The plan.
+        out: The folder.
+        launch: Makes trials.
+        on_event: Called with each event, and with the analysis after each pair.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        out: Path,
+        launch: Launch,
+        on_event: Callable[[Event], None],
+        on_pair: Callable[[TrialAnalysis], None],
+    ):
+        self._plan, self._out, self._launch = plan, out, launch
+        self._on_event, self._on_pair = on_event, on_pair
+        self._found: dict[Trial, Result] = {}
+        self.outcome = Outcome(results=[])
+
+    def run(self) -> Outcome:
+        """Make pairs until every arm is decided, or seeds or budget are used up.
+
+        Raises:
+            ValueError: If a trial of the baseline fails, if two arms of a seed do not
+                start from the same weights, or if the budget is too small.
+        """
+        try:
+            self._tune()
+            self.outcome.stopped = self._compare()
+        except KeyboardInterrupt:
+            self.outcome.stopped = "interrupted"
+        self.outcome.results = list(self._found.values())
+        return self.outcome
+
+    def analysis(self) -> TrialAnalysis:
+        """The analysis of the trials so far, of which there must be one."""
+        best = next(iter(self._found.values())).details["best"]
+        return TrialAnalysis(self._plan.question(best), list(self._found.values()))
+
+    def _tune(self):
+        plan = self._plan
+        trials = [
+            self._trial(arm, _TUNING_SEEDS + number, rate, tuning=True)
+            for number in range(plan.tuning_seeds)
+            for arm in plan.arms
+            for rate in plan.learning_rates.get(arm, ())
+        ]
+        if not trials:
+            return
+        self._make(trials)
+        found = [self._found[trial] for trial in trials if trial in self._found]
+        if found:
+            question = plan.question(found[0].details["best"])
+            self.outcome.rates, warnings = choose_rates(found, question)
+            self.outcome.warnings += warnings
+        for arm in plan.learning_rates:
+            if arm not in self.outcome.rates:
+                self._drop(arm, "every trial of its learning rates failed")
+
+    def _compare(self):
+        plan = self._plan
+        active = [arm for arm in plan.arms[1:] if arm not in self.outcome.failures]
+        made, first = 0, plan.design.looks[0]
+        for look in plan.design.looks:
+            while made < look:
+                # Pairs between two looks decide nothing.
+                if not self._affordable(look - made if made >= first else 1):
+                    return "budget"
+                # As many pairs at a time as there are jobs for.
+                size = max(1, plan.jobs // (1 + len(active)))
+                seeds = plan.seeds[made : min(look, made + size)]
+                self._make(
+                    [
+                        self._trial(arm, seed, self.outcome.rates.get(arm))
+                        for seed in seeds
+                        for arm in (plan.arms[0], *active)
+                    ]
+                )
+                made += len(seeds)
+                active = [arm for arm in active if arm not in self.outcome.failures]
+                if not active:
+                    return "decided"
+                self._on_pair(self.analysis())
+            verdicts = self.analysis().verdicts
+            active = [arm for arm in active if verdicts[arm] == "undecided"]
+            if not active and plan.sequential:
+                return "decided"
+        return "seeds"
+
+    def _trial(self, arm, seed, rate, tuning=False):
+        epochs = self._plan.epochs
+        return Trial(
+            arm=arm, seed=seed, epochs=epochs, learning_rate=rate, tuning=tuning
+        )
+
+    def _affordable(self, more):
+        """Whether so many more pairs fit into the budget."""
+        budget = self._plan.budget
+        if budget is None:
+            return True
+        pairs = len({trial.seed for trial in self._found if not trial.tuning})
+        own = [found for trial, found in self._found.items() if not trial.tuning]
+        spent = self._seconds(self._found.values())
+        return not pairs or spent + more * self._seconds(own) / pairs <= budget
+
+    def _seconds(self, found):
+        return sum(result.details["wall_seconds"] for result in found) / self._plan.jobs
+
+    def _make(self, trials):
+        """Make trials, or read those that are finished."""
+        waiting = []
+        for trial in trials:
+            try:
+                self._keep(results.read(results.path_of(self._out, trial)))
+            except ValueError:
+                waiting.append(trial)
+        if waiting:
+            for event in self._launch(waiting):
+                self._on_event(event)
+                if event.kind == "finish":
+                    self._keep(event.detail)
+                if event.kind == "fail":
+                    self._fail(event)
+
+    def _keep(self, result):
+        trial = result.spec
+        weights = result.details["initial_weights"]
+        for other, found in self._found.items():
+            same_start = other.seed == trial.seed and other.tuning == trial.tuning
+            if same_start and found.details["initial_weights"] != weights:
+                raise ValueError(
+                    "build_model must make the same weights again after "
+                    "keras.utils.set_random_seed, so that the arms of a seed start "
+                    f"equal. Received: other weights for {trial.arm!r} than for "
+                    f"{other.arm!r} with seed {trial.seed}"
+                )
+        self._found[trial] = result
+
+    def _fail(self, event):
+        trial = event.spec
+        if trial.tuning:
+            self.outcome.warnings.append(
+                f"{trial.arm} failed with the learning rate {trial.learning_rate:g}: "
+                f"{event.detail}"
+            )
+        else:
+            self._drop(trial.arm, event.detail, event.error)
+
+    def _drop(self, arm, reason, error=None):
+        """Leave an arm out. Without the baseline there is no comparison."""
+        if arm == self._plan.arms[0]:
+            raise ValueError(f"the baseline {arm!r} failed: {reason}") from error
+        self.outcome.failures.setdefault(arm, reason)

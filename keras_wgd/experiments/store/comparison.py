@@ -1,0 +1,91 @@
+"""The record of a comparison in its folder: its task, and what it asks."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from keras_wgd.files import printable, read_json, write_json
+
+NAME = "comparison.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What must be the same when a comparison goes on.
+
+    Attributes:
+        task: What decides the results of the trials, as text by name.
+        question: Monitor, tail, margin and looks, which are named before the trials.
+        seeds: The seeds. Further ones may be added.
+    """
+
+    task: dict[str, str]
+    question: dict[str, Any]
+    seeds: list[int]
+
+
+def check(out: Path, record: Record) -> bool:
+    """Check that a folder, which need not exist, has no other comparison.
+
+    Returns:
+        Whether it has this one, with fewer seeds.
+
+    Raises:
+        ValueError: If it has another one. The message names the difference.
+    """
+    if not (out / NAME).exists():
+        return False
+    begun = read(out)
+    for old, new in ((begun.task, record.task), (begun.question, record.question)):
+        for name in [*old, *(name for name in new if name not in old)]:
+            before, now = old.get(name, "none"), new.get(name, "none")
+            if before != now:
+                raise ValueError(
+                    printable(
+                        "out must be a new folder, or one of the same comparison. "
+                        f"Received: {out}, begun with {name} {_short(before)}, now "
+                        f"{_short(now)}"
+                    )
+                )
+    fewer, more = sorted((begun.seeds, record.seeds), key=len)
+    if fewer != more[: len(fewer)]:
+        raise ValueError(
+            printable(
+                f"out must have the same first seeds. Received: {out}, begun with "
+                f"{begun.seeds}, now {record.seeds}"
+            )
+        )
+    return len(record.seeds) > len(begun.seeds)
+
+
+def read(out: Path) -> Record:
+    """Read the record of a folder.
+
+    Raises:
+        ValueError: If it is missing, damaged or of another program.
+    """
+    path = out / NAME
+    fields = read_json(path)
+    names = {field.name for field in dataclasses.fields(Record)}
+    if not (
+        isinstance(fields, dict)
+        and set(fields) == names
+        and isinstance(fields["task"], dict)
+        and isinstance(fields["question"], dict)
+        and isinstance(fields["seeds"], list)
+        and all(type(seed) is int for seed in fields["seeds"])
+    ):
+        raise ValueError(
+            printable(f"{path} is not of this program: choose another folder")
+        )
+    return Record(**fields)
+
+
+def write(out: Path, record: Record) -> None:
+    """Write the record."""
+    write_json(out / NAME, dataclasses.asdict(record))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 160 else f"{text[:90]} ... {text[-60:]}"
