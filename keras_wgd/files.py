@@ -19,15 +19,15 @@ _MAX_JSON_BYTES = 64 * 2**20
 _MAX_LINE = 1000
 
 
-def printable(text: object) -> str:
+def printable(text: object, longest: int = _MAX_LINE) -> str:
     """Escape a text, perhaps with a hostile file name, so that it prints as one line.
 
     Characters that are not printable are escaped as in `repr`. The middle of a text of
-    more than 1,000 characters is left out.
+    more than `longest` characters is left out.
     """
     line = str(text)
-    if len(line) > _MAX_LINE:
-        line = f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} ... {line[-longest // 2 :]}"
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in line

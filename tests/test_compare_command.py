@@ -39,7 +39,8 @@ class FakeComparison:
         self.runs = pl.DataFrame(
             {"arm": arms, "value": [0.5, float("nan"), 1.0][: len(arms)]}
         )
-        self.warnings, self.failures = ["one"], []
+        self.warnings, self.failures = ["one"], {}
+        self.stopped, self.learning_rates = "seeds", {}
 
     def table(self):
         return self.runs
@@ -79,6 +80,7 @@ def calls(monkeypatch):
         jobs=1,
         ray=None,
         devices=1,
+        progress=True,
     ):
         print("comparing")
         made.append(locals())
@@ -128,7 +130,7 @@ def test_json_alone_is_on_standard_output(calls, tmp_path, capsys):
         {"arm": "adam", "value": 0.5},
         {"arm": "sgd", "value": None},
     ]
-    assert (told["warnings"], told["failures"]) == (["one"], [])
+    assert (told["warnings"], told["failures"]) == (["one"], {})
     assert (told["name"], told["report"]) == (None, None)
     assert captured.err == "made\ncomparing\n"
 
@@ -197,7 +199,7 @@ def test_files_that_are_left_out_are_named(calls, photos, tmp_path, capsys):
 @pytest.mark.any_backend
 def test_failed_runs(calls, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        FakeComparison, "table", lambda self: self.failures.append("x") or self.runs
+        FakeComparison, "table", lambda self: self.failures.update(sgd="x") or self.runs
     )
     assert cli.app(["compare", write(tmp_path, TASK)]) == 1
 

@@ -1,6 +1,5 @@
 import contextlib
 import dataclasses
-import html.parser
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.hostile import HOSTILE, file_name, replaced
+from support.html import Reader
 from support.results import result_of
 from support.studies import SPEC, study
 
@@ -33,22 +33,6 @@ ENVIRONMENT = {
     "keras": {"floatx": "float32"},
     "settings": {"XLA_FLAGS": "--xla_gpu_autotune_level=0"},
 }
-
-
-class Reader(html.parser.HTMLParser):
-    """The elements of a page, and the texts outside of scripts."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.texts, self.scripts = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        inside = self.tags and self.tags[-1][0] == "script" and self.cdata_elem
-        (self.scripts if inside else self.texts).append(data)
 
 
 def page_of(results, problems):

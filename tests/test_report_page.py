@@ -1,11 +1,9 @@
 """The report in a browser, without a network."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from support import browser
 from support.charts import charts_of
 from support.studies import study
 
@@ -18,16 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.any_backend]
 
 RESULTS = Path(__file__).parents[1] / "examples" / "results"
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 LINES = "#chart-accuracy-densenet121-cifar100"
 
 
@@ -39,50 +27,16 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        reason = "needs chromium on the PATH: apt-get install chromium"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS])
-        yield chromium
-        chromium.close()
+def chromium():
+    with browser.launched() as found:
+        yield found
 
 
 @pytest.fixture
-def open_page(browser, path):
+def open_page(chromium, path):
     """Opens the report, and sees at the end that nothing went wrong in it."""
-    contexts, wrong = [], []
-
-    def open_it(width=1280, scheme="light", path=path):
-        context = browser.new_context(
-            viewport={"width": width, "height": 800},
-            color_scheme=scheme,
-            offline=True,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "console",
-            lambda line: (
-                wrong.append(line.text) if line.type in ("error", "warning") else None
-            ),
-        )
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith("file:") else wrong.append(request.url)
-            ),
-        )
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-drawn]", state="attached")
-        return page
-
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    with browser.pages(chromium, path) as open_it:
+        yield open_it
 
 
 def test_charts(open_page, path):

@@ -1,4 +1,7 @@
-"""Parts that the charts of a study share: points, looks of arms, legend, assembly."""
+"""Parts that all charts share: points, looks of arms, legend, assembly.
+
+`order` is the names of all arms: the place of an arm in it decides its look.
+"""
 
 import itertools
 import math
@@ -6,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
-
-from keras_wgd.experiments.spec import ARMS
-from keras_wgd.report.display_names import arm_name
+from rich.cells import cell_len
 
 Rows = Sequence[Mapping[str, Any]]
 Chart = dict[str, Any]
@@ -30,8 +31,10 @@ _LOOKS: dict[str, tuple[Any, ...]] = {
         *("cross", "triangle-left", "diamond", "arrow"),
     ),
 }
+# The width of the longest label of a legend, in pixels.
+_MAX_LABEL = 300
 # Visible on black and on white.
-_GRAY = "#888888"
+GRAY = "#888888"
 
 # Which arms are shown: all, until their legend entries are clicked.
 _SHOWN = alt.selection_point(
@@ -41,6 +44,7 @@ _SHOWN = alt.selection_point(
 
 def point(
     panel: str,
+    arm: str,
     row: Mapping[str, Any],
     name: str,
     scale: float = 1.0,
@@ -58,7 +62,7 @@ def point(
         for number in (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     )
     return {
-        **{"panel": panel, "arm": arm_name(row["arm"]), "seeds": row[f"{name}_n"]},
+        **{"panel": panel, "arm": arm, "seeds": row[f"{name}_n"]},
         **{"mean": mean, "low": low, "high": high},
         "bottom": None if low is None else max(low, lowest),
         "top": None if high is None else min(high, highest),
@@ -79,18 +83,19 @@ def split(rows: Rows, field: str) -> dict[str, list[Mapping[str, Any]]]:
     return found
 
 
-def arms_of(rows: Rows) -> list[str]:
+def arms_of(rows: Rows, order: Sequence[str]) -> list[str]:
     """The names of the arms in rows, in order."""
     found = {row["arm"] for row in rows}
-    return [name for name in map(arm_name, ARMS) if name in found]
+    return [name for name in order if name in found]
 
 
-def look(rows: Rows, channel: str, size: int = 100, **legend: Any) -> dict[str, Any]:
+def look(
+    rows: Rows, order: Sequence[str], channel: str, size: int = 100, **legend: Any
+) -> dict[str, Any]:
     """An Altair channel (color, dash or shape) by arm, with the legend."""
-    arms = arms_of(rows)
+    arms = arms_of(rows, order)
     # If there are more arms than looks, the looks repeat.
-    values = itertools.cycle(_LOOKS[channel])
-    looks = dict(zip(map(arm_name, ARMS), values, strict=False))
+    looks = dict(zip(order, itertools.cycle(_LOOKS[channel]), strict=False))
     return {
         "shorthand": "arm:N",
         "scale": alt.Scale(domain=arms, range=[looks[arm] for arm in arms]),
@@ -101,6 +106,7 @@ def look(rows: Rows, channel: str, size: int = 100, **legend: Any) -> dict[str, 
             symbolSize=size,
             symbolStrokeWidth=2,
             labelFontSize=12,
+            labelLimit=_MAX_LABEL,
             columnPadding=20,
             **legend,
         ),
@@ -110,7 +116,7 @@ def look(rows: Rows, channel: str, size: int = 100, **legend: Any) -> dict[str, 
 def number_axis(**options: Any) -> alt.Axis:
     """An axis of numbers, with a distinct line at zero."""
     at_zero = alt.condition("datum.value === 0", alt.value(1), alt.value(0.2))
-    return alt.Axis(gridColor=_GRAY, gridOpacity=at_zero, **options)
+    return alt.Axis(gridColor=GRAY, gridOpacity=at_zero, **options)
 
 
 def tooltip(place: alt.Tooltip, value: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
@@ -134,19 +140,23 @@ def whole(
     subtitle: Sequence[str],
     axes: int,
     min_width: int,
+    max_width: int = 360,
     **options: Any,
 ) -> Chart | None:
     """Panels with their title, legend and data as Vega-Lite; `None` without panels.
 
     Part `n` reads the data set `rows_n`, and its view with the legend is `marks_n`.
-    `axes` (the width of upright labels) and `min_width` (of a panel) are in pixels.
+    In pixels: `axes` is the width of upright labels, and `min_width` and `max_width`
+    are the limits of the width of a panel.
     """
     if not parts:
         return None
     # Altair copies and validates nested charts at each level, which is slow. So Altair
     # makes the parts only; a test validates every chart.
     top = {name: parts[0][0][name] for name in ("$schema", "config")}
-    arms = arms_of([row for _, rows in parts for row in rows])
+    arms = list(dict.fromkeys(row["arm"] for _, rows in parts for row in rows))
+    # Of the legend, with its symbol.
+    entry = 23 + min(6 * max(map(cell_len, arms)), _MAX_LABEL)
     return {
         **top,
         kind: [
@@ -166,7 +176,10 @@ def whole(
             "anchor": "start",
             "offset": 10,
         },
-        "usermeta": {"axes": axes, "minWidth": min_width},
+        "usermeta": {
+            **{"axes": axes, "entry": entry},
+            **{"minWidth": min_width, "maxWidth": max_width},
+        },
         "datasets": {f"rows_{number}": rows for number, (_, rows) in enumerate(parts)},
         **options,
     }

@@ -1,6 +1,6 @@
 """Charts of dots with intervals: a line for each optimizer, rate and arm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
@@ -13,7 +13,9 @@ POOLED = "all"
 _RUN = alt.Tooltip("block:N", title="Optimizer")
 
 
-def dots(rows: Rows, *, x_title: str, **options: Any) -> Chart | None:
+def dots(
+    rows: Rows, *, order: Sequence[str], x_title: str, **options: Any
+) -> Chart | None:
     """Means with intervals, in panels that each have their own scale.
 
     The rows are those of `charts.point` with a `block`, in the order of panels and
@@ -24,7 +26,7 @@ def dots(rows: Rows, *, x_title: str, **options: Any) -> Chart | None:
         seeds = alt.Tooltip("seeds:Q", title="Seeds")
         means = base.mark_point(filled=True, size=55, opacity=1).encode(
             x=alt.X("mean:Q", **x),
-            shape=alt.Shape(**charts.look(rows, "shape")),
+            shape=alt.Shape(**charts.look(rows, order, "shape")),
             tooltip=charts.tooltip(_RUN, x_title, seeds),
         )
         if all(row.get("paper") is None for row in part):
@@ -35,10 +37,12 @@ def dots(rows: Rows, *, x_title: str, **options: Any) -> Chart | None:
         )
         return [means, diamonds.encode(x=alt.X("paper:Q", **x), tooltip=[_RUN, paper])]
 
-    return _chart(rows, marks, x_title, ("bottom", "top"), False, spacing=20, **options)
+    return _chart(
+        rows, order, marks, x_title, ("bottom", "top"), False, spacing=20, **options
+    )
 
 
-def forest(rows: Rows, **options: Any) -> Chart | None:
+def forest(rows: Rows, *, order: Sequence[str], **options: Any) -> Chart | None:
     """Paired gains with their intervals around zero, one panel below the other.
 
     The rows are those of `charts.point` with a `block`, `pairs`, `p`, `p adjusted` and
@@ -55,20 +59,21 @@ def forest(rows: Rows, **options: Any) -> Chart | None:
     def marks(base, x, part):
         gains = base.mark_point(filled=True, strokeWidth=1.5, opacity=1).encode(
             x=alt.X("mean:Q", **x),
-            stroke=alt.Stroke(**charts.look(rows, "color")),
+            stroke=alt.Stroke(**charts.look(rows, order, "color")),
             fillOpacity=alt.condition("datum.significant", alt.value(1), alt.value(0)),
             size=alt.condition(is_pooled, alt.value(130), alt.value(55)),
-            shape=alt.Shape(**charts.look(rows, "shape")),
+            shape=alt.Shape(**charts.look(rows, order, "shape")),
             tooltip=charts.tooltip(_RUN, x_title, *numbers),
         )
         return [gains]
 
     options |= {"columns": 1, "spacing": 10}
-    return _chart(rows, marks, x_title, ("low", "high"), True, **options)
+    return _chart(rows, order, marks, x_title, ("low", "high"), True, **options)
 
 
 def _chart(
     rows: Rows,
+    order: Sequence[str],
     marks: Callable[..., list[alt.Chart]],
     x_title: str,
     ends: tuple[str, str],
@@ -91,8 +96,8 @@ def _chart(
         }
         base = alt.Chart(alt.NamedData(f"rows_{number}")).encode(
             y=alt.Y("block:N", title=None, sort=list(charts.split(part, "block"))),
-            yOffset=alt.YOffset("arm:N", sort=charts.arms_of(rows)),
-            color=alt.Color(**charts.look(rows, "color")),
+            yOffset=alt.YOffset("arm:N", sort=charts.arms_of(rows, order)),
+            color=alt.Color(**charts.look(rows, order, "color")),
             opacity=charts.if_shown(1),
         )
         first, *others = marks(base, x, part)

@@ -10,6 +10,7 @@ from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL
+from keras_wgd.experiments.spec import ARMS
 from keras_wgd.paper import published
 from keras_wgd.report import cells, display_names, dot_charts, layout, line_charts
 from keras_wgd.report.charts import Chart, point
@@ -19,6 +20,8 @@ from keras_wgd.report.verdict import AT_PAPER_RATE, GROUP, group_names
 # The scale of a measure, and the limits of its intervals.
 _PERCENT = {"scale": 100.0, "lowest": 0.0, "highest": 100.0}
 _POSITIVE = {"lowest": 0.0}
+# All arms, in the order of their looks.
+_ARMS = [display_names.arm_name(arm) for arm in ARMS]
 # A file name may have 255 letters, and that of its draft is longer.
 _MAX_NAME = 200
 _BAND = "Mean over the seeds, with its 95 % interval"
@@ -65,6 +68,7 @@ def _gains(summary: pl.DataFrame, verdicts: pl.DataFrame) -> Chart | None:
         ]
     return dot_charts.forest(
         rows,
+        order=_ARMS,
         title="Gain in accuracy with WGD",
         subtitle=[
             "Accuracy minus that of the plain run of the same seed: mean over the "
@@ -80,7 +84,9 @@ def _gain(panel: str, block: str, row: Mapping[str, Any], name: str) -> dict[str
     p_adjusted = row[f"{name}_p_adjusted"]
     numbers = {"pairs": row["pairs"], "p": row[f"{name}_p"], "p adjusted": p_adjusted}
     significant = cells.is_significant(p_adjusted)
-    return point(panel, row, name, 100, block=block, significant=significant, **numbers)
+    numbers |= {"block": block, "significant": significant}
+    arm = display_names.arm_name(row["arm"])
+    return point(panel, arm, row, name, 100, **numbers)
 
 
 def _of_setting(
@@ -104,6 +110,7 @@ def _of_setting(
             number = published.CURVE_FIGURES.get(key)
         found[f"{quantity}-{end}"] = line_charts.lines(
             _sections(curves, quantity),
+            order=_ARMS,
             x="epoch",
             title=f"{quantity.capitalize()} of {name}{_of_paper(number)}",
             subtitle=[*subtitle, f"{_BAND}; in training and on the test images"],
@@ -116,6 +123,7 @@ def _of_setting(
                 for row in summary.iter_rows(named=True)
                 if row[measure] is not None
             ],
+            order=_ARMS,
             x_title="Roughness (nats per epoch)",
             columns=2,
             title=f"Roughness of the loss curves of {name}",
@@ -128,6 +136,7 @@ def _of_setting(
         )
     found[f"norm-ratio-{end}"] = line_charts.lines(
         {"||h|| / ||g||": _curve(curves, "norm_ratio", highest=1, **_POSITIVE)},
+        order=_ARMS,
         x="epoch",
         title=f"What WGD leaves of the gradient's norm: {name}",
         subtitle=[*subtitle, f"{_BAND}; centered kernels alone (Eq. 17)"],
@@ -142,6 +151,7 @@ def _of_setting(
                 for row in sweep.iter_rows(named=True)
             ]
         },
+        order=_ARMS,
         x="learning rate",
         title=f"Accuracy of {name} by learning rate",
         subtitle=[*subtitle, f"{_BAND}; test images, after the last epoch"],
@@ -177,7 +187,8 @@ def _point(
 ) -> dict[str, Any]:
     """The point of an arm, at its epoch or at its learning rate."""
     x = row.get("epoch", row["learning_rate"])
-    return point(panel, row, name, block=display_names.block_name(row), x=x, **more)
+    arm, block = display_names.arm_name(row["arm"]), display_names.block_name(row)
+    return point(panel, arm, row, name, block=block, x=x, **more)
 
 
 def _accuracies(summary: pl.DataFrame) -> Chart | None:
@@ -198,6 +209,7 @@ def _accuracies(summary: pl.DataFrame) -> Chart | None:
     name = published.DATASETS.get(dataset, dataset)
     return dot_charts.dots(
         rows,
+        order=_ARMS,
         x_title="Accuracy (%)",
         columns=1,
         title=f"Accuracy of all experiments on {name}{_of_paper(number)}",

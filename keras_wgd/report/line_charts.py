@@ -1,6 +1,6 @@
 """Charts of lines with bands: by epoch, or by learning rate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -11,14 +11,16 @@ from keras_wgd.report.charts import Chart, Rows
 _PANELS_IN_A_ROW = 4
 
 
-def lines(sections: Mapping[str, Rows], *, x: str, **options: Any) -> Chart | None:
+def lines(
+    sections: Mapping[str, Rows], *, order: Sequence[str], x: str, **options: Any
+) -> Chart | None:
     """Lines with bands, one for each arm, by epoch or on a logarithmic `x`.
 
     Sections lie one below the other: by the title of their upright axis, rows of
     `charts.point` with an `x`. Those without rows are left out.
     """
     filled = {head: rows for head, rows in sections.items() if rows}
-    panel = _panel(x, [row for rows in filled.values() for row in rows])
+    panel = _panel(x, order, [row for rows in filled.values() for row in rows])
     parts = [
         (_section(number, head, rows, panel), rows)
         for number, (head, rows) in enumerate(filled.items())
@@ -48,7 +50,7 @@ def _section(number, head, rows, panel):
     }
 
 
-def _panel(x, rows):
+def _panel(x, order, rows):
     scale = alt.Scale(nice=False) if x == "epoch" else alt.Scale(type="log", nice=False)
     axis = charts.number_axis(format="d", tickMinStep=1, tickCount=5)
     if x != "epoch":
@@ -56,7 +58,7 @@ def _panel(x, rows):
         axis = charts.number_axis(format="~g", values=values, labelOverlap="greedy")
     base = alt.Chart(alt.NamedData("rows")).encode(
         x=alt.X("x:Q", title=x.capitalize(), scale=scale, axis=axis),
-        color=alt.Color(**charts.look(rows, "color", 250)),
+        color=alt.Color(**charts.look(rows, order, "color", 250)),
     )
     upright = {
         "title": None,
@@ -70,7 +72,7 @@ def _panel(x, rows):
         y2="top:Q",
         fillOpacity=charts.if_shown(0.16, 0),
     )
-    dash = charts.look(rows, "dash", 250, symbolType="stroke")
+    dash = charts.look(rows, order, "dash", 250, symbolType="stroke")
     lines = base.mark_line(strokeWidth=2).encode(
         strokeDash=alt.StrokeDash(**dash), y=mean, opacity=charts.if_shown(1)
     )

@@ -1,14 +1,11 @@
 """The report of a study: one page that works without a network, and its files."""
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import polars as pl
 
 from keras_wgd import pictures
@@ -19,7 +16,7 @@ from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import REPORT_PAGE
 from keras_wgd.files import printable, write_text
 from keras_wgd.paper import published
-from keras_wgd.report import layout, verdict
+from keras_wgd.report import html, layout, verdict
 from keras_wgd.report.charts import Chart
 from keras_wgd.report.figures import figures
 
@@ -89,21 +86,11 @@ def page(
     vega: str,
 ) -> str:
     """The page, with all that it needs inside: `vega` is that of `pictures.bundle`."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("keras_wgd.report", "page"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
-    scripts = [vega, environment.get_template("report.js").render()]
     metrics = layout.metric_tables(analysis.summary)
-    return environment.get_template("report.html").render(
-        policy=_policy(scripts),
-        vega=scripts[0],
-        script=scripts[1],
-        style=environment.get_template("report.css").render(),
+    return html.render(
+        "report.html",
+        drawn,
+        vega,
         runs=len(analysis.runs),
         settings=len(metrics),
         headline=verdict.headline(verdicts),
@@ -113,34 +100,8 @@ def page(
         roughness=ROUGHNESS,
         metric_tables=metrics,
         roughness_tables=layout.roughness_tables(analysis.summary),
-        # In place of the titles of the charts.
-        captions=[
-            (
-                name,
-                f"Figure {number}. {spec['title']['text']}",
-                ". ".join(spec["title"]["subtitle"]),
-            )
-            for number, (name, spec) in enumerate(drawn.items(), start=1)
-        ],
-        specs={
-            name: {key: part for key, part in spec.items() if key != "title"}
-            for name, spec in drawn.items()
-        },
         problems=[printable(problem) for problem in problems],
         environments=_environments(analysis.long),
-    )
-
-
-def _policy(scripts):
-    """A content security policy: these scripts, and nothing from anywhere."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        for script in scripts
-    ]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 

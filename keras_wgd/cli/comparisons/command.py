@@ -186,7 +186,7 @@ def _made(console, name, arguments, rates, out, shown):
     if place is not None:
         place = Path(place) / name
     with user_errors():
-        comparison = call(**{**arguments, "out": place})
+        comparison = call(**{**arguments, "out": place, "progress": console})
     if shown:
         if name:
             console.rule(name)
@@ -201,8 +201,10 @@ def _made(console, name, arguments, rates, out, shown):
         "verdicts": dict(comparison.verdicts),
         "table": json.loads(comparison.table().write_json()),
         "runs": json.loads(comparison.runs.write_json()),
+        "stopped": comparison.stopped,
+        "learning_rates": dict(comparison.learning_rates),
         "warnings": list(comparison.warnings),
-        "failures": list(map(str, comparison.failures)),
+        "failures": dict(comparison.failures),
         "report": None if report is None else str(report),
     }
     return told, bool(comparison.failures)

@@ -215,11 +215,11 @@ class TrialAnalysis:
         }
 
     def sentences(self) -> list[str]:
-        """The outcome in plain words, one fact a sentence.
+        """The outcome in plain words, one fact a sentence: the verdicts come first."""
+        return [*self.verdict_sentences(), *self.other_sentences()]
 
-        For each arm the verdict, and for an undecided one the next look and the price;
-        then the costs; at the end the trials that diverged.
-        """
+    def verdict_sentences(self) -> list[str]:
+        """Each arm's verdict, and for an undecided one the next look and the price."""
         question, unit = self.question, self.unit
         told: list[str | None] = []
         for arm in question.arms[1:]:
@@ -228,11 +228,16 @@ class TrialAnalysis:
             if found and found.decision == "undecided":
                 told.append(sentences.next_look(arm, found, question.design))
                 told.append(self._price_sentence(arm, found))
+        return [sentence for sentence in told if sentence]
+
+    def other_sentences(self) -> list[str]:
+        """The costs of the arms, and the trials that diverged."""
         baseline, *others = self.costs.to_dicts()
+        told: list[str | None] = []
         for cost in others:
             told.append(sentences.speed(cost, baseline))
-            told.append(sentences.way(cost, baseline, question))
-        told.append(sentences.diverged(self.runs, unit))
+            told.append(sentences.way(cost, baseline, self.question))
+        told.append(sentences.diverged(self.runs, self.unit))
         return [sentence for sentence in told if sentence]
 
     @functools.cached_property

@@ -62,10 +62,9 @@ const config = {
 };
 
 // A chart is as wide as its box: the size and number of panels in a row are adapted.
-// The width of their axes and their minimum width, in pixels, come with the chart.
-const widest = 360;
+// The widths of their axes and of a legend entry, and the limits of the width of a
+// panel, in pixels, come with the chart.
 const gap = 22;
-const entry = 125; // of a legend
 
 function wrapped(text, letters) {
   return text.split(" ").reduce(
@@ -77,7 +76,7 @@ function wrapped(text, letters) {
   ).reverse().map((line) => line.trim()).filter(Boolean);
 }
 
-function fitted(part, width, { axes, minWidth }) {
+function fitted(part, width, { axes, minWidth, maxWidth }) {
   const panels = part.concat ?? [part.spec];
   // The panels of a facet share the upright axis; others have one each.
   const shared = part.concat ? 0 : axes;
@@ -85,7 +84,7 @@ function fitted(part, width, { axes, minWidth }) {
   const maxColumns = Math.floor((width - shared + gap) / (minWidth + own + gap));
   const columns = Math.max(1, Math.min(part.columns, maxColumns));
   const room = (width - shared + gap) / columns - own - gap;
-  const size = Math.floor(Math.min(part.columns === 1 ? 2 * widest : widest, room));
+  const size = Math.floor(Math.min(part.columns === 1 ? 2 * maxWidth : maxWidth, room));
   for (const panel of panels) {
     panel.width = size;
     if (panel.title) panel.title.text = wrapped(panel.title.text, size / 6);
@@ -98,7 +97,7 @@ function fitted(part, width, { axes, minWidth }) {
 function fit(spec, width) {
   const copy = structuredClone(spec);
   for (const part of copy.vconcat ?? [copy]) fitted(part, width, spec.usermeta);
-  const columns = Math.max(1, Math.floor((width - spec.usermeta.axes) / entry));
+  const columns = Math.max(1, Math.floor((width - spec.usermeta.axes) / spec.usermeta.entry));
   copy.config.legend = { columns };
   return copy;
 }

@@ -1,0 +1,1 @@
+"""Charts and tables of the trials of a comparison."""
