@@ -4,7 +4,7 @@ import time
 
 from rich.console import Console
 
-from keras_wgd.experiments.analysis.sentences import duration
+from keras_wgd.experiments.analysis.sentences import time_text
 from keras_wgd.experiments.analysis.trials import TrialAnalysis
 from keras_wgd.experiments.launch.comparison import Plan
 from keras_wgd.experiments.launch.events import Event
@@ -61,8 +61,8 @@ class Watch:
             )
         trials = len(analysis.runs)
         if trials == len(self._plan.arms):  # the first pair
-            seconds = analysis.runs["wall_seconds"].sum() / self._plan.jobs
-            whole = duration(seconds * len(self._plan.seeds))
+            seconds = float(analysis.runs["wall_seconds"].sum()) / self._plan.jobs
+            whole = time_text(seconds * len(self._plan.seeds))
             self._print(f"all {len(self._plan.seeds)} pairs would take {whole}")
 
     def _print(self, text: str) -> None:
