@@ -86,9 +86,9 @@ def calls(monkeypatch):
         made.append(locals())
         return FakeComparison(made[-1])
 
-    module = types.ModuleType("keras_wgd.compare")
+    module = types.ModuleType("keras_wgd.comparison")
     module.compare = compare
-    monkeypatch.setitem(sys.modules, "keras_wgd.compare", module)
+    monkeypatch.setitem(sys.modules, "keras_wgd.comparison", module)
     return made
 
 
@@ -202,6 +202,22 @@ def test_failed_runs(calls, tmp_path, monkeypatch):
         FakeComparison, "table", lambda self: self.failures.update(sgd="x") or self.runs
     )
     assert cli.app(["compare", write(tmp_path, TASK)]) == 1
+
+
+@pytest.mark.any_backend
+def test_interrupted(calls, photos, monkeypatch, capsys):
+    monkeypatch.setattr(
+        FakeComparison,
+        "__str__",
+        lambda self: setattr(self, "stopped", "interrupted") or "so far",
+    )
+    command = ["compare", "--images", photos, "--model", "resnet8"]
+    command += ["--optimizer", "adam", "--optimizer", "sgd", "--mean-over", "filters"]
+    assert cli.app(command) == 130
+    captured = capsys.readouterr()
+    assert "so far" in captured.out
+    assert captured.err == "keras-wgd: interrupted\n"
+    assert len(calls) == 1
 
 
 @pytest.mark.any_backend

@@ -145,13 +145,20 @@ def compare(
                 display.print_inputs(console, *lines)
             else:
                 parts = {"": task_file.read(task, _parameters())}
-        found = [
-            _made(console, name, arguments | changes, learning_rate, out, not as_json)
-            for name, arguments in parts.items()
-        ]
+        told = []
+        for name, arguments in parts.items():
+            told.append(
+                _made(
+                    console, name, arguments | changes, learning_rate, out, not as_json
+                )
+            )
+            if told[-1]["stopped"] == "interrupted":
+                break
     if as_json:
-        print(json.dumps([told for told, _ in found]))
-    if any(failed for _, failed in found):
+        print(json.dumps(told))
+    if told[-1]["stopped"] == "interrupted":
+        raise KeyboardInterrupt
+    if any(each["failures"] for each in told):
         raise typer.Exit(1)
 
 
@@ -171,14 +178,14 @@ def _check_task(task, described):
 
 
 def _parameters():
-    from keras_wgd.compare import compare as call
+    from keras_wgd.comparison import compare as call
 
     return inspect.signature(call).parameters
 
 
 def _made(console, name, arguments, rates, out, shown):
-    """Make one comparison: what a program is told of it, and whether a run failed."""
-    from keras_wgd.compare import compare as call
+    """Make one comparison, print it if it is `shown`, and describe it for a program."""
+    from keras_wgd.comparison import compare as call
 
     if rates:
         arguments["learning_rates"] = dict.fromkeys(arguments["optimizers"], rates)
@@ -196,7 +203,7 @@ def _made(console, name, arguments, rates, out, shown):
         (place / REPORT).mkdir(parents=True, exist_ok=True)
         report = comparison.report(place / REPORT / REPORT_PAGE)
         display.print_report(console, [report])
-    told = {
+    return {
         "name": name or None,
         "verdicts": dict(comparison.verdicts),
         "table": json.loads(comparison.table().write_json()),
@@ -207,4 +214,3 @@ def _made(console, name, arguments, rates, out, shown):
         "failures": dict(comparison.failures),
         "report": None if report is None else str(report),
     }
-    return told, bool(comparison.failures)
