@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_wgd.callbacks import WhiteningMonitor
+    from keras_wgd.comparison import Comparison, compare
     from keras_wgd.optimizers.kernels import ConvKernel, conv_kernels
     from keras_wgd.optimizers.radam import RAdam
     from keras_wgd.optimizers.wgd import WGD, WGDWrapper
@@ -23,21 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WGD",
+    "Comparison",
     "ConvKernel",
     "RAdam",
     "WGDWrapper",
     "WhiteningMonitor",
+    "compare",
     "conv_kernels",
     "whiten",
 ]
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Comparison": "comparison",
     "ConvKernel": "optimizers.kernels",
     "RAdam": "optimizers.radam",
     "WGD": "optimizers.wgd",
     "WGDWrapper": "optimizers.wgd",
     "WhiteningMonitor": "callbacks",
+    "compare": "comparison",
     "conv_kernels": "optimizers.kernels",
     "whiten": "optimizers.whitening",
 }

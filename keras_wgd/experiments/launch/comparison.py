@@ -1,9 +1,10 @@
 """The trials of a comparison, pair by pair, until it is decided or paid for."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from keras_wgd.experiments.analysis.sequential import Design
 from keras_wgd.experiments.analysis.trials import (
@@ -19,8 +20,9 @@ from keras_wgd.experiments.trial import Trial
 # Tuning trials have seeds that no other trial has.
 _TUNING_SEEDS = 2**31
 
+End = Literal["decided", "seeds", "budget", "interrupted"]
 # Makes trials, and says what happens to them.
-Launch = Callable[[list[Trial]], Iterator[Event]]
+Launch = Callable[[list[Trial]], Generator[Event, None, None]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,37 @@ class Plan:
         """The looks."""
         return Design.of(len(self.seeds), self.sequential)
 
+    def trial(
+        self, arm: str, seed: int, rate: float | None = None, tuning: bool = False
+    ) -> Trial:
+        """A trial of an arm."""
+        return Trial(
+            arm=arm,
+            seed=seed,
+            epochs=self.epochs,
+            learning_rate=rate,
+            tuning=tuning,
+        )
+
+    def trials(self) -> list[Trial]:
+        """All trials that there may be, apart from their learning rates."""
+        return [
+            self.trial(arm, _TUNING_SEEDS + number, rate, tuning=True)
+            for number in range(self.tuning_seeds)
+            for arm in self.arms
+            for rate in self.learning_rates.get(arm, ())
+        ] + [self.trial(arm, seed) for seed in self.seeds for arm in self.arms]
+
+    def first_rate(self, arm: str) -> float | None:
+        """The first learning rate of an arm's grid; `None` without a grid."""
+        return next(iter(self.learning_rates.get(arm, ())), None)
+
+    def asked(self) -> dict[str, Any]:
+        """What must be named before the trials, ready for JSON."""
+        names = ("monitor", "tail", "margin", "sequential", "tuning_seeds")
+        grids = {arm: list(rates) for arm, rates in self.learning_rates.items()}
+        return {name: getattr(self, name) for name in names} | {"learning_rates": grids}
+
     def question(self, best: Any) -> Question:
         """What is asked, when it is known whether the monitor is the better high."""
         return Question(
@@ -87,7 +120,7 @@ class Outcome:
     rates: dict[str, float] = dataclasses.field(default_factory=dict)
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
-    stopped: str = "seeds"
+    stopped: End = "seeds"
 
 
 class Comparison:
@@ -97,7 +130,7 @@ class Comparison:
         plan: The plan.
         out: The folder.
         launch: Makes trials.
-        on_event: Called with each event, and with the analysis after each pair.
+        on_event: Called with each event.
     """
 
     def __init__(
@@ -106,10 +139,9 @@ class Comparison:
         out: Path,
         launch: Launch,
         on_event: Callable[[Event], None],
-        on_pair: Callable[[TrialAnalysis], None],
     ):
         self._plan, self._out, self._launch = plan, out, launch
-        self._on_event, self._on_pair = on_event, on_pair
+        self._on_event = on_event
         self._found: dict[Trial, Result] = {}
         self.outcome = Outcome(results=[])
 
@@ -124,6 +156,8 @@ class Comparison:
             self._tune()
             self.outcome.stopped = self._compare()
         except KeyboardInterrupt:
+            if not any(not trial.tuning for trial in self._found):
+                raise
             self.outcome.stopped = "interrupted"
         self.outcome.results = list(self._found.values())
         return self.outcome
@@ -135,12 +169,7 @@ class Comparison:
 
     def _tune(self):
         plan = self._plan
-        trials = [
-            self._trial(arm, _TUNING_SEEDS + number, rate, tuning=True)
-            for number in range(plan.tuning_seeds)
-            for arm in plan.arms
-            for rate in plan.learning_rates.get(arm, ())
-        ]
+        trials = [trial for trial in plan.trials() if trial.tuning]
         if not trials:
             return
         self._make(trials)
@@ -153,7 +182,7 @@ class Comparison:
             if arm not in self.outcome.rates:
                 self._drop(arm, "every trial of its learning rates failed")
 
-    def _compare(self):
+    def _compare(self) -> End:
         plan = self._plan
         active = [arm for arm in plan.arms[1:] if arm not in self.outcome.failures]
         made, first = 0, plan.design.looks[0]
@@ -162,12 +191,10 @@ class Comparison:
                 # Pairs between two looks decide nothing.
                 if not self._affordable(look - made if made >= first else 1):
                     return "budget"
-                # As many pairs at a time as there are jobs for.
-                size = max(1, plan.jobs // (1 + len(active)))
-                seeds = plan.seeds[made : min(look, made + size)]
+                seeds = plan.seeds[made : made + self._pairs_at_once(look - made)]
                 self._make(
                     [
-                        self._trial(arm, seed, self.outcome.rates.get(arm))
+                        self._plan.trial(arm, seed, self.outcome.rates.get(arm))
                         for seed in seeds
                         for arm in (plan.arms[0], *active)
                     ]
@@ -176,18 +203,24 @@ class Comparison:
                 active = [arm for arm in active if arm not in self.outcome.failures]
                 if not active:
                     return "decided"
-                self._on_pair(self.analysis())
+                self._on_event(Event("pair", None, self.analysis()))
             verdicts = self.analysis().verdicts
             active = [arm for arm in active if verdicts[arm] == "undecided"]
             if not active and plan.sequential:
                 return "decided"
         return "seeds"
 
-    def _trial(self, arm, seed, rate, tuning=False):
-        epochs = self._plan.epochs
-        return Trial(
-            arm=arm, seed=seed, epochs=epochs, learning_rate=rate, tuning=tuning
-        )
+    def _pairs_at_once(self, left):
+        """How many of the pairs that are left before a look are made together.
+
+        Processes start once for them, so they are all, unless the budget may end them.
+        """
+        plan = self._plan
+        if plan.jobs == 1:
+            return 1
+        if plan.budget is None or (self._found and self._affordable(left)):
+            return left
+        return min(left, max(1, plan.jobs // len(plan.arms)))
 
     def _affordable(self, more):
         """Whether so many more pairs fit into the budget."""
@@ -211,12 +244,13 @@ class Comparison:
             except ValueError:
                 waiting.append(trial)
         if waiting:
-            for event in self._launch(waiting):
-                self._on_event(event)
-                if event.kind == "finish":
-                    self._keep(event.detail)
-                if event.kind == "fail":
-                    self._fail(event)
+            with contextlib.closing(self._launch(waiting)) as events:
+                for event in events:
+                    self._on_event(event)
+                    if event.kind == "finish":
+                        self._keep(event.detail)
+                    if event.kind == "fail":
+                        self._fail(event)
 
     def _keep(self, result):
         trial = result.spec

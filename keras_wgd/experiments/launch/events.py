@@ -25,14 +25,14 @@ class Event(NamedTuple):
     Attributes:
         kind: `"start"`, with the process id as `detail`; `"epoch"`, with the last
             values of the curves; `"restore"`, the same for an epoch that an earlier
-            process has trained; `"finish"`, with the `Result`; or `"fail"`, with
-            the reason.
+            process has trained; `"finish"`, with the `Result`; `"fail"`, with the
+            reason; or `"pair"`, with the `TrialAnalysis`, when further pairs are whole.
         spec: The run.
         detail: As the kind says.
         error: That of a failed run of this process.
     """
 
-    kind: Literal["start", "epoch", "restore", "finish", "fail"]
+    kind: Literal["start", "epoch", "restore", "finish", "fail", "pair"]
     spec: Any  # a RunSpec or a Trial
     detail: Any = None
     error: BaseException | None = None

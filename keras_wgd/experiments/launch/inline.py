@@ -1,6 +1,6 @@
 """Trials in this process, one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from keras_wgd.experiments.launch.events import Event, failure
@@ -18,7 +18,7 @@ def run_all(
     options: Options,
     devices: OneDevice,
     on_event: Callable[[Event], None],
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Make trials, and yield their ends.
 
     Starts and epochs go to `on_event` while a trial is made.

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
 
 
-def fingerprint(task: CustomTask, trials: Mapping[str, Trial]) -> dict[str, str]:
+def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
     """Build model, data and optimizers once, and describe them.
 
     Args:
@@ -29,7 +29,7 @@ def fingerprint(task: CustomTask, trials: Mapping[str, Trial]) -> dict[str, str]
     """
     with task.scope():
         keras.utils.clear_session()
-        trial = next(iter(trials.values()))
+        trial = trials[0]
         data = task.data(trial)
         if data.validation() == {} and task.monitor.startswith("val_"):
             raise ValueError(
@@ -40,10 +40,10 @@ def fingerprint(task: CustomTask, trials: Mapping[str, Trial]) -> dict[str, str]
         if data.ordered and not model.built:
             model(data.sample())
         optimizers = {
-            f"optimizers[{arm!r}]": _text(
-                inner.serialize(task.new_optimizer(arm, trial.learning_rate))
+            f"optimizers[{trial.arm!r}]": _text(
+                inner.serialize(task.new_optimizer(trial.arm, trial.learning_rate))
             )
-            for arm, trial in trials.items()
+            for trial in trials
         }
         return {
             **optimizers,

@@ -1,0 +1,119 @@
+"""The arguments of `compare`: what is allowed, and what is made of it."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from keras_wgd.experiments.fields import number, whole
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def check_arms(optimizers: Any) -> tuple[str, ...]:
+    """The names of the arms, after a check of the optimizers."""
+    if not isinstance(optimizers, Mapping) or len(optimizers) < 2:
+        raise ValueError(
+            "optimizers must be a dictionary of two arms or more, the baseline first. "
+            f"Received: {optimizers!r}"
+        )
+    for arm, optimizer in optimizers.items():
+        if not isinstance(arm, str) or not arm or not arm.isprintable():
+            raise ValueError(
+                f"optimizers must have names that can be printed. Received: {arm!r}"
+            )
+        if not (callable(optimizer) or isinstance(optimizer, str | dict)):
+            raise ValueError(
+                f"optimizers[{arm!r}] must be a function that returns a new optimizer, "
+                "since each trial needs its own: write lambda: Adam(1e-3). "
+                f"Received: {type(optimizer).__name__}"
+            )
+    return tuple(optimizers)
+
+
+def check_callable(name: str, value: Any, what: str) -> None:
+    """Check that a value is a function."""
+    if not callable(value):
+        raise ValueError(
+            f"{name} must be a function {what} in each call. "
+            f"Received: {type(value).__name__}"
+        )
+
+
+def seeds_of(seeds: Any) -> tuple[int, ...]:
+    """The seeds: those given, or the first so many."""
+    if isinstance(seeds, Iterable) and not isinstance(seeds, str):
+        chosen = tuple(seeds)
+        for seed in chosen:
+            whole(0, 2**31 - 1)("seeds", seed)
+        if len(set(chosen)) < len(chosen):
+            raise ValueError(f"seeds must not repeat. Received: {list(chosen)}")
+    else:
+        chosen = tuple(range(check_whole("seeds", seeds)))
+    if len(chosen) < 2:
+        raise ValueError(
+            "seeds must be two or more: one pair shows no spread. "
+            f"Received: {len(chosen)}"
+        )
+    return chosen
+
+
+def check_whole(name: str, value: Any) -> int:
+    """Check for a whole number of at least 1."""
+    whole()(name, value)
+    return value
+
+
+def check_number(
+    name: str, value: Any, minimum: float, maximum: float = math.inf
+) -> float:
+    """Check for a number in `[minimum, maximum]`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} must be a number. Received: {value!r}")
+    if not minimum <= value <= maximum:
+        bound = "" if math.isinf(maximum) else f" and at most {maximum:g}"
+        raise ValueError(
+            f"{name} must be at least {minimum:g}{bound}. Received: {value!r}"
+        )
+    return float(value)
+
+
+def seconds_of(budget: Any) -> float | None:
+    """A budget in seconds; `None` for none."""
+    if isinstance(budget, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", budget.strip())
+        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    elif isinstance(budget, int | float) and not isinstance(budget, bool):
+        seconds = float(budget)
+    elif budget is None:
+        return None
+    else:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ValueError(
+            'budget must be a time such as "90s", "30m" or "2h", or a number of '
+            f"seconds. Received: {budget!r}"
+        )
+    return seconds
+
+
+def grids_of(learning_rates: Any, arms: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """The learning rates of each arm, as many for each; empty for none."""
+    if learning_rates is None:
+        return {}
+    if not isinstance(learning_rates, Mapping) or set(learning_rates) != set(arms):
+        raise ValueError(
+            f"learning_rates must have a list for each of {', '.join(arms)}. "
+            f"Received: {learning_rates!r}"
+        )
+    grids = {arm: tuple(learning_rates[arm]) for arm in arms}
+    for arm, rates in grids.items():
+        for rate in rates:
+            number(above=0)(f"learning_rates[{arm!r}]", rate)
+    sizes = {arm: len(set(rates)) for arm, rates in grids.items()}
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        raise ValueError(
+            "learning_rates must have as many rates for each arm, so that no arm is "
+            f"tuned more than another. Received: {sizes}"
+        )
+    return {arm: tuple(map(float, dict.fromkeys(r))) for arm, r in grids.items()}
