@@ -24,6 +24,12 @@ def scores(model, pixels):
     return keras.ops.convert_to_numpy(model(pixels, training=False))
 
 
+def assert_close(found, expected):
+    # The scores of a network that is not trained may be tiny.
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(found / size, expected / size, atol=1e-3)
+
+
 def network_in(model):
     """The network behind the preprocessing."""
     return model.get_layer(model.name)
@@ -54,7 +60,7 @@ def test_preprocessing(model, prepared):
     assert from_logits(made)
     expected = scores(network_in(made), prepared(PIXELS.astype("float64")))
     before = PIXELS.copy()
-    np.testing.assert_allclose(scores(made, PIXELS), expected, rtol=1e-3, atol=1e-4)
+    assert_close(scores(made, PIXELS), expected)
     np.testing.assert_array_equal(PIXELS, before)
 
 
@@ -62,7 +68,7 @@ def test_one_channel_becomes_three_for_an_application():
     made = classifier("mobilenetv2", shape=(32, 32, 1))()
     gray = PIXELS[..., :1]
     expected = scores(network_in(made), np.repeat(gray, 3, axis=-1) / 127.5 - 1)
-    np.testing.assert_allclose(scores(made, gray), expected, rtol=1e-3, atol=1e-4)
+    assert_close(scores(made, gray), expected)
     assert network_in(classifier("resnet8", shape=(32, 32, 1))()).input_shape[-1] == 1
 
 
@@ -112,10 +118,10 @@ def test_saved_model(tmp_path, end, logits):
     assert from_logits(made) == logits
     assert not made.compiled
     expected = scores(model, PIXELS.astype("float32"))
-    np.testing.assert_allclose(scores(made, PIXELS), expected, rtol=1e-5, atol=1e-5)
+    assert_close(scores(made, PIXELS), expected)
     behind = classifier("mobilenetv2", str(path))()
     expected = scores(model, PIXELS / 127.5 - 1)
-    np.testing.assert_allclose(scores(behind, PIXELS), expected, rtol=1e-3, atol=1e-5)
+    assert_close(scores(behind, PIXELS), expected)
 
 
 def test_saved_feature_maps(tmp_path):
@@ -125,7 +131,7 @@ def test_saved_feature_maps(tmp_path):
     kernel, bias = made.get_layer("logits").get_weights()
     features = scores(model, PIXELS.astype("float32")).mean(axis=(1, 2))
     expected = features @ kernel + bias
-    np.testing.assert_allclose(scores(made, PIXELS), expected, rtol=1e-4, atol=1e-3)
+    assert_close(scores(made, PIXELS), expected)
     assert from_logits(made)
 
 
