@@ -157,6 +157,16 @@ def test_other_curves():
     assert titles == ["accuracy", "val_loss"]
 
 
+def test_one_epoch_is_a_dot():
+    analysis = TrialAnalysis(question("ab"), CASES["one epoch"])
+    chart = curve_charts.of_monitor(analysis, names_of(analysis))
+    panels = {part["title"]["text"]: part for part in chart["concat"]}
+    assert list(panels) == ["val_accuracy", "loss"]
+    trials = panels["loss"]["layer"][0]
+    assert trials["encoding"]["x"]["scale"]["domain"] == [0.5, 1.5]
+    assert trials["mark"]["point"]
+
+
 def test_long_curves_are_thinned():
     curve = list(np.linspace(1, 0, 1501))
     found = [trial_of(arm, 0, {"loss": curve, "val_accuracy": curve}) for arm in "ab"]

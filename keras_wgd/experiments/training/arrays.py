@@ -80,6 +80,11 @@ class Arrays:
                 "length 0"
             )
 
+    @property
+    def fits(self) -> bool:
+        """Whether the arrays are small enough to be copied at once."""
+        return sum(array.nbytes for _, array in self._arrays()) <= _LIMIT
+
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         return ((path, a) for path, a in _leaves(self.parts) if a is not None)
 

@@ -172,7 +172,12 @@ class _Epochs(Batches):
     def __init__(self, arrays: Arrays, batch_size: int, seed: int, steps: int | None):
         self._seed, self._samples = seed, len(arrays)
         self._count = None if steps is None else steps * batch_size
+        self._reads_ahead = not arrays.fits
         super().__init__(arrays.take, self._order(0), batch_size)
+
+    def __getitem__(self, index):
+        # Threads take longer than it takes to copy a batch.
+        return super().__getitem__(index) if self._reads_ahead else self._batch(index)
 
     def _order(self, epoch):
         generator = np.random.default_rng((self._seed, epoch))

@@ -27,11 +27,11 @@ def of_monitor(analysis: TrialAnalysis, names: Mapping[str, str]) -> Chart | Non
     heads = _heads(epochs)
     if monitor not in heads:  # no trial has ended yet
         return None
-    late = epochs.filter(pl.col("epoch") > pl.col("epoch").max() / 2)
-    panels = {
-        heads[monitor]: _curve(epochs, monitor, names),
-        f"{heads[monitor]}: second half": _curve(late, monitor, names),
-    }
+    panels = {heads[monitor]: _curve(epochs, monitor, names)}
+    late = epochs.filter(
+        pl.col("epoch") > pl.col("epoch").max() / 2, pl.col("epoch").max() > 3
+    )
+    panels[f"{heads[monitor]}: second half"] = _curve(late, monitor, names)
     if "loss" in heads and monitor != "loss":
         panels[heads["loss"]] = _curve(epochs, "loss", names)
     return _curves(panels, names, "The monitor and the training loss")
@@ -122,11 +122,19 @@ def _panel(
     """One logged value; `every` has the rows of all panels."""
     epochs = [row["epoch"] for row in rows]
     first, last = min(epochs), max(epochs)
+    is_one = first == last  # there is no line then
     x = alt.X(
         "epoch:Q",
         title="Epoch",
-        scale=alt.Scale(domain=[first, max(first + 1, last)], nice=False, zero=False),
-        axis=charts.number_axis(format="d", tickMinStep=1, tickCount=5),
+        scale=alt.Scale(
+            domain=[first - is_one / 2, last + is_one / 2], nice=False, zero=False
+        ),
+        axis=charts.number_axis(
+            format="d",
+            tickMinStep=1,
+            tickCount=5,
+            **({"values": [first]} if is_one else {}),
+        ),
     )
     y = shared.upright(shared.domain([row["value"] for row in rows], trim=True))
     base = shared.base(number, every, order, 250).encode(x=x, y=alt.Y("value:Q", **y))
@@ -138,7 +146,10 @@ def _panel(
     )
     layers = [
         trials.mark_line(
-            strokeWidth=0.8, clip=True, invalid="break-paths-filter-domains"
+            strokeWidth=0.8,
+            clip=True,
+            invalid="break-paths-filter-domains",
+            point={"size": 12} if is_one else False,
         ).encode(
             detail="seed:N",
             strokeOpacity=charts.if_shown(0.45, 0),
