@@ -109,7 +109,9 @@ def test_arms_see_the_same_batches(monkeypatch):
     assert first != others[0]
     orders = {epoch for epoch, _ in first}
     for epoch in orders:
-        rows = [v for (e, _), batch in sorted(first.items()) if e == epoch for v in batch]
+        rows = [
+            v for (e, _), batch in sorted(first.items()) if e == epoch for v in batch
+        ]
         assert sorted(rows) == sorted(TRAIN[0][:, 0].tolist())
     assert len(orders) == 3
 

@@ -158,7 +158,7 @@ def test_steps():
     comparison = compared(steps_per_epoch=2, validation_steps=1)
     assert set(comparison.runs["steps"]) == {2 * EPOCHS}
     first = tuple(part[:BATCH] for part in VALIDATION)
-    shown = fitted(validation=first, steps_per_epoch=2)
+    shown = fitted(validation=first, steps=2)
     assert curves(comparison)["loss"] == shown["loss"]
     assert curves(comparison)["val_loss"] == shown["val_loss"]
 
@@ -203,7 +203,9 @@ def test_metrics_and_losses_as_names_objects_and_functions():
 
     shared = arguments()
     comparison = compared(**shared)
-    found = [curves(comparison, arm, seed) for arm in ("adam", "sgd") for seed in (0, 1)]
+    found = [
+        curves(comparison, arm, seed) for arm in ("adam", "sgd") for seed in (0, 1)
+    ]
     usual = {"loss": "sparse_categorical_crossentropy"}
     expected = [
         fitted(optimizer=optimizer, seed=seed, compiling=usual | arguments())

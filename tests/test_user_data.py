@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from support.batches import batches_of, epoch_of
 
 from keras_wgd.experiments.training import arrays
 from keras_wgd.experiments.training.data import Data
@@ -27,23 +28,6 @@ def samples(n, columns=3):
     return x, np.arange(n) % 4, generator.uniform(0.5, 1.5, n).astype("float32")
 
 
-def batches_of(inputs):
-    """The batches that `fit` makes of its arguments, as `(x, y, ...)`."""
-    inputs = dict(inputs)
-    assert inputs.pop("shuffle") is False
-    x = inputs.pop("x")
-    if isinstance(x, keras.utils.PyDataset):
-        assert not inputs
-        return [x[i] for i in range(x.num_batches)]
-    size = inputs.pop("batch_size")
-    parts = (x, *inputs.values())
-    n = len(keras.tree.flatten(x)[0])
-    return [
-        keras.tree.map_structure(lambda a, i=i: a[i : i + size], parts)
-        for i in range(0, n, size)
-    ]
-
-
 @pytest.mark.any_backend
 def test_each_epoch_has_every_sample_once_and_keeps_parts_together(limit):
     x, y, weight = samples(23)
@@ -56,7 +40,7 @@ def test_each_epoch_has_every_sample_once_and_keeps_parts_together(limit):
     assert data.ordered
     orders = []
     for number in range(3):
-        batches = batches_of(data.epoch(number))
+        batches = batches_of(data, number)
         assert [len(batch[1]["p"]) for batch in batches] == [5, 5, 5, 5, 3]
         inputs, targets, weights = keras.tree.map_structure(
             lambda *leaves: np.concatenate(leaves), *batches
@@ -84,12 +68,12 @@ def tensor(array):
 def test_the_order_is_that_of_numpy_on_every_backend(convert):
     x = np.arange(6, dtype="float32")[:, None]
     data = Data((convert(x), convert(x[:, 0])), None, batch_size=4, seed=7)
-    inputs = data.epoch(1)
-    assert inputs["x"][:, 0].tolist() == inputs["y"].tolist() == ORDER
+    inputs = epoch_of(data, 1)
+    assert inputs[0][:, 0].tolist() == inputs[1].tolist() == ORDER
     again = Data((x, x[:, 0]), None, batch_size=4, seed=7)
-    np.testing.assert_array_equal(again.epoch(1)["x"], inputs["x"])
+    np.testing.assert_array_equal(epoch_of(again, 1)[0], inputs[0])
     other = Data((x, x[:, 0]), None, batch_size=4, seed=8)
-    assert other.epoch(1)["y"].tolist() != ORDER
+    assert epoch_of(other, 1)[1].tolist() != ORDER
 
 
 def linear_model():
@@ -115,12 +99,13 @@ def test_fit_on_epochs_equals_gradient_descent_by_hand(dtype, limit):
     y = x.sum(1) + 1
     train = tuple(a.astype(dtype) for a in (x, y[:, None], weight))
     data = Data(train, train, batch_size=5, seed=3)
-    for part in batches_of(data.epoch(0))[0]:
+    for part in batches_of(data, 0)[0]:
         assert part.dtype == "float32"
     model = linear_model()
     expected = []
     for number in range(2):
-        model.fit(**data.epoch(number), verbose=0)
+        data.begin(number)
+        model.fit(**data.training(), verbose=0)
         order = np.random.default_rng((3, number)).permutation(23)
         for i in range(0, 23, 5):
             chosen = order[i : i + 5]
@@ -129,7 +114,8 @@ def test_fit_on_epochs_equals_gradient_descent_by_hand(dtype, limit):
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(kernel[:, 0], w, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(bias[0], b, rtol=1e-4)
-    history = model.fit(**data.epoch(2), **data.validation(), verbose=0).history
+    arguments = data.training() | data.validation()
+    history = model.fit(**arguments, verbose=0).history
     kernel, bias = model.get_weights()
     loss = np.sum(weight * (x @ kernel[:, 0] + bias - y) ** 2) / 23
     # Keras averages the losses of batches, weighted by their samples.
@@ -175,13 +161,13 @@ def test_data_that_make_batches_are_passed_to_fit_as_they_are(make, of_seed):
     train = (lambda seed: made) if of_seed else made
     data = Data(train, train, batch_size=64, seed=0)
     assert not data.ordered
-    inputs = data.epoch(0)
+    inputs = data.training()
     assert inputs.pop("x") is made
     # As in `fit`: the batches of a PyDataset are shuffled.
-    assert inputs == {"shuffle": make is py_dataset}
+    assert inputs == {"shuffle": make is py_dataset, "steps_per_epoch": None}
     assert data.validation() == {"validation_data": made}
     history = linear_model().fit(
-        **data.epoch(0), **data.validation(), verbose=0, epochs=3
+        **data.training(), **data.validation(), verbose=0, epochs=3
     )
     assert history.history["val_loss"][-1] < history.history["val_loss"][0]
 
@@ -190,7 +176,16 @@ def generator(x, y):
     return ((x[i : i + 5], y[i : i + 5]) for i in range(0, len(x), 5))
 
 
-@pytest.mark.parametrize("make", [*FORMS, generator])
+def endless(x, y):
+    while True:
+        yield from generator(x, y)
+
+
+def repeated(x, y):
+    return tf_dataset(x, y).repeat()
+
+
+@pytest.mark.parametrize("make", [repeated, endless])
 def test_steps_per_epoch_continues_where_the_last_epoch_ended(make):
     x, _, _ = samples(20)
     y = x.sum(1, keepdims=True)
@@ -199,19 +194,11 @@ def test_steps_per_epoch_continues_where_the_last_epoch_ended(make):
     seen = [(x[p], y[p, 0], 1.0) for p in itertools.islice(parts, 9)]
     w, _ = linear_fit(seen)
 
-    def data():
-        train = (lambda seed: make(x, y)) if make is generator else make(x, y)
-        return Data(train, None, batch_size=5, seed=0, steps_per_epoch=3)
-
-    whole = data()
+    train = (lambda seed: endless(x, y)) if make is endless else make(x, y)
+    data = Data(train, None, batch_size=5, seed=0, steps_per_epoch=3)
     model = linear_model()
-    for number in range(3):
-        model.fit(**whole.epoch(number), verbose=0)
+    model.fit(**data.training(), verbose=0, epochs=3)
     np.testing.assert_allclose(model.get_weights()[0][:, 0], w, rtol=1e-4)
-    # A run that starts at the third epoch sees its batches.
-    batches = [np.asarray(batch[0]) for batch in data().epoch(2)["x"]]
-    for batch, (expected, _, _) in zip(batches, seen[6:], strict=True):
-        np.testing.assert_array_equal(batch, expected)
 
 
 def test_validation_generator_is_new_in_each_epoch():
@@ -225,9 +212,9 @@ def test_validation_generator_is_new_in_each_epoch():
 @pytest.mark.any_backend
 def test_steps_per_epoch_of_arrays_uses_the_first_batches():
     x, y, _ = samples(20)
-    inputs = Data((x, y), None, 5, seed=2, steps_per_epoch=3).epoch(4)
+    data = Data((x, y), None, 5, seed=2, steps_per_epoch=3)
     order = np.random.default_rng((2, 4)).permutation(20)[:15]
-    np.testing.assert_array_equal(inputs["x"], x[order])
+    np.testing.assert_array_equal(epoch_of(data, 4)[0], x[order])
 
 
 @pytest.mark.any_backend
@@ -236,7 +223,7 @@ def test_a_function_receives_the_seed():
         return np.full((6, 1), seed), np.arange(6)
 
     data = [Data(train, train, batch_size=2, seed=seed) for seed in (4, 5)]
-    assert [d.epoch(0)["x"][0, 0] for d in data] == [4, 5]
+    assert [epoch_of(d, 0)[0][0, 0] for d in data] == [4, 5]
     assert [d.validation()["validation_data"][0][0, 0] for d in data] == [4, 5]
     assert data[0].digest() != data[1].digest()
     assert data[0].ordered
@@ -246,9 +233,8 @@ def test_a_function_receives_the_seed():
 def test_a_dict_of_inputs_needs_no_targets():
     x, _, _ = samples(10)
     data = Data({"a": x, "b": x[:, 0]}, {"a": x, "b": x[:, 0]}, 4, seed=0)
-    inputs = data.epoch(0)
-    assert set(inputs) == {"x", "batch_size", "shuffle"}
-    np.testing.assert_array_equal(inputs["x"]["a"][:, 0], inputs["x"]["b"])
+    (inputs,) = epoch_of(data, 0)
+    np.testing.assert_array_equal(inputs["a"][:, 0], inputs["b"])
     assert len(data.validation()["validation_data"]) == 1
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.batches import epoch_of
 
 from keras_wgd.experiments.training import arrays
 from keras_wgd.experiments.training.data import Data
@@ -102,12 +103,6 @@ def test_more_steps_than_batches_are_refused():
         Data((X, Y), None, batch_size=5, seed=0, steps_per_epoch=4)
 
 
-def test_data_without_batches_end_with_a_message():
-    data = Data(lambda seed: iter([]), None, 4, seed=0, steps_per_epoch=2)
-    with pytest.raises(ValueError, match="train must have at least one batch"):
-        list(data.epoch(0)["x"])
-
-
 @pytest.mark.parametrize("labels", ["balanced", "rare", "column", "floats"])
 def test_held_out_parts_are_all_samples_with_equal_shares_of_labels(labels):
     n = 200
@@ -121,20 +116,20 @@ def test_held_out_parts_are_all_samples_with_equal_shares_of_labels(labels):
     x = np.arange(n, dtype="float32")[:, None]
     data = Data((x, y), (x[:5], y[:5]), batch_size=16, seed=1)
     part = data.held_out(0.2, seed=9)
-    train = part.epoch(0)
+    train_x, train_y = epoch_of(part, 0)
     held_x, held_y = part.validation()["validation_data"]
-    assert (len(train["x"]), len(held_x)) == (160, 40)
-    both = np.concatenate([train["x"], held_x])[:, 0]
+    assert (len(train_x), len(held_x)) == (160, 40)
+    both = np.concatenate([train_x, held_x])[:, 0]
     np.testing.assert_array_equal(np.sort(both), np.arange(n))
     np.testing.assert_array_equal(held_y, y[held_x[:, 0].astype(int)])
-    np.testing.assert_array_equal(train["y"], y[train["x"][:, 0].astype(int)])
+    np.testing.assert_array_equal(train_y, y[train_x[:, 0].astype(int)])
     if labels != "floats":
         counts = np.bincount(np.ravel(y))
         held = np.bincount(np.ravel(held_y), minlength=len(counts))
         assert np.abs(held - 0.2 * counts).max() <= 1
     # The order of an epoch is that of the seed of the run.
     order = np.random.default_rng((1, 0)).permutation(160)
-    np.testing.assert_array_equal(train["x"], np.setdiff1d(x, held_x)[order][:, None])
+    np.testing.assert_array_equal(train_x, np.setdiff1d(x, held_x)[order][:, None])
     again = data.held_out(0.2, seed=9).validation()["validation_data"][0]
     np.testing.assert_array_equal(again, held_x)
     other = data.held_out(0.2, seed=10).validation()["validation_data"][0]
@@ -156,11 +151,9 @@ def test_each_sample_is_held_out_equally_often():
 def test_parts_held_out_of_large_arrays_are_read_batch_by_batch(monkeypatch):
     monkeypatch.setattr(arrays, "_LIMIT", 0)
     data = Data((X, Y), None, batch_size=4, seed=0).held_out(0.25, seed=0)
-    assert not isinstance(data.epoch(0)["x"], np.ndarray)
     batches = data.validation()["validation_data"]
     held = np.concatenate([batches[i][0] for i in range(batches.num_batches)])
-    train = data.epoch(0)["x"]
-    rest = np.concatenate([train[i][0] for i in range(train.num_batches)])
+    rest = epoch_of(data, 0)[0]
     both = np.concatenate([held, rest])
     np.testing.assert_array_equal(both[np.argsort(both[:, 0])], X)
 
@@ -238,7 +231,7 @@ def test_memory_maps_are_read(tmp_path):
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert digest((mapped, Y)) == digest((X, Y))
-    inputs = Data((mapped, Y), None, batch_size=4, seed=0).epoch(0)
+    data = Data((mapped, Y), None, batch_size=4, seed=0)
     np.testing.assert_array_equal(
-        inputs["x"], X[np.random.default_rng((0, 0)).permutation(12)]
+        epoch_of(data, 0)[0], X[np.random.default_rng((0, 0)).permutation(12)]
     )

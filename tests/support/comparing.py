@@ -63,14 +63,16 @@ def compared(build_model=dense, optimizers=TWO, **changes):
 class InOrder(keras.utils.PyDataset):
     """Samples in the order of each epoch that the documentation names."""
 
-    def __init__(self, arrays, seed, batch_size=BATCH):
+    def __init__(self, arrays, seed, steps=None):
         super().__init__()
-        self.arrays, self.seed, self.batch_size = arrays, seed, batch_size
+        self.arrays, self.seed, self.batch_size = arrays, seed, BATCH
+        self.steps = steps
         self.begin(0)
 
     def begin(self, epoch):
         generator = np.random.default_rng((self.seed, epoch))
-        self.order = generator.permutation(len(keras.tree.flatten(self.arrays)[0]))
+        order = generator.permutation(len(keras.tree.flatten(self.arrays)[0]))
+        self.order = order[: self.steps and self.steps * BATCH]
 
     def __len__(self):
         return -(-len(self.order) // self.batch_size)
@@ -90,6 +92,7 @@ def fitted(
     epochs=EPOCHS,
     callbacks=(),
     compiling=None,
+    steps=None,
     **fitting,
 ):
     """The history of a plain `fit`, as a user would write it."""
@@ -98,7 +101,7 @@ def fitted(
     model = build_model()
     usual = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     model.compile(optimizer(), **(usual if compiling is None else compiling))
-    data = InOrder(train, seed)
+    data = InOrder(train, seed, steps)
     order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, _: data.begin(e))
     history = model.fit(
         data,
