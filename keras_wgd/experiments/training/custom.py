@@ -211,7 +211,7 @@ class CustomTraining:
 
     def fit(self, first: int, record: Record) -> None:
         """Call `fit` for the epochs from `first` on."""
-        self._replicas.fit(
+        history = self._replicas.fit(
             **self._data.training(),
             **self._data.validation(),
             **self._task.fit_arguments(self._trial),
@@ -220,6 +220,13 @@ class CustomTraining:
             callbacks=[*self._callbacks, _Recorder(self, self._data, record)],
             verbose=0,
         )
+        trained = first + len(history.epoch)
+        if trained < self._trial.epochs and not self._replicas.stop_training:
+            raise ValueError(
+                "train must have batches for all epochs: let it repeat, or change "
+                f"steps_per_epoch. Received: the batches of {trained} of "
+                f"{self._trial.epochs} epochs"
+            )
 
     def begin(self) -> None:
         """Note what holds before the first step, when all variables are there."""
