@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,10 +22,12 @@ SCRIPT = Path(__file__).parent / "support" / "compare_script.py"
 
 
 def started(out, **changes):
+    script = Path(f"{out}.py")  # tests/support has modules with names of Python's own
+    shutil.copy(SCRIPT, script)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     arguments = {"seeds": 2, "epochs": 3} | changes
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(out), json.dumps(arguments)],
+        [sys.executable, str(script), str(out), json.dumps(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -255,10 +259,9 @@ def test_processes_and_ray_have_the_same_numbers(undisturbed, tmp_path):
 
 @pytest.mark.any_backend
 def test_what_cannot_be_sent_is_named(tmp_path):
-    lock = open(os.devnull)  # noqa: SIM115
+    lock = threading.Lock()
     with pytest.raises(ValueError, match="callbacks cannot be sent to other processes"):
-        compared(jobs=2, callbacks=lambda: [] if lock else [], out=tmp_path / "out")
-    lock.close()
+        compared(jobs=2, callbacks=lambda: [lock][:0], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -36,7 +36,15 @@ def check(out: Path, record: Record) -> bool:
     if not (out / NAME).exists():
         return False
     begun = read(out)
-    for old, new in ((begun.task, record.task), (begun.question, record.question)):
+    fewer, more = sorted((begun.seeds, record.seeds), key=len)
+    if fewer != more[: len(fewer)]:
+        raise ValueError(
+            printable(
+                f"out must have the same first seeds. Received: {out}, begun with "
+                f"{begun.seeds}, now {record.seeds}"
+            )
+        )
+    for old, new in ((begun.question, record.question), (begun.task, record.task)):
         for name in [*old, *(name for name in new if name not in old)]:
             before, now = old.get(name, "none"), new.get(name, "none")
             if before != now:
@@ -47,14 +55,6 @@ def check(out: Path, record: Record) -> bool:
                         f"{_short(now)}"
                     )
                 )
-    fewer, more = sorted((begun.seeds, record.seeds), key=len)
-    if fewer != more[: len(fewer)]:
-        raise ValueError(
-            printable(
-                f"out must have the same first seeds. Received: {out}, begun with "
-                f"{begun.seeds}, now {record.seeds}"
-            )
-        )
     return len(record.seeds) > len(begun.seeds)
 
 

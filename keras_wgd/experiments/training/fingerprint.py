@@ -53,9 +53,9 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
         _check_weights(task, trial, data, weights)
         return {
             "backend": keras.backend.backend(),
+            "dtype_policy": task.dtype_policy,
+            "floatx": task.floatx,
             **optimizers,
-            "model": described,
-            "initial weights": weights,
             "data": digest,
             "batch_size": str(task.batch_size),
             "steps_per_epoch": str(task.steps_per_epoch),
@@ -63,8 +63,8 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
             **{name: _text(value) for name, value in task.compile.items()},
             **{name: _text(value) for name, value in task.fit.items()},
             "callbacks": _text(task.callbacks),
-            "dtype_policy": task.dtype_policy,
-            "floatx": task.floatx,
+            "model": described,
+            "initial weights": weights,
         }
 
 
@@ -169,7 +169,7 @@ def _source(value: Any) -> str:
 
 def _function(function: types.FunctionType, seen: tuple[Any, ...] = ()) -> str:
     """The code, and the values that it was made with, wherever it is written."""
-    inside = [function.__defaults__, function.__kwdefaults__]
+    inside = [function.__defaults__, *(function.__kwdefaults__ or {}).items()]
     for cell in function.__closure__ or ():
         try:
             value = cell.cell_contents
@@ -178,8 +178,9 @@ def _function(function: types.FunctionType, seen: tuple[Any, ...] = ()) -> str:
         if isinstance(value, types.FunctionType):
             value = "" if value in seen else _function(value, (*seen, function))
         inside.append(value)
-    simple = (str, int, float, bool, tuple, list, dict, type(None))
-    values = [_text(v) if isinstance(v, simple) else _source(v) for v in inside]
+    # Lists and the like may be what the function writes into.
+    fixed = (str, int, float, tuple, type(None))
+    values = [_text(v) if isinstance(v, fixed) else _source(v) for v in inside]
     return " ".join([_code(function.__code__), *values])
 
 
