@@ -17,6 +17,7 @@ from keras_wgd.experiments.training.build import set_random_seed
 from keras_wgd.experiments.training.data import Data
 from keras_wgd.experiments.training.devices import OneDevice
 from keras_wgd.experiments.training.fresh import check_new, copies, digest_of, is_built
+from keras_wgd.experiments.training.randomness import generators
 from keras_wgd.experiments.training.task import Record
 from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
@@ -191,17 +192,21 @@ class CustomTraining:
             optimizer = self._replicas.optimizer  # scaled, with mixed_float16
             # What callbacks keep, and where other data are, cannot be set back.
             self.resumable = self._data.ordered and not self._callbacks
-            self.resumable = self.resumable and is_built(model, self._data)
-            if self.resumable:
+            if is_built(model, self._data):
                 optimizer.build(model.trainable_variables)
+            else:
+                self.resumable = False
         self._model, self._optimizer = model, optimizer
         self._initial_weights = digest_of(model) if self.resumable else ""
         self._best = ""
+        self._generators = generators()
+        self._random: list[np.ndarray] = []
 
     @property
     def variables(self) -> Sequence[Any]:
-        """The variables of model and optimizer."""
-        return [*self._model.variables, *self._optimizer.variables]
+        """Those of model and optimizer, and the states of the random generators."""
+        parts = self._model.variables, self._optimizer.variables, self._generators
+        return [variable for part in parts for variable in part]
 
     @property
     def centered(self) -> int:
@@ -211,6 +216,8 @@ class CustomTraining:
 
     def fit(self, first: int, record: Record) -> None:
         """Call `fit` for the epochs from `first` on."""
+        if first:
+            self._random = [np.array(generator) for generator in self._generators]
         history = self._replicas.fit(
             **self._data.training(),
             **self._data.validation(),
@@ -229,10 +236,20 @@ class CustomTraining:
             )
 
     def begin(self) -> None:
-        """Note what holds before the first step, when all variables are there."""
-        self._initial_weights = self._initial_weights or digest_of(self._model)
-        if not self._optimizer.built:
-            self._optimizer.build(self._model.trainable_variables)
+        """Note what holds before the first step, when all variables are there.
+
+        TensorFlow builds some models in the first step.
+        """
+        if self._model.built:
+            self._initial_weights = self._initial_weights or digest_of(self._model)
+            if not self._optimizer.built:
+                self._optimizer.build(self._model.trainable_variables)
+            self._check_centered()
+        if self._random:  # `fit` has drawn from them to begin
+            for generator, state in zip(self._generators, self._random, strict=True):
+                generator.assign(state)
+
+    def _check_centered(self):
         if _wgd(self._optimizer) is not None and not self.centered:
             raise RuntimeError(
                 f"optimizers[{self._trial.arm!r}] is WGD, and the model has no "
@@ -241,6 +258,7 @@ class CustomTraining:
 
     def check(self, values: Mapping[str, float]) -> None:
         """Check after an epoch that the monitor is there and has a direction."""
+        self._check_centered()
         task = self._task
         if task.monitor not in values:
             raise ValueError(

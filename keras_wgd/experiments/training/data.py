@@ -105,7 +105,17 @@ class Data:
             self._epochs.begin(epoch)
 
     def symbolic_inputs(self) -> Any:
-        """The shapes and types of the inputs of one batch of arrays."""
+        """The shapes and types of the inputs of a batch; `None` if they are not known.
+
+        They are known of arrays and of a `tf.data.Dataset`.
+        """
+        spec = getattr(self._train, "element_spec", None)
+        if isinstance(spec, tuple):
+            return keras.tree.map_structure(
+                lambda leaf: keras.KerasTensor(leaf.shape, leaf.dtype.name), spec[0]
+            )
+        if not isinstance(self._train, Arrays):
+            return None
 
         def symbolic(array):
             dtype = keras.backend.standardize_dtype(array.dtype)

@@ -18,9 +18,10 @@ def is_built(model: keras.Model, data: Data) -> bool:
 
     Symbolic inputs draw no random numbers, as `fit` draws none before the first step.
     """
-    if not model.built and data.ordered:
+    inputs = None if model.built else data.symbolic_inputs()
+    if inputs is not None:
         with contextlib.suppress(Exception):  # `fit` reports what is wrong
-            model(data.symbolic_inputs())
+            model(inputs)
     return model.built
 
 
