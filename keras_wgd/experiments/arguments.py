@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_wgd.experiments.fields import number, whole
@@ -38,6 +38,22 @@ def check_callable(name: str, value: Any, what: str) -> None:
             f"{name} must be a function {what} in each call. "
             f"Received: {type(value).__name__}"
         )
+
+
+def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a user's function returns.
+
+    Raises:
+        ValueError: If it raises an error, which is the cause.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        text = ": ".join(filter(None, (type(error).__name__, str(error))))
+        raise ValueError(
+            f"{name} must be a function that does not fail. "
+            f"Received: {' '.join(text.split())}"
+        ) from error
 
 
 def seeds_of(seeds: Any) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_wgd.choices import did_you_mean
+from keras_wgd.experiments.arguments import call
 from keras_wgd.experiments.training.build import set_random_seed
 from keras_wgd.experiments.training.data import Data
 from keras_wgd.experiments.training.devices import OneDevice
@@ -99,7 +100,7 @@ class CustomTask:
     def new_model(self, seed: int) -> keras.Model:
         """A model with the weights of a seed."""
         set_random_seed(seed)
-        model = self.build_model()
+        model = call("build_model", self.build_model)
         if not isinstance(model, keras.Model):
             raise ValueError(
                 "build_model must return a keras.Model. "
@@ -126,7 +127,8 @@ class CustomTask:
                 "learning_rates. Received: a function that needs an argument"
             )
         if callable(made):
-            made = made(learning_rate) if takes_rate else made()
+            arguments = [learning_rate] if takes_rate else []
+            made = call(f"optimizers[{arm!r}]", made, *arguments)
         elif isinstance(made, str | dict):
             try:
                 made = inner.get(made)
@@ -159,7 +161,8 @@ class CustomTask:
 
     def new_callbacks(self) -> list[keras.callbacks.Callback]:
         """New callbacks of the user."""
-        made = keras.tree.flatten(self.callbacks()) if self.callbacks else []
+        made = call("callbacks", self.callbacks) if self.callbacks else []
+        made = keras.tree.flatten(made)
         for callback in made:
             if not isinstance(callback, keras.callbacks.Callback):
                 raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_wgd.experiments.arguments import call
 from keras_wgd.experiments.training.arrays import Arrays
 from keras_wgd.tasks.datasets.batches import Batches
 
@@ -217,7 +218,7 @@ def _maker(name: str, data: Any, seed: int) -> Callable[[], Any]:
             f"{name} must be a function of one argument, the seed. "
             f"Received: {_describe(data)}{signature}"
         ) from None
-    return lambda: _read(name, data(seed))
+    return lambda: _read(name, call(name, data, seed))
 
 
 def _read(name: str, data: Any) -> Any:
