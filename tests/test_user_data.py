@@ -201,12 +201,14 @@ def test_steps_per_epoch_continues_where_the_last_epoch_ended(make):
     np.testing.assert_allclose(model.get_weights()[0][:, 0], w, rtol=1e-4)
 
 
-def test_validation_generator_is_new_in_each_epoch():
+def test_validation_generator_is_read_again_in_each_epoch():
     x, y, _ = samples(20)
     data = Data((x, y), lambda seed: generator(x, y), batch_size=5, seed=0)
+    batches = data.validation()["validation_data"]
     for _ in range(2):
-        batches = list(data.validation()["validation_data"])
-        np.testing.assert_array_equal(np.concatenate([b[0] for b in batches]), x)
+        read = [batches[i][0] for i in range(batches.num_batches)]
+        np.testing.assert_array_equal(np.concatenate(read), x)
+    assert data.validation(steps=2)["validation_data"].num_batches == 2
 
 
 @pytest.mark.any_backend

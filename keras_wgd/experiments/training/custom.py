@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -221,22 +222,26 @@ class CustomTraining:
         """Call `fit` for the epochs from `first` on."""
         if first:
             self._random = [np.array(generator) for generator in self._generators]
-        history = self._replicas.fit(
-            **self._data.training(),
-            **self._data.validation(),
-            **self._task.fit_arguments(self._trial),
-            initial_epoch=first,
-            epochs=self._trial.epochs,
-            callbacks=[*self._callbacks, _Recorder(self, self._data, record)],
-            verbose=0,
-        )
-        trained = first + len(history.epoch)
-        if trained < self._trial.epochs and not self._replicas.stop_training:
-            raise ValueError(
-                "train must have batches for all epochs: let it repeat, or change "
-                f"steps_per_epoch. Received: the batches of {trained} of "
-                f"{self._trial.epochs} epochs"
-            )
+        arguments = self._task.fit_arguments(self._trial)
+        with warnings.catch_warnings():
+            # `fit` would go on with epochs that train nothing.
+            warnings.filterwarnings("error", "Your input ran out of data")
+            try:
+                self._replicas.fit(
+                    **self._data.training(),
+                    **self._data.validation(arguments.get("validation_steps")),
+                    **arguments,
+                    initial_epoch=first,
+                    epochs=self._trial.epochs,
+                    callbacks=[*self._callbacks, _Recorder(self, self._data, record)],
+                    verbose=0,
+                )
+            except UserWarning:
+                raise ValueError(
+                    "train and validation must have batches for all steps: let them "
+                    "repeat, or ask for fewer steps. "
+                    "Received: data that end in an epoch"
+                ) from None
 
     def begin(self) -> None:
         """Note what holds before the first step, when all variables are there.

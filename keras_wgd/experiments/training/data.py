@@ -1,6 +1,7 @@
 """The user's training and validation data, in any form that `fit` takes."""
 
 import inspect
+import itertools
 import numbers
 import os
 import sys
@@ -124,8 +125,11 @@ class Data:
 
         return keras.tree.map_structure(symbolic, self._train.take(np.zeros(1, int))[0])
 
-    def validation(self) -> dict[str, Any]:
+    def validation(self, steps: int | None = None) -> dict[str, Any]:
         """The validation data.
+
+        Args:
+            steps: The batches that are used of a generator; `None` for all.
 
         Returns:
             Keyword arguments for `fit`; none if there are no validation data.
@@ -135,7 +139,9 @@ class Data:
         if not isinstance(self._validation, Arrays):
             data = self._validation
             if isinstance(data, Iterator):
-                data = self._make_validation()  # it can be read once
+                # It can be read once, and each epoch reads it.
+                made = self._make_validation()
+                data = _Listed(list(itertools.islice(made, steps)))
             return {"validation_data": data}
         batches = self._validation.batches(None, self.batch_size)
         if isinstance(batches, Batches):
@@ -171,6 +177,20 @@ class Data:
         type and, where known, their length.
         """
         return f"{_digest(self._train)} {_digest(self._validation)}"
+
+
+class _Listed(keras.utils.PyDataset):
+    """Batches of a generator."""
+
+    def __init__(self, batches: list[Any]):
+        super().__init__()
+        self._batches = batches
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, index):
+        return self._batches[index]
 
 
 class _Epochs(Batches):
