@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from keras_wgd import pictures
+from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.statistics import adjusted
-from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.store import collection
 from keras_wgd.paper import published
 from keras_wgd.report import cells, layout, report, verdict
@@ -95,7 +95,7 @@ def _tuned(summary: pl.DataFrame) -> Table:
         plain = by_arm["plain"]
         rows.append(
             (
-                Cell(text=OPTIMIZERS[plain["optimizer"]].label),
+                Cell(text=optimizers.of(plain["optimizer"]).label),
                 Cell(text=f"{plain['learning_rate']:g}"),
                 *(Cell(text=f"{100 * by_arm[arm]['accuracy']:.2f}") for arm in ARMS),
                 Cell(text=gain.text, note=interval.text),

@@ -6,7 +6,7 @@ from PIL import Image
 from support.images import encoded, photo, write_animals
 
 from keras_wgd.tasks import datasets
-from keras_wgd.tasks.datasets import animals10
+from keras_wgd.tasks.datasets import animals10, photos
 
 pytestmark = pytest.mark.any_backend
 
@@ -44,19 +44,19 @@ def animals(tmp_path):
 def test_split_of_the_whole_set_is_that_of_table_2(name):
     images = sum(TABLE_2[name])
     names = [f"{name}{i}.jpeg" for i in range(images)]
-    train, test = animals10.split(names)
+    train, test = photos.split(names)
     assert sorted(train + test) == sorted(names)
     assert (len(train), len(test)) == pytest.approx(TABLE_2[name], abs=1)
     assert len(test) == images // 10
     shuffled = np.random.default_rng(1).permutation(names).tolist()
-    assert animals10.split(shuffled) == (train, test)
+    assert photos.split(shuffled) == (train, test)
 
 
 def test_split_is_fixed():
     names = [f"{i:02}" for i in range(40)]
-    assert animals10.split(names)[1] == ["04", "11", "24", "27"]
-    assert animals10.split(["a"]) == ([], ["a"])
-    assert animals10.split(["a", "b"]) == (["b"], ["a"])
+    assert photos.split(names)[1] == ["04", "11", "24", "27"]
+    assert photos.split(["a"]) == ([], ["a"])
+    assert photos.split(["a", "b"]) == (["b"], ["a"])
 
 
 def test_labels_are_those_of_the_folders(animals):
@@ -155,8 +155,9 @@ def test_errors_of_decoding_are_shortened(animals, monkeypatch, error, reason):
     def check(path, size):
         if path.endswith("farfalla/04.jpeg"):
             raise error
+        return "", (size, size)
 
-    monkeypatch.setattr(animals10, "check", check)
+    monkeypatch.setattr(photos, "check", check)
     data = animals10.load(str(animals))
     assert data.problems == (f"raw-img/farfalla/04.jpeg is skipped: {reason}",)
 

@@ -17,7 +17,6 @@ from keras_wgd import cli
 from keras_wgd.__main__ import main
 from keras_wgd.cli import options
 from keras_wgd.experiments.store import claim, results
-from keras_wgd.tasks.datasets import cifar100
 
 SMALL = ["--epochs", "1", "--train-size", "64", "--test-size", "40"]
 RUN = ["run", "--dataset", "digits", *SMALL]
@@ -26,7 +25,7 @@ LIST = ["--preset", "quick", "--list"]
 
 @pytest.mark.any_backend
 def test_run_on_cifar100(capsys, tmp_path):
-    np.savez(tmp_path / cifar100.FILE, **cifar_arrays())
+    np.savez(tmp_path / "cifar100.npz", **cifar_arrays())
     out = tmp_path / "out"
     arguments = ["run", "--dataset", "cifar100", "--data-dir", str(tmp_path)]
     arguments += ["--mean-over", "filters", "--epochs", "1", "--out", str(out)]

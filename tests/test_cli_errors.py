@@ -12,7 +12,6 @@ from support.runs import SPEC, cifar_arrays
 from keras_wgd import cli
 from keras_wgd.experiments.store import results
 from keras_wgd.optimizers.means import MEANS
-from keras_wgd.tasks.datasets import cifar100
 
 pytestmark = pytest.mark.any_backend
 
@@ -28,7 +27,10 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         (["run"], "Missing option '--dataset'"),
         ([*RUN, "--epochs", "many"], "Invalid value for '--epochs'"),
         ([*RUN, "--epochs", "0"], "epochs must be a whole number of at least 1"),
-        ([*RUN, "--optimizer", "sgd"], "sgdm, adam, nadam, radam. Received: 'sgd'"),
+        ([*RUN, "--optimizer", "sdg"], "radam, adadelta, adafactor"),
+        ([*RUN, "--optimizer", "sdg"], "Did you mean 'sgd'?"),
+        ([*RUN, "--set", "clipnrm=1"], "Did you mean 'clipnorm'?"),
+        ([*RUN, "--set", "amsgrad"], "optimizer_settings must be NAME=VALUE"),
         ([*RUN, "--mean-over", "rows"], f"{', '.join(MEANS)}. Received: 'rows'"),
         ([*RUN, "--placement", "update"], "needs a mean_over"),
         ([*RUN, "--seed", "4294967296"], "at most 4294967295"),
@@ -43,7 +45,7 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*RUN, "--backend", "mxnet"], "tensorflow, jax, torch. Received: 'mxnet'"),
         ([*RUN, "--batch-size", "65"], "at most the 64 training images. Received: 65"),
         ([*RUN, "--train-size", "9999"], "between 1 and 1437. Received: 9999"),
-        (["run", "--dataset", "mnist"], "cifar100, digits. Received: 'mnist'"),
+        (["run", "--dataset", "emnist"], "fashion_mnist, mnist. Received: 'emnist'"),
         (["run", "--dataset", "animals10"], "Received: no folder"),
         (["run", "--dataset", "cifar100", "--data-dir", "absent"], "is no folder"),
         (["study", "--preset", "slow", "--out", "x"], "released. Received: 'slow'"),
@@ -52,6 +54,12 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*QUICK, "--arm", "kernels"], "plain, filters, fan_in. Received: 'kernels'"),
         ([*QUICK, "--seed", "-1"], "whole number of at least 0"),
         ([*QUICK, "--epochs", "0"], "whole number of at least 1"),
+        ([*QUICK, "--optimizer", "lion"], "sgdm. Received: lion"),
+        (
+            [*QUICK, "--optimizer", "lio", "--learning-rate", "1"],
+            "Did you mean 'lion'?",
+        ),
+        ([*QUICK, "--set", "amsgrad=true"], "a setting of sgd: "),
         ([*QUICK, "--model", "resnet18"], "resnet8. Received: 'resnet18'"),
         (["study", "--preset", "paper", "--out", "x"], "animals10"),
         ([*QUICK, "--jobs", "0"], "Received: 0"),
@@ -89,7 +97,7 @@ def test_out_is_a_file(capsys, tmp_path):
 
 
 def test_damaged_archive(capsys, tmp_path):
-    path = tmp_path / cifar100.FILE
+    path = tmp_path / "cifar100.npz"
     np.savez(path, **cifar_arrays())
     path.write_bytes(path.read_bytes()[:-200])
     arguments = ["run", "--dataset", "cifar100", "--data-dir", str(tmp_path)]

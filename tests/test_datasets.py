@@ -61,8 +61,8 @@ def test_invalid_image_size(size):
 
 
 def test_unknown_dataset():
-    with pytest.raises(ValueError, match=f"{', '.join(SIZES)}. Received: 'mnist'"):
-        datasets.load("mnist")
+    with pytest.raises(ValueError, match=f"{', '.join(SIZES)}. Received: 'emnist'"):
+        datasets.load("emnist")
 
 
 def test_loading_needs_neither_keras_nor_pillow():

@@ -52,6 +52,7 @@ def test_run_row():
         "momentum": 0.9,
         "weight_decay": 1e-3,
         "epsilon": 1e-10,
+        "optimizer_settings": None,
         "backend": "jax",
         "settings": "",
         "optimizer": "radam",

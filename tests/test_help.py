@@ -13,7 +13,7 @@ from keras_wgd.experiments.spec import RunSpec
 
 pytestmark = pytest.mark.any_backend
 
-COMMANDS = ["kernels", "run", "study", "report", "bench"]
+COMMANDS = ["kernels", "compare", "run", "study", "report", "bench"]
 
 
 def shown(capsys, monkeypatch, *command, columns="200"):
@@ -50,6 +50,7 @@ BY_PRESET = {
     "--learning-rate": "0.001, 0.003 and 0.1 in quick; 0.003, 0.01 and 0.03 in cpu; "
     "0.0003 to 0.3 in cpu-sweep; 0.01 in paper, released",
     "--momentum": "0.9",
+    "--set": "Keras's own",
     "--weight-decay": "0.001",
     "--epsilon": "1e-10",
     "--sampler": "shuffled in quick; weighted in cpu, cpu-sweep, paper, released",
@@ -68,7 +69,10 @@ BY_PRESET = {
 def test_defaults_of_each_preset(capsys, monkeypatch):
     text = shown(capsys, monkeypatch, "study", columns="250")
     assert {option: default_of(text, option) for option in BY_PRESET} == BY_PRESET
-    assert set(BY_PRESET) == {f"--{n.replace('_', '-')}" for n in (*COMMON, "seed")}
+    assert set(BY_PRESET) == {
+        "--set" if n == "optimizer_settings" else f"--{n.replace('_', '-')}"
+        for n in (*COMMON, "seed")
+    }
 
 
 def test_defaults_follow_the_presets(capsys, monkeypatch):
@@ -80,12 +84,15 @@ def test_defaults_follow_the_presets(capsys, monkeypatch):
 
 
 def test_defaults_of_a_run(capsys, monkeypatch):
-    text = shown(capsys, monkeypatch, "run")
+    text = shown(capsys, monkeypatch, "run", columns="240")
     # Table 1 of the paper.
     table = {"--epochs": "50", "--batch-size": "32", "--learning-rate": "0.01"}
     table |= {"--momentum": "0.9", "--weight-decay": "0.001", "--epsilon": "1e-10"}
     table |= {"--sampler": "weighted", "--train-size": "all", "--test-size": "all"}
-    table["--image-size"] = "224 for animals10, 32 for cifar100, 8 for digits"
+    table["--image-size"] = (
+        "224 for animals10; 32 for cifar10, cifar100; 8 for digits; "
+        "28 for fashion_mnist, mnist"
+    )
     assert {option: default_of(text, option) for option in table} == table
 
 
@@ -95,7 +102,8 @@ def test_option_of_a_field():
     assert list(parameters) == [field.name for field in dataclasses.fields(RunSpec)]
     for field in dataclasses.fields(RunSpec):
         kind, option = get_args(parameters[field.name].annotation)
-        assert kind == type_of(field) | None
+        values = list[str] if info_of(field).flag else type_of(field)
+        assert kind == values | None
         assert option.help.startswith(info_of(field).help)
     assert cli.fields.given(RunSpec, {"epochs": 3, "seed": None, "out": "x"}) == {
         "epochs": 3

@@ -15,7 +15,7 @@ from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.training import train
 from keras_wgd.presets import preset
-from keras_wgd.tasks.datasets import animals10, cifar100
+from keras_wgd.tasks.datasets import animals10
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ EVERYWHERE = next(
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    np.savez(folder / cifar100.FILE, **cifar_arrays())
+    np.savez(folder / "cifar100.npz", **cifar_arrays())
     pixels = np.random.default_rng(0)
     for name in animals10.CLASSES:
         (folder / "raw-img" / name).mkdir(parents=True)

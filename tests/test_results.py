@@ -140,7 +140,7 @@ def nested(levels):
         (specified(learning_rate=10**400), "learning_rate must be a number"),
         (specified(epsilon=True), "epsilon must be a number"),
         (specified(momentum="0.9"), "momentum must be a number"),
-        (specified(optimizer=nested(500)), "optimizer must be one of"),
+        (specified(optimizer=nested(500)), "optimizer must be lower-case"),
         (replaced("spec.json", os.mkfifo), "spec.json is damaged: not a regular file"),
         (replaced("result.json", os.mkfifo), "result.json is damaged: not a regular"),
         (

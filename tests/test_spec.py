@@ -29,6 +29,7 @@ def test_id_depends_on_every_field():
         "dataset": "cifar100",
         "model": "resnet20",
         "optimizer": "adam",
+        "optimizer_settings": "amsgrad=true",
         "mean_over": "filters",
         "seed": 1,
         "epochs": 2,
@@ -56,6 +57,17 @@ def test_id_depends_on_every_field():
     )
 
 
+def test_settings_in_any_order_have_one_id():
+    one, other = (
+        dataclasses.replace(SPEC, optimizer_settings=text)
+        for text in ("clipnorm=1,amsgrad=true", "amsgrad=true,clipnorm=1,clipnorm=1")
+    )
+    assert (one, one.id) == (other, other.id)
+    assert RunSpec.from_dict(one.to_dict()) == one
+    older = {k: v for k, v in SPEC.to_dict().items() if k != "optimizer_settings"}
+    assert RunSpec.from_dict(older) == SPEC
+
+
 def test_integers_and_floats_have_one_id():
     whole = dataclasses.replace(SPEC, learning_rate=1, weight_decay=0)
     assert whole.id == dataclasses.replace(SPEC, learning_rate=1.0, weight_decay=0.0).id
@@ -64,7 +76,12 @@ def test_integers_and_floats_have_one_id():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("optimizer", "sgd", "sgdm, adam, nadam, radam. Received: 'sgd'"),
+        ("optimizer", "Adam W", "letters, digits and _. Received: 'Adam W'"),
+        ("optimizer", 3, "letters, digits and _. Received: 3"),
+        ("optimizer_settings", "amsgrad", "NAME=VALUE,NAME=VALUE. Received: 'amsgrad'"),
+        ("optimizer_settings", "a=1,", "NAME=VALUE,NAME=VALUE. Received: 'a=1,'"),
+        ("optimizer_settings", "a=1\n", "NAME=VALUE,NAME=VALUE. Received"),
+        ("optimizer_settings", ["a=1"], "NAME=VALUE,NAME=VALUE. Received"),
         ("mean_over", "none", f"{', '.join(MEANS)}. Received: 'none'"),
         ("placement", "weights", "gradient, update. Received: 'weights'"),
         ("epochs", 0, "whole number of at least 1 .* Received: 0"),

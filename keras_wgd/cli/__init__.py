@@ -11,6 +11,7 @@ import typer
 
 import keras_wgd
 from keras_wgd.cli import benchmarks, help, networks, options, reports, runs, studies
+from keras_wgd.cli.comparisons import command
 from keras_wgd.experiments.launch.events import FULL
 from keras_wgd.files import printable
 
@@ -19,7 +20,8 @@ _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 cli = typer.Typer(
     cls=help.Group,
-    help="Whitened gradient descent for Keras: networks, runs, studies and benchmarks.",
+    help="Whitened gradient descent for Keras: networks, comparisons, runs, studies "
+    "and benchmarks.",
     epilog="Exit codes: 0, 1 if a run failed, 2 for an error in the command or its "
     "input, 130 after Ctrl-C, 143 after SIGTERM.",
     no_args_is_help=True,
@@ -29,6 +31,7 @@ cli = typer.Typer(
 )
 for _command in (
     networks.kernels,
+    command.compare,
     runs.run,
     studies.study,
     reports.report,

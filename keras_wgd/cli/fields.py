@@ -38,10 +38,13 @@ def from_fields(
         text = info.help
         if not all(choice in text for choice in info.choices):
             text += f" One of {', '.join(info.choices)}."
+        flags = [info.flag] if info.flag else []
+        if of_values is bool:
+            flags = [f"--{name.replace('_', '-')}"]
         option = one_of(
             info.choices,
             text,
-            *([f"--{name.replace('_', '-')}"] if of_values is bool else []),
+            *flags,
             show_default=shown(name) or False,
             rich_help_panel=panel,
             metavar=info.metavar,
@@ -52,7 +55,9 @@ def from_fields(
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=Annotated[of_values | None, option],
+                annotation=Annotated[
+                    (list[str] if info.flag else of_values) | None, option
+                ],
                 default=inspect.Parameter.empty if name in required else None,
             )
         )
@@ -69,7 +74,11 @@ def takes(*parameters: inspect.Parameter) -> Callable[..., Any]:
     def decorate(command):
         signature = inspect.signature(command)
         *own, _ = signature.parameters.values()  # the last is `**values`
-        ordered = sorted([*parameters, *own], key=lambda p: p.default is not p.empty)
+        # Arguments first, then required options.
+        ordered = sorted(
+            [*parameters, *own],
+            key=lambda p: (p.kind is p.KEYWORD_ONLY, p.default is not p.empty),
+        )
         command.__signature__ = signature.replace(parameters=ordered)
         return command
 
@@ -81,15 +90,22 @@ def given(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     known = described(kind)
     found = {n: v for n, v in values.items() if n in known and v is not None}
     for name, value in found.items():
-        if choices := info_of(known[name]).choices:
-            check_choice(name, value, choices)
+        info = info_of(known[name])
+        if info.choices and not info.open:
+            check_choice(name, value, info.choices)
+        if info.flag:
+            found[name] = ",".join(value)
     return found
 
 
 def default_of_run(name: str) -> str:
     """The default of a field in `run`, for the help."""
     if name == "image_size":
-        return ", ".join(f"{size} for {name}" for name, size in SIZES.items())
+        of_size = {
+            size: ", ".join(name for name in SIZES if SIZES[name] == size)
+            for size in dict.fromkeys(SIZES.values())
+        }
+        return "; ".join(f"{size} for {names}" for size, names in of_size.items())
     default = described(RunSpec)[name].default
     return "" if default is MISSING else _as_text([_value(name, default)])
 

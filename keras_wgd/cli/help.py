@@ -14,6 +14,18 @@ keras-wgd kernels mobilenetv2
 # Your own model, for a program to read
 keras-wgd kernels model.keras --mean-over fan_in --json
 """,
+    "compare": r"""
+# Your model, data and optimizers, in a file; half an hour at most
+keras-wgd compare task.py --budget 30m --jobs 2 --out runs/mine
+# Your photos: does WGD help Adam and AdamW on MobileNetV2?
+keras-wgd compare --images photos --image-size 96 --model mobilenetv2 \
+    --optimizer adam --optimizer adamw --mean-over fan_in --out runs/photos
+# Optimizers with each other, with their settings, for a program to read
+keras-wgd compare --dataset digits --model resnet8 --optimizer sgd \
+    --optimizer lion --set sgd.momentum=0.9 --set learning_rate=0.001 --json
+# From the weights of a model of yours
+keras-wgd compare --images photos --weights model.keras --seeds 6
+""",
     "run": r"""
 # Seconds, on images that need no download
 keras-wgd run --dataset digits

@@ -54,10 +54,10 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-def folder_option(text: str, default: str | bool = False) -> Any:
+def folder_option(text: str, default: str | bool = False, **settings: Any) -> Any:
     """An option for a folder, with its help and the default to show."""
     return typer.Option(
-        help=text, parser=folder, metavar="FOLDER", show_default=default
+        help=text, parser=folder, metavar="FOLDER", show_default=default, **settings
     )
 
 

@@ -78,7 +78,16 @@ def study(
     ] = False,
     dataset: Annotated[list[str] | None, _only(SIZES, "data set")] = None,
     model: Annotated[list[str] | None, _only(MODELS, "network")] = None,
-    optimizer: Annotated[list[str] | None, _only(OPTIMIZERS, "optimizer")] = None,
+    optimizer: Annotated[
+        list[str] | None,
+        one_of(
+            OPTIMIZERS,
+            "Only runs with this optimizer, or with another of Keras by its lower-case "
+            "name and --learning-rate; may be repeated.",
+            show_default=False,
+            rich_help_panel="A part of it",
+        ),
+    ] = None,
     arm: Annotated[
         list[str] | None, _only(ARMS, "arm, plain or a mean such as filters")
     ] = None,
@@ -125,7 +134,7 @@ def study(
     with user_errors():
         part = Shard.parse(shard)
         plan = presets.preset(preset).replace(
-            seeds or (), **fields.given(RunSpec, values)
+            seeds or (), optimizers=optimizer or (), **fields.given(RunSpec, values)
         )
         specs = plan.select(
             dataset=dataset or (),

@@ -26,6 +26,9 @@ class Info:
     Attributes:
         help: One sentence for the command line and the reference pages.
         choices: The values to offer; the only ones, where there is no `check`.
+        open: Whether the command line takes other values than `choices`, too.
+        flag: The option, where its name is not that of the field. It may be repeated,
+            and the value of the field has a comma between its values.
         check: Takes the name and a value; raises a ValueError that names both.
         none: What `None` stands for.
         metavar: What stands for the value in the help; by default by type.
@@ -36,6 +39,8 @@ class Info:
 
     help: str
     choices: Collection[str] = ()
+    open: bool = False
+    flag: str | None = None
     check: Check | None = None
     none: str = ""
     metavar: str | None = None

@@ -1,4 +1,7 @@
-"""The optimizers of runs, without Keras. A new optimizer is a new entry."""
+"""The optimizers of runs, without Keras.
+
+Those of the paper have an entry; any other of Keras goes by its lower-case name.
+"""
 
 from typing import Any, NamedTuple
 
@@ -25,15 +28,17 @@ OPTIMIZERS = {
 }
 
 
+def of(optimizer: str) -> StudyOptimizer:
+    """The entry of an optimizer; one without takes no option of a run."""
+    return OPTIMIZERS.get(optimizer, StudyOptimizer(optimizer, optimizer, ()))
+
+
 def config(optimizer: str, learning_rate: float, **fields: Any) -> dict[str, Any]:
     """The config of an inner optimizer, as `WGD` takes it.
 
-    Args:
-        optimizer: A key of `OPTIMIZERS`.
-        learning_rate: The learning rate.
-        **fields: Fields of a run; those that the optimizer does not take are ignored.
+    Of the fields of a run, those that the optimizer does not take are ignored.
     """
-    inner = OPTIMIZERS[optimizer]
+    inner = of(optimizer)
     options = {name: fields[name] for name in inner.options}
     return {
         "class_name": inner.name,

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,15 @@ _MAX_PIXELS = 4096
 ARMS = ("plain", *(f"{mean}{end}" for mean in MEANS for end in ("", "-update")))
 # The fields that name a run. The others can be set for all runs of a study.
 NAMED = ("dataset", "model", "optimizer", "mean_over", "placement", "seed")
+
+_SETTING = r"[a-z0-9_]+=[A-Za-z0-9_.+-]+"
+
+
+def _settings(name, value):
+    if not (
+        isinstance(value, str) and re.fullmatch(f"{_SETTING}(,{_SETTING})*", value)
+    ):
+        raise ValueError(f"{name} must be NAME=VALUE,NAME=VALUE. Received: {value!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +86,23 @@ class RunSpec:
     epsilon: float = field(
         1e-10, check=number(above=0), help="Epsilon of adam, nadam and radam."
     )
-    optimizer: str = field(choices=OPTIMIZERS, help="Inner optimizer.")
+    optimizer: str = field(
+        check=file_name,
+        choices=OPTIMIZERS,
+        open=True,
+        help=f"Inner optimizer: {', '.join(OPTIMIZERS)}, or another of Keras by its "
+        "lower-case name.",
+    )
+    optimizer_settings: str | None = field(
+        None,
+        check=_settings,
+        none="Keras's own",
+        flag="--set",
+        metavar="NAME=VALUE",
+        added=True,
+        help="An argument of the inner optimizer, such as amsgrad=true; may be "
+        "repeated.",
+    )
     learning_rate: float = field(
         0.01, check=number(above=0), help="Learning rate; it stays constant."
     )
@@ -97,6 +123,10 @@ class RunSpec:
 
     def __post_init__(self):
         check_fields(self)
+        if self.optimizer_settings is not None:
+            # In any order they are the same run, and have one id.
+            ordered = ",".join(sorted({*self.optimizer_settings.split(",")}))
+            object.__setattr__(self, "optimizer_settings", ordered)
         if self.mean_over is None and self.placement != "gradient":
             raise ValueError(
                 "placement is an option of WGD: it needs a mean_over of "
@@ -207,6 +237,7 @@ class StudySpec:
         self,
         seeds: Sequence[int] = (),
         learning_rate: float | None = None,
+        optimizers: Sequence[str] = (),
         **fields: Any,
     ) -> "StudySpec":
         """The same study with some fields of all its runs set.
@@ -214,14 +245,24 @@ class StudySpec:
         Args:
             seeds: The seeds of every grid; if empty, each keeps its own.
             learning_rate: For every optimizer; if `None`, each keeps its own.
+            optimizers: Those that the study does not have are added to every grid,
+                with that learning rate.
             **fields: Fields of `RunSpec` that no grid varies.
 
         Returns:
             The study.
 
         Raises:
-            ValueError: If a value is out of its range.
+            ValueError: If a value is out of its range, or an optimizer that the study
+                does not have comes without a learning rate.
         """
+        known = {name for grid in self.grids for name in grid.learning_rates}
+        added = [name for name in optimizers if name not in known]
+        if added and learning_rate is None:
+            raise ValueError(
+                f"learning_rate must be given for an optimizer that {self.name} does "
+                f"not have: {', '.join(sorted(known))}. Received: {', '.join(added)}"
+            )
         return dataclasses.replace(
             self,
             grids=tuple(
@@ -231,7 +272,9 @@ class StudySpec:
                     seeds=tuple(seeds) or grid.seeds,
                     learning_rates=grid.learning_rates
                     if learning_rate is None
-                    else dict.fromkeys(grid.learning_rates, (learning_rate,)),
+                    else dict.fromkeys(
+                        [*grid.learning_rates, *added], (learning_rate,)
+                    ),
                 )
                 for grid in self.grids
             ),

@@ -20,11 +20,11 @@ def get(
     optimizer, reason = identifier, ""
     try:
         if isinstance(identifier, str):
-            optimizer = _named()[identifier.lower()]()
+            optimizer = named()[identifier.lower()]()
         elif isinstance(identifier, dict) and "module" in identifier:
             optimizer = _deserialize(identifier, custom_objects)
         elif isinstance(identifier, dict):
-            made = _named()[identifier["class_name"].lower()]
+            made = named()[identifier["class_name"].lower()]
             optimizer = made.from_config(dict(identifier["config"]))
     except KeyError:
         optimizer = None
@@ -38,10 +38,10 @@ def get(
         )
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
-    near = did_you_mean(identifier, _named()) if isinstance(identifier, str) else ""
+    near = did_you_mean(identifier, named()) if isinstance(identifier, str) else ""
     raise ValueError(
         "inner_optimizer must be a Keras optimizer, its config, or one of the names "
-        f"{', '.join(sorted(_named()))}. Received: {identifier!r}{reason}{near}"
+        f"{', '.join(sorted(named()))}. Received: {identifier!r}{reason}{near}"
     )
 
 
@@ -81,7 +81,7 @@ def _portable(config: Any) -> Any:
     return config
 
 
-def _named() -> dict[str, type[keras.optimizers.Optimizer]]:
+def named() -> dict[str, type[keras.optimizers.Optimizer]]:
     """The optimizers that need nothing but their name."""
     named = {
         name.lower(): value

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.analysis.frames import SETTING
-from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.paper import published
 from keras_wgd.tasks.datasets.names import SIZES
@@ -91,7 +91,7 @@ def differences(setting: Mapping[str, Any]) -> list[str]:
 
 def block_name(row: Mapping[str, Any]) -> str:
     """An optimizer and its learning rate."""
-    return f"{OPTIMIZERS[row['optimizer']].label} {row['learning_rate']:g}"
+    return f"{optimizers.of(row['optimizer']).label} {row['learning_rate']:g}"
 
 
 def arm_name(arm: str) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.analysis.analysis import Analysis
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL
-from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.spec import ARMS
 from keras_wgd.paper import published
 from keras_wgd.report import cells, display_names, dot_charts, layout, line_charts
@@ -145,7 +145,9 @@ def _of_setting(
     found[f"learning-rates-{end}"] = line_charts.lines(
         {
             "Test accuracy (%)": [
-                _point(OPTIMIZERS[row["optimizer"]].label, row, "accuracy", **_PERCENT)
+                _point(
+                    optimizers.of(row["optimizer"]).label, row, "accuracy", **_PERCENT
+                )
                 for row in sweep.iter_rows(named=True)
             ]
         },

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.analysis.frames import SETTING
 from keras_wgd.experiments.analysis.statistics import LEVEL, ROUGHNESS
-from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.paper import published
 from keras_wgd.report import cells, display_names
 from keras_wgd.report.cells import Cell, Table
@@ -115,7 +115,7 @@ def _table(
 
 def _cells(row, rows, heads, gains):
     is_plain = row["arm"] == "plain"
-    label = OPTIMIZERS[row["optimizer"]].label
+    label = optimizers.of(row["optimizer"]).label
     printed = published.figures_of(
         row["dataset"], row["model"], row["optimizer"], not is_plain
     )

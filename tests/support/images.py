@@ -46,3 +46,18 @@ def labeled(labels, images=None, **fields):
     names = tuple(str(label) for label in range(labels.max() + 1))
     fields = {"mean": (0.0,), "std": (1.0,), **fields}
     return Dataset("made", images, labels, images, labels, names, **fields)
+
+
+def write_classes(root, counts, size=(8, 8)):
+    """Class folders of PNG files 0.png, 1.png and so on, each of noise.
+
+    The most red of any pixel of a class is 20 times its number in `counts`.
+    """
+    generator = np.random.default_rng(0)
+    for label, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = generator.integers(0, 256, (*size[::-1], 3), "uint8")
+            pixels[..., 0] = 20 * label
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root

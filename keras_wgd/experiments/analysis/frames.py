@@ -16,7 +16,6 @@ _TYPES: dict[str, typing.Any] = {
     **typing.get_type_hints(RunSpec),
     "backend": str,
     "settings": str,
-    "optimizer": pl.Enum(list(OPTIMIZERS)),
     "arm": pl.Enum(ARMS),
 }
 # The fields of a run that are compared, or tell runs of one setting apart.
@@ -52,10 +51,13 @@ def long(results: Sequence[Result]) -> pl.DataFrame:
         ValueError: If a run is there twice: it would count as two seeds.
     """
     lists = {"epoch": pl.List(pl.Int64)} | dict.fromkeys(EPOCH, pl.List(pl.Float64))
+    rows = [_row(result) for result in results]
+    used = sorted({row["optimizer"] for row in rows})
     runs = pl.DataFrame(
-        [_row(result) for result in results],
+        rows,
         schema={
             **{name: _TYPES[name] for name in KEYS},
+            "optimizer": pl.Enum(list(dict.fromkeys([*OPTIMIZERS, *used]))),
             "environment": str,
             **dict.fromkeys(METRICS, float),
             **lists,

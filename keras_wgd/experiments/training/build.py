@@ -1,14 +1,17 @@
 """The network and the optimizer of a run."""
 
 import sys
+from typing import Any
 
 import keras
 
+from keras_wgd.choices import check_choice
 from keras_wgd.experiments import optimizers
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
 from keras_wgd.tasks import models
+from keras_wgd.tasks import optimizers as by_name
 from keras_wgd.tasks.datasets import Dataset
 
 
@@ -43,9 +46,23 @@ def set_random_seed(seed):
         del sys.modules["tensorflow"]
 
 
+def settings_of(spec: RunSpec) -> dict[str, Any]:
+    """The `optimizer_settings` of a run as arguments of its optimizer.
+
+    Raises:
+        ValueError: If there is no such optimizer, or it takes no such argument.
+    """
+    known = dict.fromkeys([*optimizers.OPTIMIZERS, *inner.named()])
+    check_choice("optimizer", spec.optimizer, known)
+    texts = (spec.optimizer_settings or "").split(",")
+    name = optimizers.of(spec.optimizer).name
+    return by_name.settings(name, [text for text in texts if text])
+
+
 def build_optimizer(spec: RunSpec, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer of a run, wrapped unless the run is a plain one."""
     config = optimizers.config(**spec.to_dict())
+    config["config"] |= settings_of(spec)
     if spec.mean_over is None:
         return inner.get(config)
     return WGD(config, spec.mean_over, spec.placement, kernels=model)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 
+from keras_wgd.experiments.optimizers import OPTIMIZERS
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.tasks import datasets, models
@@ -37,6 +38,12 @@ def check(specs: Sequence[RunSpec], options: Options) -> tuple[list[str], list[s
     """
     for spec in specs:
         models.check(spec.model, stem=spec.stem)
+    for spec in specs:
+        # Keras is imported only for what it alone knows.
+        if spec.optimizer not in OPTIMIZERS or spec.optimizer_settings:
+            from keras_wgd.experiments.training.build import settings_of
+
+            settings_of(spec)
     problems, warnings = dict[str, None](), dict[str, None]()
     for spec in specs:
         data = load(spec, options)

@@ -1,12 +1,19 @@
 """Built-in data sets."""
 
-import importlib
+import functools
+from collections.abc import Callable
 
 from keras_wgd.choices import check_choice
+from keras_wgd.tasks.datasets import animals10, digits, from_keras
 from keras_wgd.tasks.datasets.dataset import Dataset
 from keras_wgd.tasks.datasets.names import SIZES
 
 _MIN_SIZE = 8
+_LOADERS: dict[str, Callable[[str | None, int | None], Dataset]] = {
+    "animals10": animals10.load,
+    "digits": digits.load,
+    **{name: functools.partial(from_keras.load, name) for name in from_keras.SETS},
+}
 
 
 def load(
@@ -30,5 +37,5 @@ def load(
             f"image_size must be a whole number of at least {_MIN_SIZE}, or None. "
             f"Received: {image_size!r}"
         )
-    module = importlib.import_module(f"{__name__}.{name}")
-    return module.load(data_dir, image_size).subset(train_size, test_size)
+    data = _LOADERS[name](data_dir, image_size)
+    return data.subset(train_size, test_size)

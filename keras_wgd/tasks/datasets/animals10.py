@@ -1,15 +1,9 @@
 """Animals-10 from its folders of photos."""
 
-import os
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from keras_wgd.files import printable
+from keras_wgd.tasks.datasets import photos
 from keras_wgd.tasks.datasets.dataset import Dataset
-from keras_wgd.tasks.datasets.images import FileImages, check
 from keras_wgd.tasks.datasets.names import SIZES
 
 FOLDER = "raw-img"
@@ -29,12 +23,6 @@ CLASSES = {
     "scoiattolo": "Squirrel",
 }
 
-# Of ImageNet, by channel, in pixel values from 0 to 255.
-MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-
 
 def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
     """26,179 photos of animals in ten classes of 1,446 to 4,863.
@@ -44,62 +32,27 @@ def load(data_dir: str | None, image_size: int | None = None) -> Dataset:
     split depends on the names of the files alone. Photos are decoded when they are
     indexed, and resized to a square.
 
-    Every file is decoded here once to find those that are no images, which takes half a
-    minute or more for the whole set. The `problems` of the data set name the files that
-    were skipped; they do not move other files between the parts. Its `warnings` name
-    the first 16-bit image, and the first with a rotation in its EXIF data.
+    Every file is decoded here once, as `photos.dataset` says, which takes half a minute
+    or more for the whole set.
     """
     root = _root(data_dir)
-    size = image_size or SIZES["animals10"]
-    files: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
-    for label, folder in enumerate(CLASSES):
-        names = _image_names(root / folder)
-        for part, chosen in zip(files, split(names), strict=True):
-            files[part] += [(f"{folder}/{name}", label) for name in chosen]
-    names = sorted(name for pairs in files.values() for name, _ in pairs)
-    problems, warned = _check(root, names, size)
-    images, labels = {}, {}
-    for part, pairs in files.items():
-        usable = [pair for pair in pairs if pair[0] not in problems]
-        images[part] = FileImages([str(root / name) for name, _ in usable], size)
-        labels[part] = np.array([label for _, label in usable], dtype="int64")
-    found = {*labels["train"], *labels["test"]}
+    split = [photos.split(photos.image_names(root, folder)) for folder in CLASSES]
+    train, test = zip(*split, strict=True)
+    data = photos.dataset(
+        "animals10",
+        root,
+        {"train": train, "test": test},
+        tuple(CLASSES.values()),
+        image_size or SIZES["animals10"],
+    )
+    found = {*data.y_train, *data.y_test}
     empty = [name for label, name in enumerate(CLASSES) if label not in found]
     if empty:
         raise ValueError(
             f"{FOLDER} must hold an image that can be read in each class folder. "
             f"Received: {root}, with none in {', '.join(empty)}"
         )
-    return Dataset(
-        "animals10",
-        images["train"],
-        labels["train"],
-        images["test"],
-        labels["test"],
-        class_names=tuple(CLASSES.values()),
-        mean=MEAN,
-        std=STD,
-        problems=tuple(
-            f"{FOLDER}/{printable(name)} is skipped: {reason}"
-            for name, reason in problems.items()
-        ),
-        warnings=tuple(
-            f"{FOLDER}/{printable(names[0])}"
-            f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {warning}"
-            for warning, names in sorted(warned.items())
-        ),
-    )
-
-
-def split(names: list[str]) -> tuple[list[str], list[str]]:
-    """The training and the test images of a class, sorted; a tenth is for tests."""
-    names = sorted(names)
-    order = np.random.default_rng(0).permutation(len(names))
-    test = set(order[: max(1, len(names) // 10)])
-    return (
-        [name for i, name in enumerate(names) if i not in test],
-        [name for i, name in enumerate(names) if i in test],
-    )
+    return data
 
 
 def _root(data_dir):
@@ -132,64 +85,3 @@ def _root(data_dir):
             f"them. Received: {place}, without {', '.join(missing)}"
         )
     return place
-
-
-def _image_names(folder):
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise ValueError(
-            f"{FOLDER} must hold folders that can be read. "
-            f"Received: {folder} ({error.strerror})"
-        ) from error
-    return [
-        name
-        for name in names
-        if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-    ]
-
-
-def _check(root, names, size):
-    """Decode every file once: problems by name, and names by warning."""
-    from PIL import Image
-
-    def checked(name):
-        path = root / name
-        try:
-            if path.is_symlink():
-                return "a link", ""
-            if not path.is_file():  # opening a pipe would block
-                return "not a file", ""
-            if not path.stat().st_size:
-                return "empty", ""
-            return "", check(str(path), size)
-        except Exception as error:  # hostile files may raise anything
-            return _reason(error), ""
-
-    problems: dict[str, str] = {}
-    warned: dict[str, list[str]] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        results = pool.map(checked, names)
-        for name, (problem, warning) in zip(names, results, strict=True):
-            if problem:
-                problems[name] = problem
-            if warning:
-                warned.setdefault(warning, []).append(name)
-    return problems, warned
-
-
-def _reason(error):
-    """An error in a few words. Its own message may hold a path."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "too many pixels"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if "truncated" in str(error).lower():
-        return "truncated"
-    return f"cannot be decoded ({type(error).__name__})"

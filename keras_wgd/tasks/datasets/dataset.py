@@ -10,6 +10,9 @@ from keras_wgd.choices import check_choice
 from keras_wgd.tasks.datasets.images import FileImages, resize
 from keras_wgd.tasks.datasets.names import SAMPLERS
 
+# Of all images of a data set in memory: twice the photos of Animals-10.
+_MAX_BYTES = 2**33
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -113,6 +116,22 @@ class Dataset:
             return (x,) if labels is None else (x, labels[positions])
 
         return {"x": Batches(take, positions, batch_size)}
+
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training and the test images, not normalized, in memory: uint8."""
+        shape = self.image_shape
+        count = len(self.train) + len(self.test)
+        if count * math.prod(shape) > _MAX_BYTES:
+            raise ValueError(
+                f"images must take at most {_MAX_BYTES >> 30} GB of memory; choose a "
+                f"smaller --image-size, or --train-size. Received: {count:,} images of "
+                f"{' by '.join(map(str, shape))} bytes"
+            )
+        train, test = (
+            resize(images[np.arange(len(images))], self.image_size)
+            for images in (self.train, self.test)
+        )
+        return train, test
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise a ValueError if a batch has more images than there are."""

@@ -81,18 +81,21 @@ def decode(path: str, size: int) -> np.ndarray:
         return _decoded(image, size)
 
 
-def check(path: str, size: int) -> str:
-    """Decode as `decode` does, and return a warning or `""`.
+def check(path: str, size: int | None) -> tuple[str, tuple[int, int]]:
+    """Decode as `decode` does, and return a warning or `""`, and width and height.
 
-    The warning says what a user may not expect of the pixels.
+    The warning says what a user may not expect of the pixels. The size is that of the
+    image in the file; where `size` is `None`, it is decoded without a reduction.
     """
     with _open(path) as image:
-        _decoded(image, size)
+        stored = image.size
+        _decoded(image, size or min(stored))
+        warning = ""
         if _is_16_bit(image):
-            return "16-bit grayscale, scaled to 8 bits"
-        if _orientation(image) in _ROTATED:
-            return "EXIF rotation is not applied; a viewer applies it"
-        return ""
+            warning = "16-bit grayscale, scaled to 8 bits"
+        elif _orientation(image) in _ROTATED:
+            warning = "EXIF rotation is not applied; a viewer applies it"
+        return warning, stored
 
 
 def _open(path):

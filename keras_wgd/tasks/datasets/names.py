@@ -2,6 +2,13 @@
 
 SAMPLERS = ("shuffled", "weighted")
 
-# The data sets, each read by the module of its name in `keras_wgd.tasks.datasets`, and
-# the height and width of their images where no other size is asked for.
-SIZES = {"animals10": 224, "cifar100": 32, "digits": 8}
+# The data sets, and the height and width of their images where no other size is asked
+# for.
+SIZES = {
+    "animals10": 224,
+    "cifar10": 32,
+    "cifar100": 32,
+    "digits": 8,
+    "fashion_mnist": 28,
+    "mnist": 28,
+}

@@ -1,6 +1,7 @@
 """Networks of keras.applications, and models from `.keras` files."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -27,22 +28,41 @@ def build(
     return keras.models.clone_model(model, clone_function=_with_small_stem)
 
 
-def load(network: str) -> keras.Model:
-    """Load a model by its name in keras.applications, in any case, or from a file."""
-    if network.endswith(".keras"):
-        return _read(Path(network))
-    builders = {
+def builders() -> dict[str, Callable[..., keras.Model]]:
+    """The functions of keras.applications that build a network, by lower-case name."""
+    return {
         name.lower(): builder
         for name, builder in vars(keras.applications).items()
         if inspect.isfunction(builder)
     }
-    if network.lower() not in builders:
+
+
+def load(network: str) -> keras.Model:
+    """Load a model by its name in keras.applications, in any case, or from a file."""
+    if network.endswith(".keras"):
+        return read(Path(network))
+    known = builders()
+    if network.lower() not in known:
         raise ValueError(
             "network must be a .keras file or one of "
-            f"{', '.join(sorted(builders))}. "
-            f"Received: {network!r}{did_you_mean(network, builders)}"
+            f"{', '.join(sorted(known))}. "
+            f"Received: {network!r}{did_you_mean(network, known)}"
         )
-    return builders[network.lower()](weights=None)
+    return known[network.lower()](weights=None)
+
+
+def read(path: Path, name: str = "network") -> keras.Model:
+    """Load a model, not compiled, from a file; `name` is the argument's in messages."""
+    if not path.is_file():
+        raise ValueError(f"{name} must be a file that exists. Received: {path}")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # a damaged file may raise anything
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{name} must be a whole .keras file of layers that are known here. "
+            f"Received: {path}: {reason}"
+        ) from error
 
 
 def _with_small_stem(layer):
@@ -53,16 +73,3 @@ def _with_small_stem(layer):
     if isinstance(layer, layers.Conv2D) and layer.kernel_size == (7, 7):
         config |= {"kernel_size": (3, 3), "strides": (1, 1), "padding": "same"}
     return type(layer).from_config(config)
-
-
-def _read(path):
-    if not path.is_file():
-        raise ValueError(f"network must be a file that exists. Received: {path}")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a damaged file may raise anything
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"network must be a whole .keras file of layers that are known here. "
-            f"Received: {path}: {reason}"
-        ) from error
