@@ -6,8 +6,8 @@ comparison, and writes `compare.html`, a page with figures that needs no network
 
     KERAS_BACKEND=jax python examples/compare.py
 
-Runs for a minute or two on two cores. The same command resumes a run that was
-interrupted: the trials are in `runs/digits`. Needs scikit-learn and the extra `study`.
+Runs for a minute or two on two cores. The trials are in `runs/digits`: after an
+interruption the same command goes on. Needs scikit-learn and the extra `study`.
 """
 
 import keras
@@ -37,22 +37,20 @@ def build_model():
     )
 
 
-# Two processes at a time (jobs=2) import this file again.
-if __name__ == "__main__":
-    comparison = compare(
-        build_model,
-        {
-            "adam": lambda: keras.optimizers.Adam(3e-3),
-            "wgd": lambda: WGD(keras.optimizers.Adam(3e-3), mean_over="fan_in"),
-        },
-        train=(x, y),
-        validation=(x_val, y_val),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        epochs=10,
-        margin=0.005,  # half a point of accuracy
-        budget="2m",
-        out="runs/digits",
-    )
-    print(comparison)
-    print("page:", comparison.report("compare.html"))
+comparison = compare(
+    build_model,
+    {
+        "adam": lambda: keras.optimizers.Adam(3e-3),
+        "wgd": lambda: WGD(keras.optimizers.Adam(3e-3), mean_over="fan_in"),
+    },
+    train=(x, y),
+    validation=(x_val, y_val),
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    metrics=["accuracy"],
+    epochs=10,
+    margin=0.005,  # half a point of accuracy
+    budget="90s",
+    out="runs/digits",
+)
+print(comparison)
+print("page:", comparison.report("compare.html"))

@@ -15,6 +15,7 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 BACKEND_OF = {
     "backends": "torch",
+    "compare": "torch",
     "data_parallel": "jax",
     "fine_tuning": "torch",
     "keras_cv_resnet18": "torch",
@@ -78,6 +79,14 @@ def test_custom_training_loops(tmp_path, name):
     assert losses[-1] < losses[0]
     if name == "loop_torch":
         assert max(numbers(r"then (\S+)", printed)) < 1e-7
+
+
+def test_compare(tmp_path):
+    printed = output(tmp_path, "compare")
+    assert re.search(r"(?m)^wgd (is|and|against) .*\badam\b", printed)
+    assert "margin, 0.5 points" in (tmp_path / "compare.html").read_text("utf-8")
+    results = list((tmp_path / "runs/digits").rglob("result.json"))
+    assert len(results) >= 8
 
 
 def test_data_parallel(tmp_path):
