@@ -17,6 +17,7 @@ BACKEND_OF = {
     "backends": "torch",
     "compare": "torch",
     "data_parallel": "jax",
+    "evidence": "jax",
     "fine_tuning": "torch",
     "keras_cv_resnet18": "torch",
     "loop_jax": "jax",
@@ -93,6 +94,15 @@ def test_data_parallel(tmp_path):
     printed = output(tmp_path, "data_parallel")
     (difference,) = numbers(r"from one device (\S+)", printed)
     assert difference < 1e-5
+
+
+def test_evidence(tmp_path):
+    """A comparison takes hours, so only the options are read."""
+    plan = (FOLDER.parent / "docs/evidence-plan.md").read_text("utf-8")
+    planned = re.findall(r"(?m)^\| ([A-Z]) \|", plan)
+    printed = output(tmp_path, "evidence", "--help")
+    listed = re.search(r"{(.*?)}", printed, re.DOTALL)[1]
+    assert {name.strip()[0].upper() for name in listed.split(",")} == set(planned)
 
 
 def test_fine_tuning(tmp_path):
