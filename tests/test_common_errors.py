@@ -59,7 +59,7 @@ MISTAKES = {
     "mode must": {"monitor": "val_gap", "metrics": [gap]},
     "generator": {"train": generator()},
     "budget must": {"budget": 1e-3},
-    "no convolution kernel": {"optimizers": {"adam": "adam", "wgd": lambda: WGD("sgd")}},
+    "no convolution kernel": {"optimizers": {"sgd": "sgd", "wgd": lambda: WGD("sgd")}},
     "out must": {"batch_size": 3},
 }
 
