@@ -86,6 +86,11 @@ class Data:
         """Whether the order of the samples depends on seed and epoch alone."""
         return isinstance(self._train, Arrays)
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether there are validation data."""
+        return self._validation is not None
+
     def training(self) -> dict[str, Any]:
         """The training data.
 

@@ -38,7 +38,7 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
     with task.scope():
         trial = trials[0]
         data = task.data(trial)
-        if data.validation() == {} and task.monitor.startswith("val_"):
+        if not data.is_validated and task.monitor.startswith("val_"):
             raise ValueError(
                 "validation must be given for the monitor "
                 f"{task.monitor!r}. Received: None"
