@@ -40,7 +40,8 @@ class Comparison:
         failures: The reason why an arm has no further trials, by arm.
         warnings: What limits the verdict, a sentence each.
         stopped: Why it ended: `"decided"`, `"seeds"` (all are used), `"budget"`,
-            `"failed"` (no arm is left to compare) or `"interrupted"`.
+            `"failed"` (no arm is left to compare), `"interrupted"`, or `"unknown"` if
+            it was read from its folder.
         learning_rates: The learning rate that was chosen for each arm, if any.
         out: The folder with the trials.
     """
@@ -51,6 +52,27 @@ class Comparison:
     stopped: End
     learning_rates: Mapping[str, float]
     out: Path
+
+    @classmethod
+    def read(cls, out: str | os.PathLike) -> "Comparison":
+        """The comparison in a folder, as far as its trials are finished.
+
+        Args:
+            out: The folder that was given to `compare`.
+
+        Raises:
+            ValueError: If there is none, or none of its trials is finished.
+        """
+        analysis, problems = TrialAnalysis.read(Path(out))
+        rates = analysis.runs.drop_nulls("learning_rate")
+        return cls(
+            analysis=analysis,
+            failures={},
+            warnings=problems,
+            stopped="unknown",
+            learning_rates=dict(rates.select("arm", "learning_rate").iter_rows()),
+            out=Path(out),
+        )
 
     @property
     def verdicts(self) -> dict[str, Decision]:
@@ -103,6 +125,7 @@ class Comparison:
             "budget": "It ended because the next look would not fit into the budget.",
             "failed": "It ended because no arm is left to compare.",
             "interrupted": "It was interrupted; the same call resumes it.",
+            "unknown": "These are the trials that are finished.",
         }
         rates = [f"{arm} {rate:g}" for arm, rate in self.learning_rates.items()]
         return [
@@ -173,10 +196,7 @@ def compare(
             `keras.utils.PyDataset`, a `tf.data.Dataset`, a torch `DataLoader`, or a
             function of the seed that returns one of these or a generator.
         validation: What it is validated on, likewise.
-        loss: As for `keras.Model.compile`.
-        metrics: Likewise.
-        loss_weights: Likewise.
-        weighted_metrics: Likewise.
+        loss, metrics, loss_weights, weighted_metrics: As for `keras.Model.compile`.
         monitor: The measured value that is compared, by its name in the logs of `fit`.
         mode: `"max"` if more of it is better, `"min"` if less is, or `"auto"`, which
             asks Keras.
@@ -195,12 +215,9 @@ def compare(
             own, and each arm then has its best one.
         tuning_seeds: The number of trials of each rate.
         callbacks: A function that returns new callbacks for each trial.
-        class_weight: As for `keras.Model.fit`.
-        steps_per_epoch: Likewise.
-        validation_steps: Likewise.
+        class_weight, steps_per_epoch, validation_steps: As for `keras.Model.fit`.
         dtype_policy: Such as `"mixed_bfloat16"`; by default the one that is in force.
-        jit_compile: As for `keras.Model.compile`.
-        steps_per_execution: Likewise.
+        jit_compile, steps_per_execution: As for `keras.Model.compile`.
         out: The folder for the trials. By default it lasts as long as the process.
         jobs: Trials at a time, each in a process of its own; 1 is this process.
         ray: The address of a Ray cluster that makes the trials, or `"local"`.

@@ -10,15 +10,17 @@ from keras_wgd import progress
 from keras_wgd.cli import display
 from keras_wgd.cli.options import Json, UserError, folder, folder_option, user_errors
 from keras_wgd.experiments.analysis.analysis import Analysis
-from keras_wgd.experiments.store import collection
-from keras_wgd.experiments.store.results import REPORT
+from keras_wgd.experiments.store import collection, comparison
+from keras_wgd.experiments.store.results import REPORT, REPORT_PAGE
 
 
 def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of studies, from one machine or several.", parser=folder
+            help="Folders of studies, from one machine or several; or one folder of "
+            "compare.",
+            parser=folder,
         ),
     ],
     out: Annotated[
@@ -27,10 +29,16 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the tables of the paper beside ours, and write them with figures."""
+    """Print the tables of the paper beside ours, and write them with figures.
+
+    For a folder of compare, print its outcome so far, and write its page.
+    """
     from keras_wgd.report import report as reports
 
     console = Console(stderr=as_json)
+    if any((path / comparison.NAME).exists() for path in folders):
+        _report_comparison(console, folders, out, as_json)
+        return
     with user_errors():
         results, problems = collection.collect(folders)
         display.print_problems(console, problems)
@@ -48,3 +56,23 @@ def report(
         display.print_report(console, written)
     if as_json:
         print(analysis.summary.write_json())
+
+
+def _report_comparison(console, folders, out, as_json):
+    from keras_wgd.comparison import Comparison
+
+    with user_errors():
+        if len(folders) > 1:
+            raise UserError(
+                "folders must be of studies, or one folder of compare. "
+                f"Received: {', '.join(map(str, folders))}"
+            )
+        found = Comparison.read(folders[0])
+        place = out or folders[0] / REPORT
+        place.mkdir(parents=True, exist_ok=True)
+        page = found.report(place / REPORT_PAGE)
+    if as_json:
+        print(found.table().write_json())
+    else:
+        print(found)
+    display.print_report(console, [page])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ from keras_wgd.experiments.analysis.sequential import (
     pairs_needed,
 )
 from keras_wgd.experiments.analysis.trial_frames import Question, choose_rates
+from keras_wgd.experiments.store import comparison, results
 from keras_wgd.experiments.store.results import Result
+from keras_wgd.experiments.trial import Trial
+from keras_wgd.files import printable
 
 __all__ = ["MEASURES", "POWER", "Question", "TrialAnalysis", "choose_rates"]
 
@@ -49,6 +53,34 @@ class TrialAnalysis:
 
     question: Question
     results: Sequence[Result] = dataclasses.field(repr=False)
+
+    @classmethod
+    def read(cls, out: Path) -> tuple["TrialAnalysis", list[str]]:
+        """The analysis of the trials in a folder of `compare`.
+
+        Returns:
+            The analysis, and a line for each folder of a trial that is not used.
+
+        Raises:
+            ValueError: If there is no comparison, or no trial of it.
+        """
+        record = comparison.read(out)
+        found, problems = results.read_all(out, Trial)
+        kept = [r for r in found if isinstance(r.spec, Trial) and not r.spec.tuning]
+        if not kept:
+            raise ValueError(
+                printable(f"out must hold finished trials. Received: {out}, with none")
+            )
+        fields = record.question
+        question = Question(
+            arms=tuple(fields["arms"]),
+            monitor=fields["monitor"],
+            best=kept[0].details["best"],
+            tail=float(fields["tail"]),
+            design=Design.of(len(record.seeds), fields["sequential"]),
+            margin=fields["margin"],
+        )
+        return cls(question, kept), problems
 
     @functools.cached_property
     def runs(self) -> pl.DataFrame:

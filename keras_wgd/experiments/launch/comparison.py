@@ -22,7 +22,7 @@ from keras_wgd.experiments.trial import Trial
 # Tuning trials have seeds that no other trial has.
 _TUNING_SEEDS = 2**31
 
-End = Literal["decided", "seeds", "budget", "failed", "interrupted"]
+End = Literal["decided", "seeds", "budget", "failed", "interrupted", "unknown"]
 OnEvent = Callable[[Event], None]
 # Makes trials, and says what happens to them: it yields events, or gives them to the
 # function while a trial is made.
@@ -94,8 +94,11 @@ class Plan:
     def asked(self) -> dict[str, Any]:
         """What must be named before the trials, ready for JSON."""
         names = ("monitor", "tail", "margin", "sequential", "tuning_seeds")
-        grids = {arm: list(rates) for arm, rates in self.learning_rates.items()}
-        return {name: getattr(self, name) for name in names} | {"learning_rates": grids}
+        return {
+            "arms": list(self.arms),
+            **{name: getattr(self, name) for name in names},
+            "learning_rates": {a: list(r) for a, r in self.learning_rates.items()},
+        }
 
     def question(self, best: Any) -> Question:
         """What is asked, when it is known whether the monitor is the better high."""

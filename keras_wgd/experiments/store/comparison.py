@@ -1,6 +1,7 @@
 """The record of a comparison in its folder: its task, and what it asks."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ class Record:
 
     Attributes:
         task: What decides the results of the trials, as text by name.
-        question: Monitor, tail, margin and looks, which are named before the trials.
+        question: Arms, monitor, tail, margin and whether it is sequential, which are
+            named before the trials; `mode`, and the grids of learning rates.
         seeds: The seeds. Further ones may be added.
     """
 
@@ -73,12 +75,31 @@ def read(out: Path) -> Record:
         and isinstance(fields["task"], dict)
         and isinstance(fields["question"], dict)
         and isinstance(fields["seeds"], list)
+        and len(fields["seeds"]) > 1
         and all(type(seed) is int for seed in fields["seeds"])
+        and _is_question(fields["question"])
     ):
         raise ValueError(
             printable(f"{path} is not of this program: choose another folder")
         )
     return Record(**fields)
+
+
+def _is_question(fields: dict[str, Any]) -> bool:
+    arms, margin = fields.get("arms"), fields.get("margin")
+    return (
+        isinstance(arms, list)
+        and all(isinstance(arm, str) and arm.isprintable() for arm in arms)
+        and 1 < len(set(arms)) == len(arms)
+        and isinstance(fields.get("monitor"), str)
+        and isinstance(fields.get("sequential"), bool)
+        and _is_number(fields.get("tail"), 1)
+        and (margin is None or _is_number(margin, math.inf))
+    )
+
+
+def _is_number(value: Any, maximum: float) -> bool:
+    return type(value) in (int, float) and 0 <= value <= maximum
 
 
 def write(out: Path, record: Record) -> None:
