@@ -73,11 +73,10 @@ def nothing():
     return {}
 
 
-def model_and_images():
-    """A compiled network with a convolution called "mask", and images for it."""
-    keras.utils.set_random_seed(0)
+def network():
+    """A network with a convolution called "mask"."""
     layers = keras.layers
-    model = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((8, 8, 3)),
             layers.Conv2D(8, 3, padding="same", activation="relu"),
@@ -87,11 +86,26 @@ def model_and_images():
             layers.Dense(10, name="head"),
         ]
     )
+
+
+def model_and_images():
+    """A network, compiled and not, and images for it."""
+    keras.utils.set_random_seed(0)
+    model = network()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss=loss)
     generator = np.random.default_rng(0)
     x = generator.normal(size=(64, 8, 8, 3)).astype("float32")
-    return {"keras": keras, "model": model, "x": x, "y": np.arange(64) % 10}
+    y = np.arange(64) % 10
+    return {
+        "keras": keras,
+        "model": model,
+        "build_model": network,
+        "x": x,
+        "y": y,
+        "x_val": -x,
+        "y_val": y,
+    }
 
 
 def epochs_of_a_study():
@@ -212,10 +226,19 @@ def test_readme_length():
 def test_quoted_numbers_are_in_the_results(name):
     """Every gain, p value and accuracy on a page is in docs/results.md."""
     text = (ROOT / name).read_text("utf-8").partition("\n## Speed")[0]
+    for *_, source, _ in blocks(ROOT / name, "console"):
+        text = text.replace(source, "")  # the output of an example
     results = (ROOT / "docs/results.md").read_text("utf-8")
     quoted = re.findall(r"[+-]\d\.\d\d|\b0\.\d{3}\b|\b\d\d\.\d\d\b", text)
     missing = {number for number in quoted if number not in results}
     assert not missing
+
+
+@any_backend
+def test_output_of_the_example_is_the_same_on_both_pages():
+    ((*_, quoted, _),) = blocks(ROOT / "README.md", "console")
+    ((*_, printed, _),) = blocks(ROOT / "docs/how-to/compare.md", "console")
+    assert printed.startswith(quoted)
 
 
 @any_backend

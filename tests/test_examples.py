@@ -15,7 +15,9 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 BACKEND_OF = {
     "backends": "torch",
+    "compare": "torch",
     "data_parallel": "jax",
+    "evidence": "jax",
     "fine_tuning": "torch",
     "keras_cv_resnet18": "torch",
     "loop_jax": "jax",
@@ -80,10 +82,27 @@ def test_custom_training_loops(tmp_path, name):
         assert max(numbers(r"then (\S+)", printed)) < 1e-7
 
 
+def test_compare(tmp_path):
+    printed = output(tmp_path, "compare")
+    assert re.search(r"(?m)^wgd (is|and|against) .*\badam\b", printed)
+    assert "margin, 0.5 points" in (tmp_path / "compare.html").read_text("utf-8")
+    results = list((tmp_path / "runs/digits").rglob("result.json"))
+    assert len(results) >= 8
+
+
 def test_data_parallel(tmp_path):
     printed = output(tmp_path, "data_parallel")
     (difference,) = numbers(r"from one device (\S+)", printed)
     assert difference < 1e-5
+
+
+def test_evidence(tmp_path):
+    """A comparison takes hours, so only the options are read."""
+    plan = (FOLDER.parent / "docs/evidence-plan.md").read_text("utf-8")
+    planned = re.findall(r"(?m)^\| ([A-Z]) \|", plan)
+    printed = output(tmp_path, "evidence", "--help")
+    listed = re.search(r"{(.*?)}", printed, re.DOTALL)[1]
+    assert {name.strip()[0].upper() for name in listed.split(",")} == set(planned)
 
 
 def test_fine_tuning(tmp_path):

@@ -237,6 +237,15 @@ def test_digits_follow_the_spread(spread, value, text):
 
 
 @pytest.mark.parametrize(
+    ("size", "text"), [(0.01, "1 point"), (0.011, "1.1 points"), (0.001, "0.1 points")]
+)
+def test_sizes_of_differences(size, text):
+    unit = Unit.of("val_accuracy", pl.Series(BASE), None)
+    assert unit.size(size) == text
+    assert Unit.of("val_loss", pl.Series(BASE), None).size(0.01) == "0.01"
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.00234, "2.34 ms"),

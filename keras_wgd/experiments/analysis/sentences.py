@@ -80,7 +80,8 @@ class Unit:
 
     def size(self, value: float) -> str:
         """The size of a difference, with its unit: as short as it can be."""
-        return f"{self.factor * abs(value):.3g}{self.of_difference}"
+        text, unit = f"{self.factor * abs(value):.3g}", self.of_difference
+        return f"{text}{unit.removesuffix('s') if text == '1' else unit}"
 
     def value(self, value: float) -> str:
         """A value, with its unit."""
