@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from support.comparing import TRAIN, TWO, VALIDATION, adam, compared, sgd
+from support.comparing import TRAIN, VALIDATION, adam, compared, sgd
 
 pytestmark = pytest.mark.any_backend
 
@@ -188,9 +188,3 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path):
         compared(out=tmp_path)
     assert Path(tmp_path).exists()
     assert len(compared(out=str(tmp_path), validation=VALIDATION).runs) == 4
-
-
-def test_devices_need_another_backend():
-    if keras.backend.backend() == "torch":
-        with pytest.raises(ValueError, match="devices must be 1 on PyTorch"):
-            compared(devices=2, optimizers=TWO)

@@ -1,49 +1,18 @@
 """`compare` that is stopped, killed, repeated, or done by other processes."""
 
-import json
-import os
 import random
-import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import keras
 import pytest
+from support.compare_processes import finished, started
 from support.comparing import TWO, adam, compared, dense, same, samples, sgd
 
 from keras_wgd.experiments.training import checkpoint
 
 KILLS = 10
-SCRIPT = Path(__file__).parent / "support" / "compare_script.py"
-
-
-def started(out, **changes):
-    script = Path(f"{out}.py")  # tests/support has modules with names of Python's own
-    shutil.copy(SCRIPT, script)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    arguments = {"seeds": 2, "epochs": 3} | changes
-    return subprocess.Popen(
-        [sys.executable, str(script), str(out), json.dumps(arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def finished(out, **changes):
-    """The curves of all trials, and what was printed."""
-    process = started(out, **changes)
-    try:
-        said, problems = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0, problems
-    return json.loads((out / "curves.json").read_text()), said.split()
 
 
 @pytest.fixture(scope="module")

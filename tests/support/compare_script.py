@@ -15,7 +15,7 @@ from keras_wgd import compare
 from keras_wgd.experiments.training import checkpoint
 
 out, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
-units = changes.pop("units", 8)
+units, dropout = changes.pop("units", 8), changes.pop("dropout", 0.2)
 random = np.random.default_rng(0)
 y = np.arange(64) % 4
 x = (random.normal(size=(4, 6))[y] + random.normal(size=(64, 6))).astype("float32")
@@ -23,7 +23,7 @@ x = (random.normal(size=(4, 6))[y] + random.normal(size=(64, 6))).astype("float3
 
 def build_model():
     hidden = keras.layers.Dense(units, activation="relu")
-    layers = [hidden, keras.layers.Dropout(0.2), keras.layers.Dense(4)]
+    layers = [hidden, keras.layers.Dropout(dropout), keras.layers.Dense(4)]
     return keras.Sequential([keras.Input((6,)), *layers])
 
 

@@ -87,6 +87,8 @@ def _conduct(plan, task, out, ray, engine, on_event):
         question=plan.asked() | {"mode": task.mode},
         seeds=list(plan.seeds),
     )
+    if engine.count > 1 and keras.backend.backend() == "jax":
+        task.data(trials[0]).check_parts(engine.count)
     is_new = not os.path.lexists(out)
     more = comparison.check(out, record)
     place = launcher(out, task, engine, plan.jobs, ray)

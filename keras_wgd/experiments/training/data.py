@@ -175,6 +175,20 @@ class Data:
             steps = min(steps, -(-len(rest) // self.batch_size))
         return Data(rest, held_out, self.batch_size, self.seed, steps)
 
+    def check_parts(self, parts: int) -> None:
+        """Check that each batch of arrays can be split into so many equal parts.
+
+        Raises:
+            ValueError: If the last one cannot.
+        """
+        for name, data in (("train", self._train), ("validation", self._validation)):
+            last = len(data) % self.batch_size if isinstance(data, Arrays) else 0
+            if last % parts:
+                raise ValueError(
+                    f"devices must divide the last batch of {name}, too, which has "
+                    f"{last} samples: leave some out. Received: {parts}"
+                )
+
     def digest(self) -> str:
         """A text that changes when the data change.
 
