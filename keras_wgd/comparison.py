@@ -183,7 +183,7 @@ def compare(
     differences within the seeds are tested after 4, 6, 8, ... of them, and the
     comparison ends as soon as all arms are decided. The error rate holds for all these
     looks, and for all arms, together: if no optimizer differs from the first one, the
-    probability that any is called better or worse is 5 %.
+    probability that any is called better or worse is at most 5 %.
 
     The same call with the same `out` resumes a comparison that was stopped. Ctrl-C
     stops it, and what is known by then is returned.
