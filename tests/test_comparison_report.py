@@ -325,6 +325,10 @@ def test_text_has_whole_cells():
         lines = comparison.as_text(usual(), [], width).split("\n")
         (line,) = (line for line in lines if line.startswith("wgd  "))
         assert interval in line, width
+        heads = next(line for line in lines if line.startswith("Arm")).split()
+        assert {*heads} <= {*"Arm Verdict (points) p Trials (%) SD Seconds".split()} | {
+            *"95 % interval".split()
+        }, width
 
 
 def test_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -163,11 +163,11 @@ def test_costs_follow_the_verdicts():
     ]
     found = TrialAnalysis(question(tail=0), results).sentences()
     assert found[-4:] == [
-        "A step of wgd takes 1.50 times as long as one of adam (30 ms and 20 ms).",
+        "A step of wgd takes 1.50 times as long as one of adam (median of the pairs).",
         "wgd reaches adam's val_accuracy of the same seed in 1 of 1 trial, after 2 "
         "epochs and 4.5 seconds of training (median); adam itself after 3 epochs and 5 "
         "seconds.",
-        "A step of lion takes 1.00 times as long as one of adam (20 ms and 20 ms).",
+        "A step of lion takes 1.00 times as long as one of adam (median of the pairs).",
         "lion reaches adam's val_accuracy of the same seed in 0 of 1 trial.",
     ]
     assert all("is undecided" in found[number] for number in (0, 2))

@@ -120,6 +120,7 @@ def _rich(table: Table, heads: Sequence[str]) -> RichTable:
             title,
             justify="left" if head in _WORDS else "right",
             overflow="fold",
+            no_wrap=place != 0,
             min_width=min(longest, 10) if place == 0 else longest,
         )
     for cells in rows:
