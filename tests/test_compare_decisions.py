@@ -265,3 +265,12 @@ def test_diverged_runs_are_the_worst():
     assert comparison.table()["gain"][1] <= 0
     assert comparison.verdicts["exploding"] != "better"
     assert "diverged" in str(comparison)
+
+
+@pytest.mark.any_backend
+def test_arms_that_both_diverge_are_not_equivalent():
+    comparison = compared(
+        optimizers={"one": exploding, "two": exploding}, seeds=4, margin=0.5
+    )
+    assert comparison.runs["diverged"].all()
+    assert comparison.verdicts == {"two": "undecided"}

@@ -210,6 +210,23 @@ def test_arms_with_diverged_trials_are_not_equivalent():
     assert analysis.verdicts == {"wgd": "equivalent", "lion": "undecided"}
 
 
+def test_trial_whose_weights_are_not_finite_has_diverged():
+    """It answers the same class for every sample, which is right for many of these."""
+    broken = {"loss": [1.0, NAN], "val_accuracy": [0.6, 0.9]}
+    fine = {"loss": [NAN, 0.5], "val_accuracy": [0.1, 0.7]}
+    results = [
+        trial_of(arm, seed, broken if arm == "lion" else fine)
+        for arm in ("adam", "wgd", "lion")
+        for seed in range(4)
+    ]
+    analysis = TrialAnalysis(question(tail=0, margin=0.5), results)
+    assert analysis.verdicts == {"wgd": "equivalent", "lion": "undecided"}
+    assert analysis.differences["lion"] == [0.0] * 4  # 0.7 is the worst value
+    diverged = analysis.runs.filter("diverged")
+    assert diverged["arm"].unique().to_list() == ["lion"]
+    assert diverged["last"].to_list() == [0.9] * 4
+
+
 def test_comparison_without_a_finite_value():
     analysis = analysis_of({"adam": [NAN] * 4, "wgd": [NAN] * 4}, margin=0.1)
     assert analysis.judgments == {}

@@ -110,7 +110,7 @@ def runs(trials: Sequence[Result], question: Question) -> pl.DataFrame:
         rows.append(named | _row(result, question))
     frame = _frame(rows, {"arm": question.kind, "seed": pl.Int64, **_OWN})
     worst = pl.lit(question.worst(frame["value"]), pl.Float64)
-    return frame.with_columns(pl.col("value").fill_null(worst))
+    return frame.with_columns(value=pl.when("diverged").then(worst).otherwise("value"))
 
 
 def epochs(trials: Sequence[Result], question: Question) -> pl.DataFrame:
@@ -180,6 +180,8 @@ def _row(result: Result, question: Question) -> dict[str, Any]:
     curve = np.asarray(result.curves[question.monitor], "float64")
     size = max(1, round(question.tail * len(curve)))
     value = float(np.mean(curve[-size:]))
+    # Weights that are not finite still have an accuracy: that of a constant answer.
+    loss = result.curves.get("loss", curve)[-1]
     finite = np.where(np.isfinite(curve), question.sign * curve, -np.inf)
     best = int(finite.argmax()) if np.isfinite(finite).any() else None
     return {
@@ -190,7 +192,7 @@ def _row(result: Result, question: Question) -> dict[str, Any]:
         "best": None if best is None else float(curve[best]),
         "best_epoch": None if best is None else best + 1,
         "epochs": len(curve),
-        "diverged": not math.isfinite(value),
+        "diverged": not (math.isfinite(value) and math.isfinite(loss)),
         "centered": result.centered,
         "steps": result.details.get("steps"),
         "seconds": sum(result.seconds),

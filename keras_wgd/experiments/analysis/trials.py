@@ -40,8 +40,9 @@ _LONGEST = 40
 class TrialAnalysis:
     """What the verdict, tables, charts and sentences of a comparison are made from.
 
-    The pairs count in the order of their seeds. A diverged trial, whose mean over the
-    tail is not finite, counts as the worst finite value of all trials.
+    The pairs count in the order of their seeds. A trial diverged if its mean over the
+    tail or its last loss is not finite. It counts as the worst finite value of all
+    trials.
 
     Attributes:
         question: What is asked.

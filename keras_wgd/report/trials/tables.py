@@ -205,8 +205,8 @@ def _worst(counts: Mapping[str, int]) -> list[str]:
     if not any(counts.values()):
         return []
     return [
-        "A trial diverged if the mean of its tail is not finite. It counts as the "
-        "worst finite value of all trials."
+        "A trial diverged if the mean of its tail or its last training loss is not "
+        "finite. It counts as the worst finite value of all trials."
     ]
 
 
