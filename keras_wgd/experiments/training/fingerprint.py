@@ -2,8 +2,6 @@
 
 import base64
 import functools
-import hashlib
-import inspect
 import json
 import marshal
 import types
@@ -16,6 +14,12 @@ import keras
 from keras_wgd.experiments.training.custom import CustomTask
 from keras_wgd.experiments.training.data import Data
 from keras_wgd.experiments.training.fresh import digest_of, is_built
+from keras_wgd.experiments.training.source import (
+    code_text,
+    digest,
+    own_code,
+    source,
+)
 from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
 
@@ -43,7 +47,7 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
                 "validation must be given for the monitor "
                 f"{task.monitor!r}. Received: None"
             )
-        digest = _data_digest(task, trial, data)
+        samples = _data_digest(task, trial, data)
         task.new_callbacks()
         optimizers = {f"optimizers[{t.arm!r}]": _optimizer(task, t) for t in trials}
         model = task.new_model(trial.seed)
@@ -56,7 +60,7 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
             "dtype_policy": task.dtype_policy,
             "floatx": task.floatx,
             **optimizers,
-            "data": digest,
+            "data": samples,
             "batch_size": str(task.batch_size),
             "steps_per_epoch": str(task.steps_per_epoch),
             "epochs": str(trial.epochs),
@@ -69,16 +73,22 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
 
 
 def _data_digest(task: CustomTask, trial: Trial, data: Data) -> str:
-    digest = data.digest()
+    found = data.digest()
     if callable(task.train) or callable(task.validation):
         again = task.data(trial).digest()
-        if again != digest:
+        if again != found:
             raise ValueError(
                 "train and validation must be functions of the seed alone, so that the "
                 "arms of a seed see the same data. Received: other data in a second "
                 f"call with the seed {trial.seed}"
             )
-    return digest
+    # Of functions, that is one seed. Data that make batches themselves are not read.
+    made = [data for data in (task.train, task.validation) if not _is_arrays(data)]
+    return f"{found} {digest(' '.join(map(source, made)))}" if made else found
+
+
+def _is_arrays(data: Any) -> bool:
+    return data is None or isinstance(data, list | tuple | dict)
 
 
 def _optimizer(task: CustomTask, trial: Trial) -> str:
@@ -88,7 +98,10 @@ def _optimizer(task: CustomTask, trial: Trial) -> str:
             f"optimizers[{trial.arm!r}] must make a new optimizer in each call. "
             f"Received: {made.name}, the same in two calls"
         )
-    return _text(inner.serialize(made))
+    parts = (made, getattr(made, "inner_optimizer", None))
+    own = " ".join(own_code(part) for part in parts if part is not None).strip()
+    config = _text(inner.serialize(made))
+    return f"{config} {digest(own)}" if own else config
 
 
 def _check_weights(task: CustomTask, trial: Trial, data: Data, weights: str) -> None:
@@ -109,12 +122,16 @@ def _check_weights(task: CustomTask, trial: Trial, data: Data, weights: str) -> 
 @functools.singledispatch
 def _text(value: Any) -> str:
     """A text that is the same for equal values in another process."""
-    return _config(lambda: keras.saving.serialize_keras_object(value)) or _source(value)
+    text = _config(lambda: keras.saving.serialize_keras_object(value))
+    if not text or isinstance(value, type):
+        return source(value)
+    own = own_code(value) if hasattr(value, "__dict__") else ""
+    return f"{text} {digest(own)}" if own else text
 
 
 @_text.register
 def _(value: types.FunctionType) -> str:
-    return _source(value)
+    return source(value)
 
 
 @_text.register(list)
@@ -130,8 +147,9 @@ def _(value: dict) -> str:
 
 @_text.register
 def _(value: keras.Model) -> str:
-    text = f"{_config(value.get_config)} {_source(value)}"
-    return f"{type(value).__name__} {_digest(text)}"
+    own = map(own_code, value._flatten_layers())  # the model is the first of them
+    text = " ".join([_config(value.get_config), *own])
+    return f"{type(value).__name__} {digest(text)}"
 
 
 def _config(get_config: Callable[[], Any]) -> str:
@@ -140,61 +158,9 @@ def _config(get_config: Callable[[], Any]) -> str:
         warnings.simplefilter("ignore")  # Keras warns about lambdas
         try:
             config = _without_places(get_config())
-            return json.dumps(config, sort_keys=True, default=_source)
+            return json.dumps(config, sort_keys=True, default=source)
         except Exception:
             return ""
-
-
-def _source(value: Any) -> str:
-    """What a function or class does, or else the type of a value."""
-    if isinstance(value, functools.partial):
-        parts = (_source(value.func), *map(_text, (value.args, value.keywords)))
-        return f"partial {_digest(' '.join(parts))}"
-    if isinstance(value, types.MethodType):
-        return _source(value.__func__)
-    if isinstance(value, types.FunctionType):
-        return f"{value.__name__} {_digest(_function(value))}"
-    kind = value if isinstance(value, type) else type(value)
-    if kind.__module__.partition(".")[0] in ("keras", "builtins"):
-        return kind.__qualname__
-    try:
-        text = inspect.getsource(kind)
-    except (OSError, TypeError):  # a class of a notebook, for example
-        methods = filter(
-            lambda v: isinstance(v, types.FunctionType), vars(kind).values()
-        )
-        text = " ".join(map(_function, methods))
-    return f"{kind.__qualname__} {_digest(text)}"
-
-
-def _function(function: types.FunctionType, seen: tuple[Any, ...] = ()) -> str:
-    """The code, and the values that it was made with, wherever it is written."""
-    inside = [function.__defaults__, *(function.__kwdefaults__ or {}).items()]
-    for cell in function.__closure__ or ():
-        try:
-            value = cell.cell_contents
-        except ValueError:  # not bound yet
-            continue
-        if isinstance(value, types.FunctionType):
-            value = "" if value in seen else _function(value, (*seen, function))
-        inside.append(value)
-    # Lists and the like may be what the function writes into.
-    fixed = (str, int, float, tuple, type(None))
-    values = [_text(v) if isinstance(v, fixed) else _source(v) for v in inside]
-    return " ".join([_code(function.__code__), *values])
-
-
-def _code(code: types.CodeType) -> str:
-    constants = map(_constant, code.co_consts)
-    return " ".join([code.co_code.hex(), *code.co_names, *constants])
-
-
-def _constant(value: Any) -> str:
-    if isinstance(value, types.CodeType):
-        return _code(value)
-    if isinstance(value, frozenset):  # its order differs between processes
-        return repr(sorted(map(repr, value)))
-    return repr(value)
 
 
 def _without_places(config: Any) -> Any:
@@ -205,9 +171,5 @@ def _without_places(config: Any) -> Any:
         return config
     if config.get("class_name") == "__lambda__":
         code = marshal.loads(base64.b64decode(config["config"]["code"]))
-        return {**config, "config": {**config["config"], "code": _code(code)}}
+        return {**config, "config": {**config["config"], "code": code_text(code)}}
     return {name: _without_places(part) for name, part in config.items()}
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
