@@ -1,5 +1,7 @@
 """What has changed since a comparison began is noticed when it is resumed."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -129,12 +131,12 @@ PAIRS = {
     ),
     "code of an optimizer": (
         r"optimizers\['other'\]",
-        *({"optimizers": two(lambda k=stepped(s): k(0.1))} for s in (1, -1)),
+        *({"optimizers": two(functools.partial(stepped(s), 0.1))} for s in (1, -1)),
     ),
     "code of a schedule": (
         r"optimizers\['other'\]",
         *(
-            {"optimizers": two(lambda k=schedule(r): keras.optimizers.SGD(k()))}
+            {"optimizers": two(functools.partial(keras.optimizers.SGD, schedule(r)()))}
             for r in (0.1, 0.2)
         ),
     ),

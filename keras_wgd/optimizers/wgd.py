@@ -123,6 +123,11 @@ class WGDWrapper(OptimizerWrapper):
         return self._mean_over
 
     @property
+    def goes_by_names(self) -> bool:
+        """Whether names and shapes decide what is centered: without `kernels`."""
+        return self._selection.is_by_name
+
+    @property
     def placement(self) -> Placement:
         """What is centered; read-only."""
         return self._placement

@@ -82,8 +82,9 @@ def conduct(
 def _conduct(plan, task, out, ray, engine, on_event):
     trials = [plan.trial(arm, plan.seeds[0], plan.first_rate(arm)) for arm in plan.arms]
     results.check_places(out, plan.trials())
+    found = fingerprint(task, trials)
     record = Record(
-        task=fingerprint(task, trials),
+        task=found.task,
         question=plan.asked() | {"mode": task.mode},
         seeds=list(plan.seeds),
     )
@@ -106,7 +107,7 @@ def _conduct(plan, task, out, ray, engine, on_event):
                 if not begun and not study.made:
                     _clear(out, is_new, plan)
                 raise
-    notes = list(outcome.warnings)
+    notes = [*_alike(plan, found.task), *found.warnings, *outcome.warnings]
     if more:
         notes.append(
             "The number of seeds was raised after the comparison had begun, which "
@@ -118,6 +119,23 @@ def _conduct(plan, task, out, ray, engine, on_event):
             "seen other batches."
         )
     return dataclasses.replace(outcome, warnings=notes), study.analysis()
+
+
+def _alike(plan, texts):
+    """A warning for each arm that has the optimizer of an earlier one."""
+    made = {
+        a: (texts[f"optimizers[{a!r}]"], plan.learning_rates.get(a)) for a in plan.arms
+    }
+    notes = []
+    for number, arm in enumerate(plan.arms):
+        earlier = [other for other in plan.arms[:number] if made[other] == made[arm]]
+        if earlier:
+            notes.append(
+                f"{earlier[0]} and {arm} are the same optimizer with equal settings. "
+                "Functions that are made in a loop must keep its variable: "
+                "lambda rate=rate: Adam(rate)."
+            )
+    return notes
 
 
 def _clear(out, is_new, plan):

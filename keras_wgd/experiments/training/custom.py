@@ -215,7 +215,7 @@ class CustomTraining:
     @property
     def centered(self) -> int:
         """The number of variables that are centered."""
-        wgd = _wgd(self._optimizer)
+        wgd = wgd_of(self._optimizer)
         return 0 if wgd is None else len(wgd.whitened_variables)
 
     def fit(self, first: int, record: Record) -> None:
@@ -258,7 +258,7 @@ class CustomTraining:
                 generator.assign(state)
 
     def _check_centered(self):
-        if _wgd(self._optimizer) is not None and not self.centered:
+        if wgd_of(self._optimizer) is not None and not self.centered:
             raise RuntimeError(
                 f"optimizers[{self._trial.arm!r}] is WGD, and the model has no "
                 "convolution kernel that it centers"
@@ -333,7 +333,7 @@ class _Recorder(keras.callbacks.Callback):
         self._record(values, seconds, None)
 
 
-def _wgd(optimizer: keras.optimizers.Optimizer) -> WGD | None:
+def wgd_of(optimizer: keras.optimizers.Optimizer) -> WGD | None:
     """The WGD of an optimizer, under a loss scale or not."""
     parts = (optimizer, getattr(optimizer, "inner_optimizer", None))
     return next((part for part in parts if isinstance(part, WGD)), None)

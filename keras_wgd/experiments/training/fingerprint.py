@@ -7,11 +7,11 @@ import marshal
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-from keras_wgd.experiments.training.custom import CustomTask
+from keras_wgd.experiments.training.custom import CustomTask, wgd_of
 from keras_wgd.experiments.training.data import Data
 from keras_wgd.experiments.training.fresh import digest_of, is_built
 from keras_wgd.experiments.training.source import (
@@ -22,17 +22,27 @@ from keras_wgd.experiments.training.source import (
 )
 from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
+from keras_wgd.optimizers.kernels import guess_kernel, kernels_within, variable_path
 
 
-def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
+class Fingerprint(NamedTuple):
+    """What a task is, and what the reader of its verdict should know of it.
+
+    Attributes:
+        task: By name, what decides the results of trials besides arm and seed.
+        warnings: Sentences.
+    """
+
+    task: dict[str, str]
+    warnings: list[str]
+
+
+def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> Fingerprint:
     """Build model, data and optimizers, and describe them.
 
     Args:
         task: The task.
         trials: A trial of each arm, all of one seed.
-
-    Returns:
-        By name, what decides the results of trials besides arm and seed.
 
     Raises:
         ValueError: If something cannot be built, or is not the same again for the same
@@ -53,9 +63,11 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
         model = task.new_model(trial.seed)
         weights = digest_of(model) if is_built(model, data) else ""
         described = _text(model)
-        del model
+        made = {t.arm: task.new_optimizer(t.arm, t.learning_rate) for t in trials}
+        left_out = [text for arm in made for text in _left_out(arm, made[arm], model)]
+        del model, made
         _check_weights(task, trial, data, weights)
-        return {
+        texts = {
             "backend": keras.backend.backend(),
             "dtype_policy": task.dtype_policy,
             "floatx": task.floatx,
@@ -70,6 +82,7 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
             "model": described,
             "initial weights": weights,
         }
+        return Fingerprint(texts, left_out)
 
 
 def _data_digest(task: CustomTask, trial: Trial, data: Data) -> str:
@@ -100,7 +113,7 @@ def _optimizer(task: CustomTask, trial: Trial) -> str:
         )
     parts = (made, getattr(made, "inner_optimizer", None))
     own = " ".join(own_code(part) for part in parts if part is not None).strip()
-    config = _text(inner.serialize(made))
+    config = _text(_unnamed(inner.serialize(made)))
     return f"{config} {digest(own)}" if own else config
 
 
@@ -117,6 +130,36 @@ def _check_weights(task: CustomTask, trial: Trial, data: Data, weights: str) -> 
             "keras.utils.set_random_seed, so that the arms of a seed start equal. "
             f"Received: other weights in a second call with the seed {trial.seed}"
         )
+
+
+def _unnamed(config: Any) -> Any:
+    """A config without the names of objects, which may be numbered."""
+    if isinstance(config, list | tuple):
+        return [_unnamed(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    return {name: _unnamed(part) for name, part in config.items() if name != "name"}
+
+
+def _left_out(arm: str, made: Any, model: keras.Model) -> list[str]:
+    """A warning if WGD, which goes by names, does not center what the layers say."""
+    part = wgd_of(made)
+    if part is None or not part.goes_by_names:
+        return []
+    by_layer = {id(k.variable): k for k in kernels_within(model)[0]}
+    wrong = []
+    for index, variable in enumerate(model.trainable_variables):
+        guess, kernel = guess_kernel(variable, index), by_layer.get(id(variable))
+        if isinstance(guess, str) if kernel else not isinstance(guess, str):
+            wrong.append(variable_path(variable))
+    if not wrong:
+        return []
+    named = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
+    return [
+        f"{arm} takes convolution kernels by their names, and the layers say otherwise "
+        f"of {named}: build WGD with kernels=build_model(), and give its config, "
+        "keras.optimizers.serialize(wgd)."
+    ]
 
 
 @functools.singledispatch
