@@ -227,6 +227,26 @@ def test_trial_whose_weights_are_not_finite_has_diverged():
     assert diverged["last"].to_list() == [0.9] * 4
 
 
+@pytest.mark.parametrize("n", [48, 100, 10_000])
+def test_differences_that_are_equal_but_for_float32_are_no_evidence(n):
+    """One sample more in each pair: the counts are the same, their float32s are not."""
+    right = n // np.array([2, 3, 5, 7])
+    values = {
+        arm: [float(np.float32(count) / np.float32(n)) for count in right - less]
+        for arm, less in (("adam", 0), ("wgd", 1))
+    }
+    analysis = analysis_of(values, margin=0.5)
+    assert len(set(analysis.differences["wgd"])) > 1
+    found = analysis.judgments["wgd"]
+    assert (found.decision, found.low, found.high, found.p) == (
+        "undecided",
+        None,
+        None,
+        1.0,
+    )
+    assert found.std == 0
+
+
 def test_comparison_without_a_finite_value():
     analysis = analysis_of({"adam": [NAN] * 4, "wgd": [NAN] * 4}, margin=0.1)
     assert analysis.judgments == {}

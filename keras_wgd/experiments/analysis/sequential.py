@@ -159,6 +159,7 @@ def judge(
     design: Design,
     margin: float | None = None,
     error_rate: float = LEVEL,
+    rounding: float = 0.0,
 ) -> dict[str, Judgment]:
     """Judge each arm by its differences to the baseline so far.
 
@@ -183,6 +184,7 @@ def judge(
             `None` for no test of equivalence.
         error_rate: The probability that any arm that equals the baseline is called
             better or worse.
+        rounding: Differences that are this close are the same number.
 
     Returns:
         A judgment of each arm that has pairs.
@@ -193,7 +195,9 @@ def judge(
         - Strassburger and Bretz, 2008, Statistics in Medicine 27.
     """
     rows = {arm: np.asarray(row, "float64") for arm, row in differences.items()}
-    smallest = {arm: _smallest_at_looks(row, design) for arm, row in rows.items()}
+    smallest = {
+        arm: _smallest_at_looks(row, design, rounding) for arm, row in rows.items()
+    }
     adjusted = _holm({arm: design.adjusted_p(p) for arm, (p, _) in smallest.items()})
     level = design.nominal_level(error_rate / max(1, len(rows)))
     judgments = {}
@@ -201,7 +205,7 @@ def judge(
         if not len(row):
             continue
         look = max(_reached(row, design), default=0)
-        low, high = _interval(row, level)
+        low, high = _interval(row, level, rounding)
         decision: Decision = "undecided"
         if adjusted[arm] <= error_rate:
             sign = smallest[arm][1]
@@ -209,14 +213,14 @@ def judge(
             if low is not None and high is not None:
                 bound = max if sign > 0 else min
                 low, high = bound(low, 0.0), bound(high, 0.0)
-        if margin is not None and _is_within(margin, row, design, level):
+        if margin is not None and _is_within(margin, row, design, level, rounding):
             decision = "equivalent"
         judgments[arm] = Judgment(
             decision=decision,
             pairs=len(row),
             look=look,
             gain=float(row.mean()),
-            std=float(row.std(ddof=1)) if len(row) > 1 else None,
+            std=_std(row, rounding),
             low=low,
             high=high,
             p=adjusted[arm] if look else None,
@@ -279,11 +283,14 @@ def _reached(row: np.ndarray, design: Design) -> list[int]:
     return [look for look in design.looks if look <= len(row)]
 
 
-def _smallest_at_looks(row: np.ndarray, design: Design) -> tuple[float, float]:
+def _smallest_at_looks(
+    row: np.ndarray, design: Design, rounding: float
+) -> tuple[float, float]:
     """The smallest p value of the looks, and the sign of the gain at that look."""
     from scipy import stats
 
-    seen = [row[:look] for look in _reached(row, design) if _vary(row[:look])]
+    parts = (row[:look] for look in _reached(row, design))
+    seen = [part for part in parts if _vary(part, rounding)]
     p_values = [float(stats.ttest_1samp(part, 0.0).pvalue) for part in seen]
     if not p_values:
         return 1.0, 0.0
@@ -291,32 +298,44 @@ def _smallest_at_looks(row: np.ndarray, design: Design) -> tuple[float, float]:
     return p_values[first], float(np.sign(seen[first].mean()))
 
 
-def _interval(row: np.ndarray, level: float) -> tuple[float | None, float | None]:
+def _interval(
+    row: np.ndarray, level: float, rounding: float
+) -> tuple[float | None, float | None]:
     """Student's interval of the mean, where other pairs can be told from these."""
     from scipy import stats
 
     if len(row) > 1 and not row.any():  # the runs are the same
         return 0.0, 0.0
-    if not _vary(row):
+    if not _vary(row, rounding):
         return None, None
     half = float(stats.t.isf(level / 2, len(row) - 1) * stats.sem(row))
     return float(row.mean()) - half, float(row.mean()) + half
 
 
-def _is_within(margin: float, row: np.ndarray, design: Design, level: float) -> bool:
+def _is_within(
+    margin: float, row: np.ndarray, design: Design, level: float, rounding: float
+) -> bool:
     """Whether the interval of any look lies within the margin."""
-    intervals = (_interval(row[:look], level) for look in _reached(row, design))
+    parts = (row[:look] for look in _reached(row, design))
+    intervals = (_interval(part, level, rounding) for part in parts)
     return any(
         low is not None and high is not None and -margin < low and high < margin
         for low, high in intervals
     )
 
 
-def _vary(differences: np.ndarray) -> bool:
+def _std(row: np.ndarray, rounding: float) -> float | None:
+    if len(row) < 2:
+        return None
+    return float(row.std(ddof=1)) if _vary(row, rounding) else 0.0
+
+
+def _vary(differences: np.ndarray, rounding: float) -> bool:
     """Whether there is a standard deviation that says something about other pairs."""
     if len(differences) < 2:
         return False
-    return bool(np.ptp(differences) > ROUNDING * np.abs(differences).max())
+    least = max(rounding, ROUNDING * np.abs(differences).max())
+    return bool(np.ptp(differences) > least)
 
 
 def _holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -31,6 +31,9 @@ __all__ = ["MEASURES", "POWER", "Question", "TrialAnalysis", "choose_rates"]
 # What is compared: the mean over the tail, and beside it the last and the best epoch.
 MEASURES = {"tail": "value", "last": "last", "best": "best"}
 POWER = 0.8
+# Keras measures in float32. Relative to the largest value: differences that are closer
+# than this are the same number.
+_ROUNDING = 1e-6
 # A price beyond the last look is that of a study of up to twice as many pairs; the
 # nominal level falls slowly after that.
 _LONGEST = 40
@@ -284,9 +287,11 @@ class TrialAnalysis:
 
     def _judge(self, differences: Mapping[str, list[float]]) -> dict[str, Judgment]:
         every = {arm: differences.get(arm, []) for arm in self.question.arms[1:]}
-        judged = judge(every, self.question.design, self.question.margin)
+        size = self.runs["value"].abs().max()
+        design, rounding = self.question.design, _ROUNDING * float(size or 0)  # type: ignore
+        judged = judge(every, design, self.question.margin, rounding=rounding)
         # The worst finite value says too little about a diverged trial for equivalence.
-        strict = judge(every, self.question.design)
+        strict = judge(every, design, rounding=rounding)
         return judged | {arm: strict[arm] for arm in self._diverged if arm in strict}
 
     @functools.cached_property

@@ -168,7 +168,7 @@ def _is_users(value):
 
 
 def _in_library(value):
-    name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    name = str(getattr(value, "__module__", None) or getattr(value, "__name__", ""))
     if name.partition(".")[0] in ("keras", "keras_wgd", "builtins"):
         return True
     file = getattr(sys.modules.get(name), "__file__", None)
@@ -195,4 +195,4 @@ def _array(array: np.ndarray) -> str:
     text = f"array {array.shape} {array.dtype}"
     if array.nbytes > _LARGEST or array.dtype.hasobject:
         return text
-    return f"{text} {hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:16]}"
+    return f"{text} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
