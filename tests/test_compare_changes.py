@@ -182,3 +182,14 @@ def test_lists_that_are_written_into_are_no_constants(tmp_path):
     compared(out=tmp_path, epochs=1, callbacks=callbacks)
     assert seen
     compared(out=tmp_path, epochs=1, callbacks=callbacks)
+
+
+@pytest.mark.any_backend
+def test_other_settings_of_keras_are_refused(tmp_path):
+    compared(out=tmp_path, epochs=1)
+    before = keras.config.epsilon()
+    keras.config.set_epsilon(1e-3)
+    try:
+        check_refused("epsilon", tmp_path)
+    finally:
+        keras.config.set_epsilon(before)

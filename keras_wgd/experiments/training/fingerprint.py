@@ -71,6 +71,8 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> Fingerprint:
             "backend": keras.backend.backend(),
             "dtype_policy": task.dtype_policy,
             "floatx": task.floatx,
+            "epsilon": str(keras.config.epsilon()),
+            "image_data_format": keras.config.image_data_format(),
             **optimizers,
             "data": samples,
             "batch_size": str(task.batch_size),
