@@ -256,7 +256,7 @@ def compare(
     import keras
 
     from keras_wgd.experiments.launch import session
-    from keras_wgd.experiments.training.custom import CustomTask
+    from keras_wgd.experiments.training.custom.task import CustomTask
 
     check_callable("build_model", build_model, "that returns a new model")
     if callbacks is not None:

@@ -87,7 +87,7 @@ def test_data_of_the_global_generator_are_those_of_the_seed():
 
 def test_arms_see_the_same_batches(monkeypatch):
     """The first feature of every batch that `fit` reads, arm by arm."""
-    from keras_wgd.experiments.training.data import _Epochs
+    from keras_wgd.experiments.training.custom.data import _Epochs
 
     trials, get = [], _Epochs.__getitem__
 

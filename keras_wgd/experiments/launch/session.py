@@ -19,9 +19,9 @@ from keras_wgd.experiments.launch.launcher import launcher
 from keras_wgd.experiments.store import claim, comparison, results
 from keras_wgd.experiments.store.comparison import Record
 from keras_wgd.experiments.training import devices as engines
-from keras_wgd.experiments.training.custom import CustomTask
+from keras_wgd.experiments.training.custom.fingerprint import fingerprint
+from keras_wgd.experiments.training.custom.task import CustomTask
 from keras_wgd.experiments.training.devices import OneDevice
-from keras_wgd.experiments.training.fingerprint import fingerprint
 
 
 def dtype_policy(policy: Any) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 import keras
 
-from keras_wgd.experiments.training.custom import CustomTask
-from keras_wgd.experiments.training.data import Data
-from keras_wgd.experiments.training.fresh import digest_of, is_built
+from keras_wgd.experiments.training.custom import build
+from keras_wgd.experiments.training.custom.data import Data
+from keras_wgd.experiments.training.custom.fresh import digest_of, is_built
+from keras_wgd.experiments.training.custom.task import CustomTask
 from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
 
@@ -44,9 +45,9 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
                 f"{task.monitor!r}. Received: None"
             )
         digest = _data_digest(task, trial, data)
-        task.new_callbacks()
+        build.new_callbacks(task.callbacks)
         optimizers = {f"optimizers[{t.arm!r}]": _optimizer(task, t) for t in trials}
-        model = task.new_model(trial.seed)
+        model = build.new_model(task.build_model, trial.seed)
         weights = digest_of(model) if is_built(model, data) else ""
         described = _text(model)
         del model
@@ -82,10 +83,13 @@ def _data_digest(task: CustomTask, trial: Trial, data: Data) -> str:
 
 
 def _optimizer(task: CustomTask, trial: Trial) -> str:
-    made, other = (task.new_optimizer(trial.arm, trial.learning_rate) for _ in range(2))
+    arm, made_by = trial.arm, task.optimizers[trial.arm]
+    made, other = (
+        build.new_optimizer(arm, made_by, trial.learning_rate) for _ in range(2)
+    )
     if made is other:
         raise ValueError(
-            f"optimizers[{trial.arm!r}] must make a new optimizer in each call. "
+            f"optimizers[{arm!r}] must make a new optimizer in each call. "
             f"Received: {made.name}, the same in two calls"
         )
     return _text(inner.serialize(made))
@@ -97,7 +101,7 @@ def _check_weights(task: CustomTask, trial: Trial, data: Data, weights: str) -> 
         return
     keras.utils.clear_session()  # frees the first model
     keras.config.set_dtype_policy(task.dtype_policy)
-    model = task.new_model(trial.seed)
+    model = build.new_model(task.build_model, trial.seed)
     if is_built(model, data) and digest_of(model) != weights:
         raise ValueError(
             "build_model must make the same weights again after "

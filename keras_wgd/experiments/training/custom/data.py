@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_wgd.experiments.arguments import call
-from keras_wgd.experiments.training.arrays import Arrays
+from keras_wgd.experiments.training.custom.arrays import Arrays
 from keras_wgd.tasks.datasets.batches import Batches
 
 _FORMS = (
