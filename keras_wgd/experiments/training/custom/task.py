@@ -198,11 +198,12 @@ class CustomTraining:
                 f"monitor must be one of {', '.join(values)}. "
                 f"Received: {task.monitor!r}{did_you_mean(task.monitor, values)}"
             )
-        # Keras's own rule.
+        # Keras's own rule, which it applies at the end of an epoch.
         stopping = keras.callbacks.EarlyStopping(task.monitor, mode=task.mode)
         stopping.set_model(self._model)
+        stopping.on_train_begin()
         try:
-            stopping._set_monitor_op()
+            stopping.on_epoch_end(0, values)
         except ValueError:
             raise ValueError(
                 f"mode must be 'min' or 'max', because Keras does not know which is "
