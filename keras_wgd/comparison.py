@@ -27,7 +27,8 @@ from keras_wgd.experiments.arguments import (
     seconds_of,
     seeds_of,
 )
-from keras_wgd.experiments.launch.comparison import End, Plan
+from keras_wgd.experiments.launch.plan import Plan
+from keras_wgd.experiments.launch.scheduler import End
 from keras_wgd.report.watch import Watch
 
 

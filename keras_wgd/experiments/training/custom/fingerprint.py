@@ -21,12 +21,15 @@ from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
 
 
-def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
-    """Build model, data and optimizers, and describe them.
+def fingerprint(
+    task: CustomTask, trials: Sequence[Trial], data: Data
+) -> dict[str, str]:
+    """Build model and optimizers, and describe them and the data.
 
     Args:
-        task: The task.
+        task: The task, in whose scope this is called.
         trials: A trial of each arm, all of one seed.
+        data: The data of the first trial.
 
     Returns:
         By name, what decides the results of trials besides arm and seed.
@@ -35,38 +38,30 @@ def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> dict[str, str]:
         ValueError: If something cannot be built, or is not the same again for the same
             seed.
     """
-    keras.utils.clear_session()
-    with task.scope():
-        trial = trials[0]
-        data = task.data(trial)
-        if not data.is_validated and task.monitor.startswith("val_"):
-            raise ValueError(
-                "validation must be given for the monitor "
-                f"{task.monitor!r}. Received: None"
-            )
-        digest = _data_digest(task, trial, data)
-        build.new_callbacks(task.callbacks)
-        optimizers = {f"optimizers[{t.arm!r}]": _optimizer(task, t) for t in trials}
-        model = build.new_model(task.build_model, trial.seed)
-        weights = digest_of(model) if is_built(model, data) else ""
-        described = _text(model)
-        del model
-        _check_weights(task, trial, data, weights)
-        return {
-            "backend": keras.backend.backend(),
-            "dtype_policy": task.dtype_policy,
-            "floatx": task.floatx,
-            **optimizers,
-            "data": digest,
-            "batch_size": str(task.batch_size),
-            "steps_per_epoch": str(task.steps_per_epoch),
-            "epochs": str(trial.epochs),
-            **{name: _text(value) for name, value in task.compile.items()},
-            **{name: _text(value) for name, value in task.fit.items()},
-            "callbacks": _text(task.callbacks),
-            "model": described,
-            "initial weights": weights,
-        }
+    trial = trials[0]
+    digest = _data_digest(task, trial, data)
+    build.new_callbacks(task.callbacks)
+    optimizers = {f"optimizers[{t.arm!r}]": _optimizer(task, t) for t in trials}
+    model = build.new_model(task.build_model, trial.seed)
+    weights = digest_of(model) if is_built(model, data) else ""
+    described = _text(model)
+    del model
+    _check_weights(task, trial, data, weights)
+    return {
+        "backend": keras.backend.backend(),
+        "dtype_policy": task.dtype_policy,
+        "floatx": task.floatx,
+        **optimizers,
+        "data": digest,
+        "batch_size": str(task.batch_size),
+        "steps_per_epoch": str(task.steps_per_epoch),
+        "epochs": str(trial.epochs),
+        **{name: _text(value) for name, value in task.compile.items()},
+        **{name: _text(value) for name, value in task.fit.items()},
+        "callbacks": _text(task.callbacks),
+        "model": described,
+        "initial weights": weights,
+    }
 
 
 def _data_digest(task: CustomTask, trial: Trial, data: Data) -> str:
