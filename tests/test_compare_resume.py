@@ -147,7 +147,7 @@ OTHERS = {
     r"optimizers\['sgd'\]": {
         "optimizers": TWO | {"sgd": lambda: keras.optimizers.SGD(0.02)}
     },
-    r"optimizers\['adam'\]": {"optimizers": {"one": adam, "sgd": sgd}},
+    "arms": {"optimizers": {"one": adam, "sgd": sgd}},
     "model": {"build_model": wide},
     "data": {"train": samples(seed=5)},
     "epochs": {"epochs": 2},
