@@ -1,10 +1,8 @@
 """Compare optimizers on a model and data of one's own."""
 
-import atexit
 import dataclasses
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,11 +21,14 @@ from keras_wgd.experiments.arguments import (
     check_number,
     check_text,
     check_whole,
+    console_of,
+    folder_of,
     grids_of,
     seconds_of,
     seeds_of,
 )
-from keras_wgd.experiments.launch.comparison import End, Plan
+from keras_wgd.experiments.launch.plan import Plan
+from keras_wgd.experiments.launch.scheduler import End
 from keras_wgd.report.watch import Watch
 
 
@@ -256,7 +257,7 @@ def compare(
     import keras
 
     from keras_wgd.experiments.launch import session
-    from keras_wgd.experiments.training.custom import CustomTask
+    from keras_wgd.experiments.training.custom.task import CustomTask
 
     check_callable("build_model", build_model, "that returns a new model")
     if callbacks is not None:
@@ -314,7 +315,7 @@ def compare(
     engine = session.engine(
         check_whole("devices", devices), task.batch_size, plan.jobs, ray
     )
-    folder, console = _folder(out), _console(progress)
+    folder, console = folder_of(out), console_of(progress)
     with Watch(plan, console) as watch:
         outcome, analysis = session.conduct(plan, task, folder, ray, engine, watch)
     return Comparison(
@@ -325,24 +326,3 @@ def compare(
         learning_rates=outcome.rates,
         out=folder,
     )
-
-
-def _folder(out: str | os.PathLike | None) -> Path:
-    if out is None:
-        folder = tempfile.mkdtemp(prefix="keras-wgd-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
-    if not isinstance(out, str | os.PathLike) or not os.fspath(out):
-        raise ValueError(f"out must be the path of a folder. Received: {out!r}")
-    return Path(out)
-
-
-def _console(progress: bool | Console) -> Console:
-    if isinstance(progress, Console):
-        return progress
-    if not isinstance(progress, bool):
-        raise ValueError(
-            "progress must be True, False or a Rich console. "
-            f"Received: {type(progress).__name__}"
-        )
-    return Console(quiet=not progress)

@@ -172,7 +172,7 @@ def test_learning_rates_are_chosen_on_held_out_training_data():
 
 def test_held_out_samples_are_not_trained_on():
     """A label that marks each sample: what is held out is seen in no batch."""
-    from keras_wgd.experiments.training.custom import CustomTask
+    from keras_wgd.experiments.training.custom.task import CustomTask
 
     made = {}
     data = CustomTask.data

@@ -6,7 +6,7 @@ import pytest
 from support.compare_processes import finished
 from support.comparing import TRAIN, VALIDATION, compared
 
-from keras_wgd.experiments.training.data import Data
+from keras_wgd.experiments.training.custom.data import Data
 
 BACKEND = keras.backend.backend()
 

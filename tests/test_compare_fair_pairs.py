@@ -85,9 +85,21 @@ def test_data_of_the_global_generator_are_those_of_the_seed():
     assert curves(comparison, "one", 0) == curves(comparison, "two", 0)
 
 
+def test_a_function_of_the_seed_is_called_once_for_each_trial():
+    """And twice before, to see that it returns the same data again."""
+    seeds = []
+
+    def train(seed):
+        seeds.append(seed)
+        return samples()
+
+    compared(train=train, seeds=2, epochs=1)
+    assert seeds == [0, 0, *[0, 0, 1, 1]]
+
+
 def test_arms_see_the_same_batches(monkeypatch):
     """The first feature of every batch that `fit` reads, arm by arm."""
-    from keras_wgd.experiments.training.data import _Epochs
+    from keras_wgd.experiments.training.custom.data import _Epochs
 
     trials, get = [], _Epochs.__getitem__
 

@@ -1,6 +1,7 @@
 """`compare` that is stopped, killed, repeated, or done by other processes."""
 
 import random
+import shutil
 import signal
 import threading
 import time
@@ -10,6 +11,8 @@ import pytest
 from support.compare_processes import finished, started
 from support.comparing import TWO, adam, compared, dense, same, samples, sgd
 
+from keras_wgd.experiments.store import claim
+from keras_wgd.experiments.store.comparison import NAME
 from keras_wgd.experiments.training import checkpoint
 
 KILLS = 10
@@ -144,7 +147,7 @@ OTHERS = {
     r"optimizers\['sgd'\]": {
         "optimizers": TWO | {"sgd": lambda: keras.optimizers.SGD(0.02)}
     },
-    r"optimizers\['adam'\]": {"optimizers": {"one": adam, "sgd": sgd}},
+    "arms": {"optimizers": {"one": adam, "sgd": sgd}},
     "model": {"build_model": wide},
     "data": {"train": samples(seed=5)},
     "epochs": {"epochs": 2},
@@ -184,6 +187,23 @@ def test_other_comparisons_are_refused(begun, name):
     assert str(error.value).isprintable()
     after = {path: path.stat().st_mtime_ns for path in begun.rglob("*")}
     assert before == after
+
+
+@pytest.mark.any_backend
+def test_another_comparison_that_has_just_begun_is_refused(
+    begun, tmp_path, monkeypatch
+):
+    """Between the check of the folder and the lock, another process begins there."""
+    alone = claim.alone
+
+    def late(out):
+        shutil.copy(begun / NAME, out)
+        return alone(out)
+
+    monkeypatch.setattr(claim, "alone", late)
+    with pytest.raises(ValueError, match="begun with epochs"):
+        compared(out=tmp_path, epochs=2)
+    assert not list(tmp_path.glob("trial-*"))
 
 
 def scaled(factor):

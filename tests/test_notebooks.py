@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import pytest
 
-import keras_wgd.experiments.training.custom as custom
+from keras_wgd.experiments.training.custom.task import CustomTraining
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
@@ -49,6 +49,6 @@ def test_comparison_of_images(tmp_path, monkeypatch, capsys):
         raise AssertionError("a trial was made again")
 
     keras.utils.clear_session()
-    monkeypatch.setattr(custom.CustomTraining, "fit", refuse)
+    monkeypatch.setattr(CustomTraining, "fit", refuse)
     again = run(DOCS / "compare.ipynb")
     assert again["comparison"].runs.equals(first["comparison"].runs)

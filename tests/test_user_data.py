@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from support.batches import batches_of, epoch_of
 
-from keras_wgd.experiments.training import arrays
-from keras_wgd.experiments.training.data import Data
+from keras_wgd.experiments.training.custom import arrays
+from keras_wgd.experiments.training.custom.data import Data
 
 BACKEND = keras.backend.backend()
 

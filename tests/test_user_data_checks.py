@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.batches import epoch_of
 
-from keras_wgd.experiments.training import arrays
-from keras_wgd.experiments.training.data import Data
+from keras_wgd.experiments.training.custom import arrays
+from keras_wgd.experiments.training.custom.data import Data
 
 pytestmark = pytest.mark.any_backend
 

@@ -1,9 +1,16 @@
 """The arguments of `compare`: what is allowed, and what is made of it."""
 
+import atexit
 import math
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from keras_wgd.experiments.fields import number, whole
 
@@ -176,3 +183,26 @@ def grids_of(learning_rates: Any, arms: Sequence[str]) -> dict[str, tuple[float,
             f"tuned more than another. Received: {sizes}"
         )
     return {arm: tuple(map(float, dict.fromkeys(r))) for arm, r in grids.items()}
+
+
+def folder_of(out: Any) -> Path:
+    """The folder for the trials; `None` stands for one that lasts as the process."""
+    if out is None:
+        folder = tempfile.mkdtemp(prefix="keras-wgd-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+    if not isinstance(out, str | os.PathLike) or not os.fspath(out):
+        raise ValueError(f"out must be the path of a folder. Received: {out!r}")
+    return Path(out)
+
+
+def console_of(progress: Any) -> Console:
+    """The console that shows progress, which is quiet for False."""
+    if isinstance(progress, Console):
+        return progress
+    if not isinstance(progress, bool):
+        raise ValueError(
+            "progress must be True, False or a Rich console. "
+            f"Received: {type(progress).__name__}"
+        )
+    return Console(quiet=not progress)

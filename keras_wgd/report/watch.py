@@ -1,13 +1,12 @@
 """What is shown of a comparison while it is under way."""
 
-import time
-
 from rich.console import Console
 
 from keras_wgd.experiments.analysis.sentences import time_text
 from keras_wgd.experiments.analysis.trials import TrialAnalysis
-from keras_wgd.experiments.launch.comparison import Plan
 from keras_wgd.experiments.launch.events import Event
+from keras_wgd.experiments.launch.plan import Plan
+from keras_wgd.experiments.trial import Trial
 from keras_wgd.files import printable
 from keras_wgd.progress import Bar
 
@@ -21,8 +20,7 @@ class Watch:
     def __init__(self, plan: Plan, console: Console):
         self._plan, self._console = plan, console
         self._bar = Bar(console, "trials", len(plan.trials()) * plan.epochs)
-        self._left: dict[object, int] = {}
-        self._start = time.perf_counter()
+        self._left: dict[Trial, int] = {}
 
     def __enter__(self):
         self._bar.__enter__()
@@ -59,8 +57,7 @@ class Watch:
                 f"{found.pairs} of {len(self._plan.seeds)} pairs: {arm} "
                 f"{unit.difference(found.gain)}{between}, {found.decision}"
             )
-        trials = len(analysis.runs)
-        if trials == len(self._plan.arms):  # the first pair
+        if analysis.runs["seed"].n_unique() == 1:
             seconds = float(analysis.runs["wall_seconds"].sum()) / self._plan.jobs
             whole = time_text(seconds * len(self._plan.seeds))
             self._print(f"all {len(self._plan.seeds)} pairs would take {whole}")

@@ -23,7 +23,7 @@ SHOWN = {
 }
 
 
-def _means(name, value):
+def _means(name: str, value: list[str]) -> None:
     for mean in value:
         check_choice(name, mean, MEANS)
 
@@ -118,10 +118,9 @@ def comparisons(task: BuiltIn) -> tuple[dict[str, Any], list[str], list[str]]:
     names = list(dict.fromkeys(task.optimizer or [_OPTIMIZER]))
     usual = [_MEAN] if len(names) == 1 else []
     means = cast("list[MeanOver]", list(dict.fromkeys(task.mean_over or usual)))
-    # With means, there is a comparison for each optimizer.
-    groups = {name: [name] for name in names} if means else {"": names}
-    if len(groups) == 1:
-        groups = {"": names}
+    # With means, there is a comparison for each of several optimizers.
+    is_split = means and len(names) > 1
+    groups = {name: [name] for name in names} if is_split else {"": names}
     placement = cast("Placement | None", task.placement)
     arms = {
         name: optimizers.arms(group, task.set or (), means, placement, names)

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from keras_wgd.cli.comparisons.built_in import BuiltIn
 from keras_wgd.cli.options import user_errors
 from keras_wgd.experiments.fields import field
 from keras_wgd.experiments.store.results import REPORT, REPORT_PAGE
+
+if TYPE_CHECKING:  # it imports Polars, which the help does not need
+    from keras_wgd.comparison import Comparison
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,6 +138,8 @@ def compare(
     if all_seeds:
         changes["sequential"] = False
     options.choose_backend(backend)
+    from keras_wgd.comparison import compare as call
+
     console = Console(file=sys.stderr if as_json else sys.stdout)
     with contextlib.ExitStack() as stack:
         if as_json:  # what a task or Keras prints is not JSON
@@ -144,14 +149,24 @@ def compare(
                 parts, *lines = built_in.comparisons(described)
                 display.print_inputs(console, *lines)
             else:
-                parts = {"": task_file.read(task, _parameters())}
+                parts = {"": task_file.read(task, inspect.signature(call).parameters)}
         told = []
         for name, arguments in parts.items():
-            told.append(
-                _made(
-                    console, name, arguments | changes, learning_rate, out, not as_json
-                )
-            )
+            place = out if out is not None else arguments.get("out")
+            if place is not None:
+                place = Path(place) / name
+            arguments = arguments | changes | {"out": place, "progress": console}
+            if learning_rate:
+                arms = arguments["optimizers"]
+                arguments["learning_rates"] = dict.fromkeys(arms, learning_rate)
+            with user_errors():
+                comparison = call(**arguments)
+            if not as_json:
+                if name:
+                    console.rule(name)
+                print(comparison)
+            report = _report(console, comparison, place)
+            told.append(_described(name, comparison, report))
             if told[-1]["stopped"] == "interrupted":
                 break
     if as_json:
@@ -162,7 +177,7 @@ def compare(
         raise typer.Exit(1)
 
 
-def _check_task(task, described):
+def _check_task(task: Path | None, described: BuiltIn) -> None:
     sources = (task, described.images, described.dataset)
     count = sum(source is not None for source in sources)
     if count != 1 and task is None:
@@ -177,32 +192,22 @@ def _check_task(task, described):
         )
 
 
-def _parameters():
-    from keras_wgd.comparison import compare as call
+def _report(
+    console: Console, comparison: "Comparison", place: Path | None
+) -> Path | None:
+    """Write the page of a comparison that has a folder."""
+    if place is None:
+        return None
+    (place / REPORT).mkdir(parents=True, exist_ok=True)
+    report = comparison.report(place / REPORT / REPORT_PAGE)
+    display.print_report(console, [report])
+    return report
 
-    return inspect.signature(call).parameters
 
-
-def _made(console, name, arguments, rates, out, shown):
-    """Make one comparison, print it if it is `shown`, and describe it for a program."""
-    from keras_wgd.comparison import compare as call
-
-    if rates:
-        arguments["learning_rates"] = dict.fromkeys(arguments["optimizers"], rates)
-    place = out if out is not None else arguments.get("out")
-    if place is not None:
-        place = Path(place) / name
-    with user_errors():
-        comparison = call(**{**arguments, "out": place, "progress": console})
-    if shown:
-        if name:
-            console.rule(name)
-        print(comparison)
-    report = None
-    if place is not None:
-        (place / REPORT).mkdir(parents=True, exist_ok=True)
-        report = comparison.report(place / REPORT / REPORT_PAGE)
-        display.print_report(console, [report])
+def _described(
+    name: str, comparison: "Comparison", report: Path | None
+) -> dict[str, Any]:
+    """A comparison for a program, ready for JSON."""
     return {
         "name": name or None,
         "verdicts": dict(comparison.verdicts),

@@ -40,7 +40,7 @@ def read(path: Path, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     return found
 
 
-def _run(path):
+def _run(path: Path) -> dict[str, Any]:
     """The public names of a file, without the modules that it imports."""
     try:
         source = path.read_bytes()
@@ -76,7 +76,7 @@ def _run(path):
     }
 
 
-def _place(path, error):
+def _place(path: Path, error: BaseException) -> str:
     """The file and the last line of it that took part in an error."""
     lines = [
         frame.lineno

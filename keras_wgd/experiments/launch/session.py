@@ -9,19 +9,16 @@ from typing import Any
 import keras
 
 from keras_wgd.experiments.analysis.trials import TrialAnalysis
-from keras_wgd.experiments.launch.comparison import (
-    Comparison,
-    OnEvent,
-    Outcome,
-    Plan,
-)
 from keras_wgd.experiments.launch.launcher import launcher
+from keras_wgd.experiments.launch.plan import Plan
+from keras_wgd.experiments.launch.scheduler import OnEvent, Outcome, Scheduler
 from keras_wgd.experiments.store import claim, comparison, results
 from keras_wgd.experiments.store.comparison import Record
 from keras_wgd.experiments.training import devices as engines
-from keras_wgd.experiments.training.custom import CustomTask
+from keras_wgd.experiments.training.custom.fingerprint import Fingerprint, fingerprint
+from keras_wgd.experiments.training.custom.task import CustomTask
 from keras_wgd.experiments.training.devices import OneDevice
-from keras_wgd.experiments.training.fingerprint import fingerprint
+from keras_wgd.experiments.trial import Trial
 
 
 def dtype_policy(policy: Any) -> str:
@@ -79,32 +76,38 @@ def conduct(
         keras.config.set_dtype_policy(policy)  # each trial clears Keras's state
 
 
-def _conduct(plan, task, out, ray, engine, on_event):
+def _conduct(
+    plan: Plan,
+    task: CustomTask,
+    out: Path,
+    ray: str | None,
+    engine: OneDevice,
+    on_event: OnEvent,
+) -> tuple[Outcome, TrialAnalysis]:
     trials = [plan.trial(arm, plan.seeds[0], plan.first_rate(arm)) for arm in plan.arms]
     results.check_places(out, plan.trials())
-    found = fingerprint(task, trials)
+    found, ordered = _examine(task, trials, engine)
     record = Record(
         task=found.task,
         question=plan.asked() | {"mode": task.mode},
         seeds=list(plan.seeds),
     )
-    if engine.count > 1 and keras.backend.backend() == "jax":
-        task.data(trials[0]).check_parts(engine.count)
+    comparison.check(out, record)  # before anything is written
     is_new = not os.path.lexists(out)
-    more = comparison.check(out, record)
-    place = launcher(out, task, engine, plan.jobs, ray)
-    with place as launch:
+    with launcher(out, task, engine, plan.jobs, ray) as launch:
         results.prepare(out, trials)
         with claim.alone(out):
+            # Another process may have begun one since.
+            more = comparison.check(out, record)
             begun = (out / comparison.NAME).exists()
             if more or not begun:
                 comparison.write(out, record)
             backend = keras.backend.backend()
-            study = Comparison(plan, out, launch, on_event, backend)
+            scheduler = Scheduler(plan, out, launch, on_event, backend)
             try:
-                outcome = study.run()
+                outcome = scheduler.run()
             except ValueError:
-                if not begun and not study.made:
+                if not begun and not scheduler.made:
                     _clear(out, is_new, plan)
                 raise
     notes = [*_alike(plan, found.task), *found.warnings, *outcome.warnings]
@@ -113,15 +116,15 @@ def _conduct(plan, task, out, ray, engine, on_event):
             "The number of seeds was raised after the comparison had begun, which "
             "raises the error rate above 5 %."
         )
-    if not task.data(trials[0]).ordered:
+    if not ordered:
         notes.append(
             "The data have an order of their own, so that the arms of a seed may have "
             "seen other batches."
         )
-    return dataclasses.replace(outcome, warnings=notes), study.analysis()
+    return dataclasses.replace(outcome, warnings=notes), scheduler.analysis()
 
 
-def _alike(plan, texts):
+def _alike(plan: Plan, texts: dict[str, str]) -> list[str]:
     """A warning for each arm that has the optimizer of an earlier one."""
     made = {
         a: (texts[f"optimizers[{a!r}]"], plan.learning_rates.get(a)) for a in plan.arms
@@ -138,7 +141,28 @@ def _alike(plan, texts):
     return notes
 
 
-def _clear(out, is_new, plan):
+def _examine(
+    task: CustomTask, trials: list[Trial], engine: OneDevice
+) -> tuple[Fingerprint, bool]:
+    """The fingerprint of a task, and whether its data have the order of the seed.
+
+    The data are read here once, and freed before the first trial reads its own.
+    """
+    keras.utils.clear_session()
+    with task.scope():
+        data = task.data(trials[0])
+        if not data.is_validated and task.monitor.startswith("val_"):
+            raise ValueError(
+                f"validation must be given for the monitor {task.monitor!r}. "
+                "Received: None"
+            )
+        found = fingerprint(task, trials, data)
+    if engine.count > 1 and keras.backend.backend() == "jax":
+        data.check_parts(engine.count)
+    return found, data.ordered
+
+
+def _clear(out: Path, is_new: bool, plan: Plan) -> None:
     """Remove what a comparison without a trial has left, so that it can be mended."""
     if is_new:
         shutil.rmtree(out)

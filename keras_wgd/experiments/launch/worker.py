@@ -7,13 +7,16 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_wgd.experiments.launch.events import Event, Failed, format_error
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.experiments.trial import Trial
+
+if TYPE_CHECKING:  # it imports Keras, which a worker first prepares
+    from keras_wgd.experiments.training.task import Task
 
 
 def init_worker(processes: int) -> None:
@@ -69,7 +72,7 @@ def prepare_libraries(threads: int) -> None:
 
 
 @functools.cache
-def _load(path):
+def _load(path: str) -> "Task":
     import cloudpickle
 
     return cloudpickle.loads(Path(path).read_bytes())
@@ -80,7 +83,7 @@ def make_and_send(
     out: Path,
     spec: RunSpec | Trial,
     options: Options,
-    task: Any = None,
+    task: "Task | None" = None,
 ) -> Result:
     """Make one run in a prepared process, and send its start and its epochs.
 

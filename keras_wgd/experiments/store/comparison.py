@@ -9,6 +9,9 @@ from keras_wgd.files import printable, read_json, write_json
 
 NAME = "comparison.json"
 
+# Characters of each value in a message about two that differ.
+_LONGEST = 160
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
@@ -50,11 +53,12 @@ def check(out: Path, record: Record) -> bool:
         for name in [*old, *(name for name in new if name not in old)]:
             before, now = old.get(name, "none"), new.get(name, "none")
             if before != now:
+                texts = [printable(value, _LONGEST) for value in (before, now)]
                 raise ValueError(
                     printable(
                         "out must be a new folder, or one of the same comparison. "
-                        f"Received: {out}, begun with {name} {_short(before)}, now "
-                        f"{_short(now)}"
+                        f"Received: {out}, begun with {name} {texts[0]}, now "
+                        f"{texts[1]}"
                     )
                 )
     return len(record.seeds) > len(begun.seeds)
@@ -105,8 +109,3 @@ def _is_number(value: Any, maximum: float) -> bool:
 def write(out: Path, record: Record) -> None:
     """Write the record."""
     write_json(out / NAME, dataclasses.asdict(record))
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 160 else f"{text[:90]} ... {text[-60:]}"

@@ -27,6 +27,16 @@ from keras_wgd.files import (
 
 PROGRESS = "progress.json"
 
+# What reading a state raises if it is not there, damaged, or of another run.
+_DAMAGED = (
+    AttributeError,
+    FileNotFoundError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclasses.dataclass
 class Progress:
@@ -107,17 +117,16 @@ def restore(folder: Path, run: RunSpec | Trial, variables: Sequence[Any]) -> Pro
     ]
     try:
         progress, arrays = _read(folder, run, kinds)
-    except (
-        *(AttributeError, FileNotFoundError, KeyError),
-        *(OverflowError, TypeError, ValueError),
-    ):
+    except _DAMAGED:
         return Progress()
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return progress
 
 
-def _read(folder, run, kinds):
+def _read(
+    folder: Path, run: RunSpec | Trial, kinds: list[tuple[tuple[int, ...], str]]
+) -> tuple[Progress, list[np.ndarray]]:
     fields = read_json(folder / PROGRESS)
     backend = keras.backend.backend()
     expected = [run, backend, settings.of_process(backend)]

@@ -13,17 +13,19 @@ Record = Callable[[dict[str, float], float, float | None], None]
 
 
 class Training(Protocol):
-    """A run that is built.
+    """A run that is built."""
 
-    Attributes:
-        variables: What changes in training and decides how it goes on.
-        resumable: Whether these variables are all that decides it.
-        centered: The number of trainable variables that are centered.
-    """
+    @property
+    def variables(self) -> Sequence[Any]:
+        """What changes in training and decides how it goes on."""
 
-    variables: Sequence[Any]
-    resumable: bool
-    centered: int
+    @property
+    def resumable(self) -> bool:
+        """Whether these variables are all that decides it."""
+
+    @property
+    def centered(self) -> int:
+        """The number of trainable variables that are centered."""
 
     def fit(self, first: int, record: Record) -> None:
         """Train from the epoch `first`, counted from 0, and record each epoch."""

@@ -37,15 +37,13 @@ def make(
     """
     devices = devices or OneDevice()
     folder = results.draft_of(out, run)
-    task = task or _study_task(run, options)
+    if task is None:
+        assert isinstance(run, RunSpec)
+        task = StudyTask(inputs.load(run, options))
     result = train(run, task, on_epoch, folder, options, devices)
     if devices.rank == 0:
         checkpoint.remove(results.write(out, result))
     return result
-
-
-def _study_task(run, options) -> Task:
-    return StudyTask(inputs.load(run, options))
 
 
 def train(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wgd.experiments.training.data import Data
+from keras_wgd.experiments.training.custom.data import Data
 
 
 def is_built(model: keras.Model, data: Data) -> bool:

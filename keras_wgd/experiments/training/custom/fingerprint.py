@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_wgd.experiments.training.custom import CustomTask, wgd_of
-from keras_wgd.experiments.training.data import Data
-from keras_wgd.experiments.training.fresh import digest_of, is_built
-from keras_wgd.experiments.training.source import (
+from keras_wgd.experiments.training.custom import build
+from keras_wgd.experiments.training.custom.data import Data
+from keras_wgd.experiments.training.custom.fresh import digest_of, is_built
+from keras_wgd.experiments.training.custom.source import (
     code_text,
     digest,
     own_code,
     source,
 )
+from keras_wgd.experiments.training.custom.task import CustomTask, wgd_of
 from keras_wgd.experiments.trial import Trial
 from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.kernels import guess_kernel, kernels_within, variable_path
@@ -37,54 +38,46 @@ class Fingerprint(NamedTuple):
     warnings: list[str]
 
 
-def fingerprint(task: CustomTask, trials: Sequence[Trial]) -> Fingerprint:
-    """Build model, data and optimizers, and describe them.
+def fingerprint(task: CustomTask, trials: Sequence[Trial], data: Data) -> Fingerprint:
+    """Build model and optimizers, and describe them and the data.
 
     Args:
-        task: The task.
+        task: The task, in whose scope this is called.
         trials: A trial of each arm, all of one seed.
+        data: The data of the first trial.
 
     Raises:
         ValueError: If something cannot be built, or is not the same again for the same
             seed.
     """
-    keras.utils.clear_session()
-    with task.scope():
-        trial = trials[0]
-        data = task.data(trial)
-        if not data.is_validated and task.monitor.startswith("val_"):
-            raise ValueError(
-                "validation must be given for the monitor "
-                f"{task.monitor!r}. Received: None"
-            )
-        samples = _data_digest(task, trial, data)
-        task.new_callbacks()
-        optimizers = {f"optimizers[{t.arm!r}]": _optimizer(task, t) for t in trials}
-        model = task.new_model(trial.seed)
-        weights = digest_of(model) if is_built(model, data) else ""
-        described = _text(model)
-        made = {t.arm: task.new_optimizer(t.arm, t.learning_rate) for t in trials}
-        left_out = [text for arm in made for text in _left_out(arm, made[arm], model)]
-        del model, made
-        _check_weights(task, trial, data, weights)
-        texts = {
-            "backend": keras.backend.backend(),
-            "dtype_policy": task.dtype_policy,
-            "floatx": task.floatx,
-            "epsilon": str(keras.config.epsilon()),
-            "image_data_format": keras.config.image_data_format(),
-            **optimizers,
-            "data": samples,
-            "batch_size": str(task.batch_size),
-            "steps_per_epoch": str(task.steps_per_epoch),
-            "epochs": str(trial.epochs),
-            **{name: _text(value) for name, value in task.compile.items()},
-            **{name: _text(value) for name, value in task.fit.items()},
-            "callbacks": _text(task.callbacks),
-            "model": described,
-            "initial weights": weights,
-        }
-        return Fingerprint(texts, left_out)
+    trial = trials[0]
+    samples = _data_digest(task, trial, data)
+    build.new_callbacks(task.callbacks)
+    optimizers = {t.arm: _optimizer(task, t) for t in trials}
+    model = build.new_model(task.build_model, trial.seed)
+    weights = digest_of(model) if is_built(model, data) else ""
+    described = _text(model)
+    left_out = [text for item in optimizers.items() for text in _left_out(*item, model)]
+    del model
+    _check_weights(task, trial, data, weights)
+    texts = {
+        "backend": keras.backend.backend(),
+        "dtype_policy": task.dtype_policy,
+        "floatx": task.floatx,
+        "epsilon": str(keras.config.epsilon()),
+        "image_data_format": keras.config.image_data_format(),
+        **{f"optimizers[{arm!r}]": _described(o) for arm, o in optimizers.items()},
+        "data": samples,
+        "batch_size": str(task.batch_size),
+        "steps_per_epoch": str(task.steps_per_epoch),
+        "epochs": str(trial.epochs),
+        **{name: _text(value) for name, value in task.compile.items()},
+        **{name: _text(value) for name, value in task.fit.items()},
+        "callbacks": _text(task.callbacks),
+        "model": described,
+        "initial weights": weights,
+    }
+    return Fingerprint(texts, left_out)
 
 
 def _data_digest(task: CustomTask, trial: Trial, data: Data) -> str:
@@ -106,16 +99,24 @@ def _is_arrays(data: Any) -> bool:
     return data is None or isinstance(data, list | tuple | dict)
 
 
-def _optimizer(task: CustomTask, trial: Trial) -> str:
-    made, other = (task.new_optimizer(trial.arm, trial.learning_rate) for _ in range(2))
+def _optimizer(task: CustomTask, trial: Trial) -> keras.optimizers.Optimizer:
+    """A new optimizer of an arm, which must be another one in each call."""
+    arm, made_by = trial.arm, task.optimizers[trial.arm]
+    made, other = (
+        build.new_optimizer(arm, made_by, trial.learning_rate) for _ in range(2)
+    )
     if made is other:
         raise ValueError(
-            f"optimizers[{trial.arm!r}] must make a new optimizer in each call. "
+            f"optimizers[{arm!r}] must make a new optimizer in each call. "
             f"Received: {made.name}, the same in two calls"
         )
-    parts = (made, getattr(made, "inner_optimizer", None))
+    return made
+
+
+def _described(optimizer: keras.optimizers.Optimizer) -> str:
+    parts = (optimizer, getattr(optimizer, "inner_optimizer", None))
     own = " ".join(own_code(part) for part in parts if part is not None).strip()
-    config = _text(_unnamed(inner.serialize(made)))
+    config = _text(_unnamed(inner.serialize(optimizer)))
     return f"{config} {digest(own)}" if own else config
 
 
@@ -125,7 +126,7 @@ def _check_weights(task: CustomTask, trial: Trial, data: Data, weights: str) -> 
         return
     keras.utils.clear_session()  # frees the first model
     keras.config.set_dtype_policy(task.dtype_policy)
-    model = task.new_model(trial.seed)
+    model = build.new_model(task.build_model, trial.seed)
     if is_built(model, data) and digest_of(model) != weights:
         raise ValueError(
             "build_model must make the same weights again after "
@@ -143,9 +144,11 @@ def _unnamed(config: Any) -> Any:
     return {name: _unnamed(part) for name, part in config.items() if name != "name"}
 
 
-def _left_out(arm: str, made: Any, model: keras.Model) -> list[str]:
+def _left_out(
+    arm: str, optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> list[str]:
     """A warning if WGD, which goes by names, does not center what the layers say."""
-    part = wgd_of(made)
+    part = wgd_of(optimizer)
     if part is None or not part.goes_by_names:
         return []
     by_layer = {id(k.variable): k for k in kernels_within(model)[0]}

@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import numbers
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_wgd.experiments.arguments import call
-from keras_wgd.experiments.training.arrays import Arrays
+from keras_wgd.experiments.arguments import call, check_whole
+from keras_wgd.experiments.training.custom.arrays import Arrays
 from keras_wgd.tasks.datasets.batches import Batches
 
 _FORMS = (
@@ -53,10 +52,10 @@ class Data:
         seed: int,
         steps_per_epoch: int | None = None,
     ):
-        _check_whole("batch_size", batch_size)
+        check_whole("batch_size", batch_size)
         if steps_per_epoch is not None:
-            _check_whole("steps_per_epoch", steps_per_epoch)
-        self.batch_size = int(batch_size)
+            check_whole("steps_per_epoch", steps_per_epoch)
+        self.batch_size = batch_size
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
         self._make_train = _maker("train", train, seed)
@@ -306,12 +305,6 @@ def _describe(data: Any) -> str:
         return f"{name} of length {len(data)}"
     except (TypeError, NotImplementedError):
         return name
-
-
-def _check_whole(name: str, value: Any) -> None:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1. Received: {value!r}")
 
 
 def _check_classes(train: Arrays) -> None:

@@ -2,25 +2,18 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from keras_wgd.experiments.analysis.sentences import time_text
-from keras_wgd.experiments.analysis.sequential import Design
-from keras_wgd.experiments.analysis.trials import (
-    Question,
-    TrialAnalysis,
-    choose_rates,
-)
+from keras_wgd.experiments.analysis.trials import TrialAnalysis, choose_rates
 from keras_wgd.experiments.launch.events import Event
 from keras_wgd.experiments.launch.pace import Pace
+from keras_wgd.experiments.launch.plan import Plan
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.experiments.trial import Trial
-
-# Tuning trials have seeds that no other trial has.
-_TUNING_SEEDS = 2**31
 
 End = Literal["decided", "seeds", "budget", "failed", "interrupted", "unknown"]
 OnEvent = Callable[[Event], None]
@@ -29,95 +22,11 @@ OnEvent = Callable[[Event], None]
 Launch = Callable[[list[Trial], OnEvent], Generator[Event, None, None]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a comparison may do. It is fixed before the first trial.
-
-    Attributes:
-        arms: The names of the optimizers; the first is the baseline.
-        seeds: The seeds, in the order in which pairs are made.
-        epochs: The most epochs of a trial.
-        monitor: The curve that is compared.
-        tail: The share of the epochs that it is averaged over.
-        margin: The smallest difference that matters; `None` for no such test.
-        sequential: Whether the comparison may end before the last seed.
-        budget: Seconds after which no further pair begins; `None` for no limit.
-        learning_rates: The grid of each arm; empty for the optimizers' own rates.
-        tuning_seeds: The number of trials of each rate.
-        jobs: Trials at a time.
-        may_end_early: Whether trials may have fewer epochs, by a callback.
-    """
-
-    arms: tuple[str, ...]
-    seeds: tuple[int, ...]
-    epochs: int
-    monitor: str
-    tail: float
-    margin: float | None
-    sequential: bool
-    budget: float | None
-    learning_rates: Mapping[str, Sequence[float]]
-    tuning_seeds: int
-    jobs: int
-    may_end_early: bool = False
-
-    @property
-    def design(self) -> Design:
-        """The looks."""
-        return Design.of(len(self.seeds), self.sequential)
-
-    def trial(
-        self, arm: str, seed: int, rate: float | None = None, tuning: bool = False
-    ) -> Trial:
-        """A trial of an arm."""
-        return Trial(
-            arm=arm,
-            seed=seed,
-            epochs=self.epochs,
-            learning_rate=rate,
-            tuning=tuning,
-        )
-
-    def trials(self) -> list[Trial]:
-        """All trials that there may be, apart from their learning rates."""
-        return [
-            self.trial(arm, _TUNING_SEEDS + number, rate, tuning=True)
-            for number in range(self.tuning_seeds)
-            for arm in self.arms
-            for rate in self.learning_rates.get(arm, ())
-        ] + [self.trial(arm, seed) for seed in self.seeds for arm in self.arms]
-
-    def first_rate(self, arm: str) -> float | None:
-        """The first learning rate of an arm's grid; `None` without a grid."""
-        return next(iter(self.learning_rates.get(arm, ())), None)
-
-    def asked(self) -> dict[str, Any]:
-        """What must be named before the trials, ready for JSON."""
-        names = ("monitor", "tail", "margin", "sequential", "tuning_seeds")
-        return {
-            "arms": list(self.arms),
-            **{name: getattr(self, name) for name in names},
-            "learning_rates": {a: list(r) for a, r in self.learning_rates.items()},
-        }
-
-    def question(self, best: Any) -> Question:
-        """What is asked, when it is known whether the monitor is the better high."""
-        return Question(
-            arms=self.arms,
-            monitor=self.monitor,
-            best=best,
-            tail=self.tail,
-            design=self.design,
-            margin=self.margin,
-        )
-
-
 @dataclasses.dataclass
 class Outcome:
-    """The trials of a comparison, and how it ended.
+    """How a comparison ended.
 
     Attributes:
-        results: Those that are finished, of the search for rates too.
         rates: The learning rate of each arm that has a grid.
         failures: The reason why an arm has no further trials.
         warnings: What the reader of the verdict should know.
@@ -125,14 +34,13 @@ class Outcome:
             `"failed"` (no arm is left to compare) or `"interrupted"`.
     """
 
-    results: list[Result]
     rates: dict[str, float] = dataclasses.field(default_factory=dict)
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
     stopped: End = "seeds"
 
 
-class Comparison:
+class Scheduler:
     """Makes the trials of a plan that are not in a folder yet.
 
     Args:
@@ -155,9 +63,11 @@ class Comparison:
         self._on_event, self._backend = on_event, backend
         self._pace = Pace(plan.may_end_early)
         self._found: dict[Trial, Result] = {}
+        # The first arm of each seed, and a digest of its initial weights.
+        self._weights: dict[int, tuple[str, str]] = {}
         # Why the last trial of a learning rate failed, by arm.
         self._reasons: dict[str, str] = {}
-        self.outcome = Outcome(results=[])
+        self.outcome = Outcome()
 
     def run(self) -> Outcome:
         """Make pairs until every arm is decided, or seeds or budget are used up.
@@ -173,15 +83,19 @@ class Comparison:
             if not self._pairs:
                 raise
             self.outcome.stopped = "interrupted"
-        self.outcome.results = list(self._found.values())
         return self.outcome
+
+    @property
+    def made(self) -> bool:
+        """Whether any trial is finished."""
+        return bool(self._found)
 
     def analysis(self) -> TrialAnalysis:
         """The analysis of the trials so far, of which there must be one."""
         best = next(iter(self._found.values())).details["best"]
         return TrialAnalysis(self._plan.question(best), list(self._found.values()))
 
-    def _tune(self):
+    def _tune(self) -> None:
         plan = self._plan
         trials = [trial for trial in plan.trials() if trial.tuning]
         if not trials:
@@ -221,22 +135,17 @@ class Comparison:
                 return "decided"
         return "seeds"
 
-    @property
-    def made(self) -> bool:
-        """Whether any trial is finished."""
-        return bool(self._found)
-
-    def _pair(self, seed, active):
+    def _pair(self, seed: int, active: Sequence[str]) -> list[Trial]:
         """The trials of a seed."""
         arms = (self._plan.arms[0], *active)
         rates = self.outcome.rates
         return [self._plan.trial(arm, seed, rates.get(arm)) for arm in arms]
 
-    def _is_finished(self, seed, active):
+    def _is_finished(self, seed: int, active: Sequence[str]) -> bool:
         trials = self._pair(seed, active)
         return all(results.is_finished(self._out, trial) for trial in trials)
 
-    def _pairs_at_once(self, left):
+    def _pairs_at_once(self, left: int) -> int:
         """How many of the pairs that are left before a look are made together.
 
         Processes start once for them, so they are all, unless the budget may end them.
@@ -248,7 +157,7 @@ class Comparison:
             return left
         return min(left, max(1, plan.jobs // len(plan.arms)))
 
-    def _affordable(self, more):
+    def _affordable(self, more: int) -> bool:
         """Whether so many more pairs fit into the budget."""
         budget = self._plan.budget
         if budget is None:
@@ -258,11 +167,11 @@ class Comparison:
         return not pairs or spent + more * self._seconds(own) / pairs <= budget
 
     @property
-    def _pairs(self):
+    def _pairs(self) -> int:
         """The number of seeds with a trial."""
         return len({trial.seed for trial in self._found if not trial.tuning})
 
-    def _check_budget(self, seconds):
+    def _check_budget(self, seconds: float) -> None:
         """Check that the budget has room for the first pair.
 
         Args:
@@ -281,10 +190,10 @@ class Comparison:
                 f"{time_text(needed)}. Received: {time_text(plan.budget)}"
             )
 
-    def _seconds(self, found):
+    def _seconds(self, found: Iterable[Result]) -> float:
         return sum(result.details["wall_seconds"] for result in found) / self._plan.jobs
 
-    def _make(self, trials):
+    def _make(self, trials: Sequence[Trial]) -> None:
         """Make trials, or read those that are finished."""
         self.outcome.warnings += results.check(self._out, trials, self._backend)
         waiting = []
@@ -294,37 +203,35 @@ class Comparison:
             except ValueError:
                 waiting.append(trial)
             else:
-                self._keep(found)
+                self._keep(trial, found)
         if waiting:
             with contextlib.closing(self._launch(waiting, self._see)) as events:
                 for event in events:
                     self._see(event)
                     if event.kind == "finish":
-                        self._keep(event.detail)
+                        self._keep(event.spec, event.detail)
                     if event.kind == "fail":
                         self._fail(event)
 
-    def _see(self, event):
+    def _see(self, event: Event) -> None:
         self._on_event(event)
         seconds = self._pace.see(event)
         if seconds is not None:
             self._check_budget(seconds)
 
-    def _keep(self, result):
-        trial = result.spec
+    def _keep(self, trial: Trial, result: Result) -> None:
         weights = result.details["initial_weights"]
-        for other, found in self._found.items():
-            same_start = other.seed == trial.seed and other.tuning == trial.tuning
-            if same_start and found.details["initial_weights"] != weights:
-                raise ValueError(
-                    "build_model must make the same weights again after "
-                    "keras.utils.set_random_seed, so that the arms of a seed start "
-                    f"equal. Received: other weights for {trial.arm!r} than for "
-                    f"{other.arm!r} with seed {trial.seed}"
-                )
+        arm, expected = self._weights.setdefault(trial.seed, (trial.arm, weights))
+        if weights != expected:
+            raise ValueError(
+                "build_model must make the same weights again after "
+                "keras.utils.set_random_seed, so that the arms of a seed start "
+                f"equal. Received: other weights for {trial.arm!r} than for "
+                f"{arm!r} with seed {trial.seed}"
+            )
         self._found[trial] = result
 
-    def _fail(self, event):
+    def _fail(self, event: Event) -> None:
         trial = event.spec
         if trial.tuning:
             self._reasons[trial.arm] = event.detail
@@ -335,7 +242,7 @@ class Comparison:
         else:
             self._drop(trial.arm, event.detail, event.error)
 
-    def _drop(self, arm, reason, error=None):
+    def _drop(self, arm: str, reason: str, error: BaseException | None = None) -> None:
         """Leave an arm out. Without the baseline there is no comparison."""
         if arm == self._plan.arms[0]:
             raise ValueError(f"the baseline {arm!r} failed: {reason}") from error

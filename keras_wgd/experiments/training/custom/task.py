@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import inspect
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +13,14 @@ import numpy as np
 from keras import ops
 
 from keras_wgd.choices import did_you_mean
-from keras_wgd.experiments.arguments import call
 from keras_wgd.experiments.training.build import set_random_seed
-from keras_wgd.experiments.training.data import Data
+from keras_wgd.experiments.training.custom import build
+from keras_wgd.experiments.training.custom.data import Data
+from keras_wgd.experiments.training.custom.fresh import copies, digest_of, is_built
 from keras_wgd.experiments.training.devices import OneDevice
-from keras_wgd.experiments.training.fresh import check_new, copies, digest_of, is_built
 from keras_wgd.experiments.training.randomness import generators
 from keras_wgd.experiments.training.task import Record
 from keras_wgd.experiments.trial import Trial
-from keras_wgd.optimizers import inner
 from keras_wgd.optimizers.wgd import WGD
 
 # The share of the training data that the search for learning rates is validated on.
@@ -98,81 +96,6 @@ class CustomTask:
         """
         return CustomTraining(self, run, devices)
 
-    def new_model(self, seed: int) -> keras.Model:
-        """A model with the weights of a seed."""
-        set_random_seed(seed)
-        model = call("build_model", self.build_model)
-        if not isinstance(model, keras.Model):
-            raise ValueError(
-                "build_model must return a keras.Model. "
-                f"Received: {type(model).__name__}"
-            )
-        if model.compiled:
-            raise ValueError(
-                "build_model must return a model that is not compiled: compare() "
-                "compiles it with each optimizer. Received: a compiled "
-                f"{type(model).__name__}"
-            )
-        check_new(model, "build_model must return a new model")
-        return model
-
-    def new_optimizer(
-        self, arm: str, learning_rate: float | None = None
-    ) -> keras.optimizers.Optimizer:
-        """A new optimizer of an arm, with this learning rate or its own."""
-        made = self.optimizers[arm]
-        takes_rate = callable(made) and _needs_argument(made)
-        if takes_rate and learning_rate is None:
-            raise ValueError(
-                f"optimizers[{arm!r}] must be a function without arguments, or have "
-                "learning_rates. Received: a function that needs an argument"
-            )
-        if callable(made):
-            arguments = [learning_rate] if takes_rate else []
-            made = call(f"optimizers[{arm!r}]", made, *arguments)
-        elif isinstance(made, str | dict):
-            try:
-                made = inner.get(made)
-            except ValueError as error:
-                name = f"optimizers[{arm!r}]"
-                message = str(error).replace("inner_optimizer", name, 1)
-                raise ValueError(message) from None
-        if not isinstance(made, keras.optimizers.Optimizer):
-            raise ValueError(
-                f"optimizers[{arm!r}] must be a function that returns a new optimizer, "
-                f"a name or a config. Received: {type(made).__name__}"
-            )
-        parts = [made, getattr(made, "inner_optimizer", None)]
-        for part in parts:
-            if part is not None and part.built:
-                raise ValueError(
-                    f"optimizers[{arm!r}] must make a new optimizer in each call. "
-                    f"Received: {part.name}, which has been used"
-                )
-        if learning_rate is not None and not takes_rate:
-            try:
-                made.learning_rate = learning_rate
-            except TypeError:
-                raise ValueError(
-                    f"optimizers[{arm!r}] must be a function of the learning rate, "
-                    "since learning_rates cannot replace its schedule. "
-                    f"Received: {made.name}, with a schedule"
-                ) from None
-        return made
-
-    def new_callbacks(self) -> list[keras.callbacks.Callback]:
-        """New callbacks of the user."""
-        made = call("callbacks", self.callbacks) if self.callbacks else []
-        made = keras.tree.flatten(made)
-        for callback in made:
-            if not isinstance(callback, keras.callbacks.Callback):
-                raise ValueError(
-                    "callbacks must return a list of keras.callbacks.Callback. "
-                    f"Received: {type(callback).__name__}"
-                )
-            check_new(callback, "callbacks must return new callbacks")
-        return made
-
     def fit_arguments(self, trial: Trial) -> dict[str, Any]:
         """The further arguments of `fit` for a trial."""
         arguments = dict(self.fit)
@@ -187,11 +110,13 @@ class CustomTraining:
     def __init__(self, task: CustomTask, trial: Trial, devices: OneDevice):
         self._task, self._trial = task, trial
         self._data = task.data(trial)
-        self._callbacks = task.new_callbacks()
+        self._callbacks = build.new_callbacks(task.callbacks)
         with devices.scope():
-            model = task.new_model(trial.seed)
+            model = build.new_model(task.build_model, trial.seed)
             self._replicas = devices.spread(model)
-            optimizer = task.new_optimizer(trial.arm, trial.learning_rate)
+            optimizer = build.new_optimizer(
+                trial.arm, task.optimizers[trial.arm], trial.learning_rate
+            )
             self._replicas.compile(optimizer, **copies(task.compile))
             optimizer = self._replicas.optimizer  # scaled, with mixed_float16
             # What callbacks keep, and where other data are, cannot be set back.
@@ -273,11 +198,12 @@ class CustomTraining:
                 f"monitor must be one of {', '.join(values)}. "
                 f"Received: {task.monitor!r}{did_you_mean(task.monitor, values)}"
             )
-        # Keras's own rule.
+        # Keras's own rule, which it applies at the end of an epoch.
         stopping = keras.callbacks.EarlyStopping(task.monitor, mode=task.mode)
         stopping.set_model(self._model)
+        stopping.on_train_begin()
         try:
-            stopping._set_monitor_op()
+            stopping.on_epoch_end(0, values)
         except ValueError:
             raise ValueError(
                 f"mode must be 'min' or 'max', because Keras does not know which is "
@@ -337,13 +263,3 @@ def wgd_of(optimizer: keras.optimizers.Optimizer) -> WGD | None:
     """The WGD of an optimizer, under a loss scale or not."""
     parts = (optimizer, getattr(optimizer, "inner_optimizer", None))
     return next((part for part in parts if isinstance(part, WGD)), None)
-
-
-def _needs_argument(function: Callable) -> bool:
-    try:
-        inspect.signature(function).bind()
-    except TypeError:
-        return True
-    except ValueError:  # a builtin
-        return False
-    return False

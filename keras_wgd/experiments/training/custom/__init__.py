@@ -1,0 +1,1 @@
+"""The task of `compare`: the user's data, model and optimizers."""
