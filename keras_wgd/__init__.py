@@ -59,8 +59,9 @@ if not TYPE_CHECKING:  # which else took any name for one of these
     __getattr__ = _public
 
 # Importing Keras settles the backend, so the command line must come before it.
-# Where Keras is there already, all is imported at once: loading a model that was
-# compiled with WGD then needs `import keras_wgd` and nothing more.
+# Where Keras is there already, all that a saved model may have is imported at once:
+# loading it then needs `import keras_wgd` and nothing more.
 if "keras" in sys.modules:
-    for _name in __all__:
-        globals()[_name] = _public(_name)
+    for _name, _module in _MODULES.items():
+        if _module != "comparison":
+            globals()[_name] = _public(_name)

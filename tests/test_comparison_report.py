@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 from support.hostile import HOSTILE
-from support.html import Reader
+from support.markup import Reader
 from support.trials import random_trials, trial_of, trials_of
 
 from keras_wgd.experiments.analysis.sequential import Design

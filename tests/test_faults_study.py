@@ -232,7 +232,7 @@ def hungry(out, spec, options):
     real = train.make
     if spec.seed == 0:
 
-        def make(*arguments):
+        def make(*arguments, **options):
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             _, most = resource.getrlimit(resource.RLIMIT_AS)
             limit = pages * resource.getpagesize() + 2**26
@@ -243,7 +243,7 @@ def hungry(out, spec, options):
                 resource.setrlimit(resource.RLIMIT_AS, (most, most))
     else:
 
-        def make(*arguments):
+        def make(*arguments, **options):
             raise Unsendable("first", "second")
 
     train.make = make

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.hostile import HOSTILE, file_name, replaced
-from support.html import Reader
+from support.markup import Reader
 from support.results import result_of
 from support.studies import SPEC, study
 

@@ -31,23 +31,32 @@ NEVER |= {"builtins", "runpy"}
 WHOLE = {"os", "subprocess", "importlib"}
 RUNS = {"eval", "exec", "compile", "__import__", "system", "popen", "Popen", "load"}
 STARTS = ("exec", "spawn", "posix_spawn", "startfile")
+# What runs or reads code that the user of this process has written: a task file, the
+# functions of a task on their way to a worker, and the lambdas of a model.
+OWN_CODE = {
+    "task_file": {"exec", "compile"},
+    "launcher": {"cloudpickle"},
+    "worker": {"cloudpickle"},
+    "fingerprint": {"marshal"},
+}
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_source_executes_what_it_reads(path):
     """Methods called `compile` are allowed: of torch, and of models."""
+    allowed = OWN_CODE.get(path.stem, set())
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
             names.append(getattr(node, "module", None) or "")
-            assert not {name.partition(".")[0] for name in names} & NEVER
+            assert not {name.partition(".")[0] for name in names} & (NEVER - allowed)
             assert names[-1] not in WHOLE
             assert not {alias.name for alias in node.names if alias.asname} & WHOLE
         if isinstance(node, ast.Call):
             function = node.func
             if isinstance(function, ast.Name):
-                assert function.id not in RUNS - {"load"}
+                assert function.id not in RUNS - {"load"} - allowed
             if isinstance(function, ast.Attribute):
                 owner = ast.unparse(function.value)
                 assert (owner, function.attr) not in {("np", "load"), ("torch", "load")}

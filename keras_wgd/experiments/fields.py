@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from types import NoneType, UnionType
 from typing import Any
 
-from keras_wgd.choices import check_choice
+from keras_wgd.choices import check_choice, did_you_mean
 
 Check = Callable[[str, Any], None]
 
@@ -82,7 +82,12 @@ def check_fields(instance: Any) -> None:
         if value is None and field.default is None:
             continue
         if info.check is not None:
-            info.check(name, value)
+            try:
+                info.check(name, value)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}{did_you_mean(value, info.choices)}"
+                ) from None
         elif info.choices:
             check_choice(name, value, info.choices)
         if type_of(field) is float:

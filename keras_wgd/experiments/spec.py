@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_wgd.choices import check_choice
+from keras_wgd.choices import check_choice, did_you_mean
 from keras_wgd.experiments.fields import (
     check_fields,
     described,
@@ -261,7 +261,8 @@ class StudySpec:
         if added and learning_rate is None:
             raise ValueError(
                 f"learning_rate must be given for an optimizer that {self.name} does "
-                f"not have: {', '.join(sorted(known))}. Received: {', '.join(added)}"
+                f"not have: {', '.join(sorted(known))}. Received: "
+                f"{', '.join(map(repr, added))}{did_you_mean(added[0], known)}"
             )
         return dataclasses.replace(
             self,

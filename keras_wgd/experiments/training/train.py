@@ -77,7 +77,9 @@ def train(
         ValueError: If the task cannot be built.
         RuntimeError: If WGD would center nothing.
     """
-    keras.utils.clear_session()  # which also forgets the dtype policy
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)  # which the call before forgets
     with task.scope():
         return _train(run, task, on_epoch, folder, options, devices or OneDevice())
 
