@@ -54,7 +54,7 @@ QUICK = ["study", "--preset", "quick", "--out", "x"]
         ([*QUICK, "--arm", "kernels"], "plain, filters, fan_in. Received: 'kernels'"),
         ([*QUICK, "--seed", "-1"], "whole number of at least 0"),
         ([*QUICK, "--epochs", "0"], "whole number of at least 1"),
-        ([*QUICK, "--optimizer", "lion"], "sgdm. Received: lion"),
+        ([*QUICK, "--optimizer", "lion"], "sgdm. Received: 'lion'"),
         (
             [*QUICK, "--optimizer", "lio", "--learning-rate", "1"],
             "Did you mean 'lion'?",

@@ -56,6 +56,7 @@ def test_a_trial_goes_on_from_its_last_epoch(undisturbed, tmp_path):
     assert said.count("epoch") <= 2 * 2 * 3 - 4
 
 
+@pytest.mark.slow
 def test_interrupted_process_has_a_comparison(tmp_path):
     out = tmp_path / "out"
     with started(out, epochs=2000) as process:
