@@ -33,10 +33,11 @@ def test_killed_many_times(tmp_path):
         process = started(out, **long)
         with process:
             if kill % 3:
-                process.stdout.readline()
-                time.sleep(moments.uniform(0, 0.5))
-            else:
-                time.sleep(moments.uniform(0, 4))
+                for _ in range(moments.randrange(1, 9)):
+                    process.stdout.readline()
+                time.sleep(moments.uniform(0, 0.05))
+            else:  # while the packages are imported
+                time.sleep(moments.uniform(0, 1))
             process.send_signal(signal.SIGKILL)
             trained += process.communicate(timeout=60)[0].count("epoch")
     found, said = finished(out, **long)
