@@ -128,9 +128,9 @@ class Scheduler:
                 active = [arm for arm in active if arm not in self.outcome.failures]
                 if not active:
                     return "failed"
-                self._on_event(Event("pair", None, self.analysis()))
-            verdicts = self.analysis().verdicts
-            active = [arm for arm in active if verdicts[arm] == "undecided"]
+                analysis = self.analysis()
+                self._on_event(Event("pair", None, analysis))
+            active = [arm for arm in active if analysis.verdicts[arm] == "undecided"]
             if not active and plan.sequential:
                 return "decided"
         return "seeds"

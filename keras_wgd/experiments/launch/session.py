@@ -15,6 +15,7 @@ from keras_wgd.experiments.launch.scheduler import OnEvent, Outcome, Scheduler
 from keras_wgd.experiments.store import claim, comparison, results
 from keras_wgd.experiments.store.comparison import Record
 from keras_wgd.experiments.training import devices as engines
+from keras_wgd.experiments.training.build import clear_session
 from keras_wgd.experiments.training.custom.fingerprint import Fingerprint, fingerprint
 from keras_wgd.experiments.training.custom.task import CustomTask
 from keras_wgd.experiments.training.devices import OneDevice
@@ -69,21 +70,6 @@ def conduct(
         ValueError: If something cannot be used, if another comparison is in `out`, or
             if there is nothing to compare.
     """
-    policy = keras.config.dtype_policy()
-    try:
-        return _conduct(plan, task, out, ray, engine, on_event)
-    finally:
-        keras.config.set_dtype_policy(policy)  # each trial clears Keras's state
-
-
-def _conduct(
-    plan: Plan,
-    task: CustomTask,
-    out: Path,
-    ray: str | None,
-    engine: OneDevice,
-    on_event: OnEvent,
-) -> tuple[Outcome, TrialAnalysis]:
     trials = [plan.trial(arm, plan.seeds[0], plan.first_rate(arm)) for arm in plan.arms]
     results.check_places(out, plan.trials())
     found, ordered = _examine(task, trials, engine)
@@ -148,7 +134,7 @@ def _examine(
 
     The data are read here once, and freed before the first trial reads its own.
     """
-    keras.utils.clear_session()
+    clear_session()
     with task.scope():
         data = task.data(trials[0])
         if not data.is_validated and task.monitor.startswith("val_"):

@@ -30,6 +30,13 @@ def build_model(spec: RunSpec, data: Dataset) -> keras.Model:
     return model
 
 
+def clear_session() -> None:
+    """Clear Keras's state, but keep the dtype policy, which Keras forgets with it."""
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)
+
+
 def set_random_seed(seed):
     """Set Keras's seed without importing TensorFlow, which Keras imports if it can.
 

@@ -4,14 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from keras_wgd.environment import environment
 from keras_wgd.experiments.options import OnEpoch, Options
 from keras_wgd.experiments.spec import RunSpec
 from keras_wgd.experiments.store import results
 from keras_wgd.experiments.store.results import Result
 from keras_wgd.experiments.training import checkpoint, inputs, tensorboard
+from keras_wgd.experiments.training.build import clear_session
 from keras_wgd.experiments.training.checkpoint import Progress
 from keras_wgd.experiments.training.devices import OneDevice
 from keras_wgd.experiments.training.study import StudyTask
@@ -77,9 +76,7 @@ def train(
         ValueError: If the task cannot be built.
         RuntimeError: If WGD would center nothing.
     """
-    policy = keras.config.dtype_policy()
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(policy)  # which the call before forgets
+    clear_session()
     with task.scope():
         return _train(run, task, on_epoch, folder, options, devices or OneDevice())
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_wgd.experiments.training.build import clear_session
 from keras_wgd.experiments.training.custom import build
 from keras_wgd.experiments.training.custom.data import Data
 from keras_wgd.experiments.training.custom.fresh import digest_of, is_built
@@ -124,8 +125,7 @@ def _check_weights(task: CustomTask, trial: Trial, data: Data, weights: str) -> 
     """Check that a seed gives the same weights again."""
     if not weights:
         return
-    keras.utils.clear_session()  # frees the first model
-    keras.config.set_dtype_policy(task.dtype_policy)
+    clear_session()  # frees the first model
     model = build.new_model(task.build_model, trial.seed)
     if is_built(model, data) and digest_of(model) != weights:
         raise ValueError(
