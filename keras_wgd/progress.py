@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import math
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -64,6 +65,27 @@ class Bar(Progress):
             self.update(self._task, skipped=task.fields["skipped"] + count)
         else:
             self.update(self._task, moved=self.get_time())
+
+
+class RunsBar(Bar):
+    """A bar of the epochs of several runs, which may start more than once."""
+
+    def __init__(self, console: Console, what: str, total: int):
+        super().__init__(console, what, total)
+        self._left: dict[Any, int] = {}
+
+    def see(self, kind: str, run: Any) -> None:
+        """Move the bar by an event of a run, which has `epochs`."""
+        left = self._left
+        if kind == "start":  # perhaps not for the first time
+            self.begin()
+            self.move(left.get(run, run.epochs) - run.epochs)
+            left[run] = run.epochs
+        if kind in ("epoch", "restore"):
+            left[run] -= 1
+            self.move(skipped=kind == "restore")
+        if kind in ("finish", "fail"):
+            self.move(left.pop(run, run.epochs), skipped=True)
 
 
 class _TimeLeft(ProgressColumn):

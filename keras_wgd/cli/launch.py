@@ -9,7 +9,7 @@ from keras_wgd.cli import display
 from keras_wgd.experiments.launch import cluster, runner
 from keras_wgd.experiments.options import Options
 from keras_wgd.experiments.spec import RunSpec
-from keras_wgd.progress import Bar
+from keras_wgd.progress import RunsBar
 
 
 def make_runs(
@@ -41,21 +41,13 @@ def make_runs(
         else cluster.run_all(out, waiting, jobs, ray, options)
     )
     done, failed = len(finished), 0
-    left = {spec: spec.epochs for spec in waiting}
-    bar = Bar(console, f"{len(waiting)} runs", sum(left.values()))
+    epochs = sum(spec.epochs for spec in waiting)
+    bar = RunsBar(console, f"{len(waiting)} runs", epochs)
     try:
         with contextlib.closing(events), bar:
             for event in events:
                 spec = event.spec
-                if event.kind == "start":  # perhaps not for the first time
-                    bar.begin()
-                    bar.move(left[spec] - spec.epochs)
-                    left[spec] = spec.epochs
-                if event.kind in ("epoch", "restore"):
-                    left[spec] -= 1
-                    bar.move(skipped=event.kind == "restore")
-                if event.kind in ("finish", "fail"):
-                    bar.move(left.pop(spec), skipped=True)
+                bar.see(event.kind, spec)
                 if event.kind == "finish":
                     done += 1
                     display.print_finish(bar.console, done, len(specs), event.detail)

@@ -6,9 +6,8 @@ from keras_wgd.experiments.analysis.sentences import time_text
 from keras_wgd.experiments.analysis.trials import TrialAnalysis
 from keras_wgd.experiments.launch.events import Event
 from keras_wgd.experiments.launch.plan import Plan
-from keras_wgd.experiments.trial import Trial
 from keras_wgd.files import printable
-from keras_wgd.progress import Bar
+from keras_wgd.progress import RunsBar
 
 
 class Watch:
@@ -19,8 +18,7 @@ class Watch:
 
     def __init__(self, plan: Plan, console: Console):
         self._plan, self._console = plan, console
-        self._bar = Bar(console, "trials", len(plan.trials()) * plan.epochs)
-        self._left: dict[Trial, int] = {}
+        self._bar = RunsBar(console, "trials", len(plan.trials()) * plan.epochs)
 
     def __enter__(self):
         self._bar.__enter__()
@@ -31,16 +29,8 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        run, left = event.spec, self._left
-        if event.kind == "start":  # perhaps not for the first time
-            self._bar.begin()
-            self._bar.move(left.get(run, run.epochs) - run.epochs)
-            left[run] = run.epochs
-        if event.kind in ("epoch", "restore"):
-            left[run] -= 1
-            self._bar.move(skipped=event.kind == "restore")
-        if event.kind in ("finish", "fail"):
-            self._bar.move(left.pop(run, 0), skipped=True)
+        run = event.spec
+        self._bar.see(event.kind, run)
         if event.kind == "fail":
             self._print(f"failed: {run.arm} with seed {run.seed}: {event.detail}")
         if event.kind == "pair":
